@@ -1,0 +1,45 @@
+"""XLSR-Wav2Vec2 from scratch in NumPy and Numba.
+
+    import xlsr_ref
+    model = xlsr_ref.load()                     # the small model that comes with the package; or a folder
+    print(model.transcribe("speech.wav").text)
+
+Start reading at model.py. Importing the package is quick: what is heavy loads when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from xlsr_ref.config import Config as Config
+    from xlsr_ref.errors import AudioError as AudioError
+    from xlsr_ref.errors import CannotTranscribeError as CannotTranscribeError
+    from xlsr_ref.errors import ConfigError as ConfigError
+    from xlsr_ref.errors import VocabularyError as VocabularyError
+    from xlsr_ref.errors import WeightsError as WeightsError
+    from xlsr_ref.errors import XlsrError as XlsrError
+    from xlsr_ref.model import Model as Model
+    from xlsr_ref.model import load as load
+    from xlsr_ref.text.transcript import Span as Span
+    from xlsr_ref.text.transcript import Transcript as Transcript
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "load": "model", "Model": "model", "Config": "config", "Transcript": "text.transcript", "Span": "text.transcript",
+    "XlsrError": "errors", "ConfigError": "errors", "WeightsError": "errors", "AudioError": "errors",
+    "VocabularyError": "errors", "CannotTranscribeError": "errors",
+}  # fmt: skip
+__all__ = ["__version__", *_HOME]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'xlsr_ref' has no attribute {name!r}")
+    return getattr(import_module(f"xlsr_ref.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

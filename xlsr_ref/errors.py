@@ -1,0 +1,25 @@
+"""What can go wrong, by kind. Every message is one sentence that says what was found and what to do."""
+
+
+class XlsrError(ValueError):
+    """The base of every error that this package raises on purpose."""
+
+
+class ConfigError(XlsrError):
+    """A model folder's config is missing, broken, or asks for something that is not implemented."""
+
+
+class WeightsError(XlsrError):
+    """A weights file is missing, damaged, or does not fit the config."""
+
+
+class AudioError(XlsrError):
+    """A recording cannot be read, or holds nothing that can be transcribed."""
+
+
+class VocabularyError(XlsrError):
+    """A vocabulary is missing, broken, or does not fit the model."""
+
+
+class CannotTranscribeError(XlsrError):
+    """The model has no head or no vocabulary to make text with."""

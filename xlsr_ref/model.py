@@ -1,0 +1,206 @@
+"""A model: its config, its parameters, and what it makes of a recording. Read this first; then network/.
+
+    waveform ─ feature_encoder ─ feature_projection ─ encoder ─ ctc_head ─ greedy → text
+    (L,)        (T, 512)          (T, 1024)            (T, 1024) (T, V)
+
+The widths are XLSR-53's; every size comes from the checkpoint's files. `Model.forward` is the whole network in four
+calls. Where: XLSR, Conneau et al. 2020 (arXiv 2006.13979); wav2vec 2.0, Baevski et al. 2020 (arXiv 2006.11477).
+Letters: L samples, T frames, C channels (`hidden_size`), V tokens.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+
+from xlsr_ref import audio
+from xlsr_ref.audio import Preprocessor
+from xlsr_ref.config import Config
+from xlsr_ref.errors import AudioError, CannotTranscribeError, WeightsError
+from xlsr_ref.network.context import encoder, feature_projection, hidden_states
+from xlsr_ref.network.feature_encoder import feature_encoder
+from xlsr_ref.network.heads import ctc_head
+from xlsr_ref.network.positional import Kernel
+from xlsr_ref.network.stage import Keep, Stage, Stages, remember
+from xlsr_ref.ops import threads
+from xlsr_ref.ops.conv import weight_norm
+from xlsr_ref.params import LoadReport, load_params
+from xlsr_ref.text.greedy import greedy
+from xlsr_ref.text.tokenizer import Tokenizer
+from xlsr_ref.text.transcript import Transcript
+
+BUNDLED = Path(__file__).parent / "data" / "small-ctc"
+
+Source = str | os.PathLike[str]
+Recording = Source | np.ndarray
+
+
+def load(source: Source | None = None, dtype: str = "float32") -> Model:
+    """The model in the folder ``source``, in the Hugging Face layout; None is the small model that comes with the package.
+
+    ``dtype`` is "float32" (how it runs) or "float64" (how it is verified), whatever the file stores.
+    Raises ConfigError, WeightsError or VocabularyError with one sentence that says what is wrong with the folder.
+    """
+    folder = BUNDLED if source is None else Path(source)
+    try:
+        name = np.dtype(dtype).name
+    except TypeError:
+        raise WeightsError(f"dtype is {dtype!r}: it must be float32 or float64") from None
+    config = Config.from_folder(folder)
+    preprocessor = Preprocessor.from_folder(folder)
+    params, report = load_params(folder, config, name)
+    tokenizer = Tokenizer.from_folder(folder) if (folder / "vocab.json").exists() else None
+    if tokenizer is not None and "lm_head" in params:
+        tokenizer.check_rows(len(params["lm_head"]["weight"]))
+    return Model(config, params, preprocessor, tokenizer, report)
+
+
+class Model:
+    """A wav2vec 2.0 model: ``config``, ``params`` (nested, under the checkpoint's names), ``tokenizer`` (None without a
+    vocabulary), ``preprocessor`` (rate and normalisation) and ``report`` (what loading used and what it left)."""
+
+    def __init__(
+        self,
+        config: Config,
+        params: dict[str, Any],
+        preprocessor: Preprocessor,
+        tokenizer: Tokenizer | None,
+        report: LoadReport,
+    ) -> None:
+        self.config, self.params, self.preprocessor = config, params, preprocessor
+        self.tokenizer, self.report = tokenizer, report
+        self._prefix = "wav2vec2." if "wav2vec2" in params else ""
+        self._backbone = params.get("wav2vec2", params)
+
+    def __repr__(self) -> str:
+        return f"Model({self.report.kind}, {self.report.parameters:,} parameters, {self.dtype.name})"
+
+    @property
+    def dtype(self) -> np.dtype:
+        """float32 or float64: of the parameters, and so of everything computed with them."""
+        return self._backbone["encoder"]["layer_norm"]["weight"].dtype
+
+    @property
+    def seconds_per_frame(self) -> float:
+        """How far apart two frames are: hop / sampling rate, 0.02 s in the released models."""
+        return self.config.hop / self.preprocessor.sampling_rate
+
+    # --- the network -------------------------------------------------------------------------------------------------
+
+    def forward(self, waveform: np.ndarray, sampling_rate: int, keep: Keep = True) -> tuple[np.ndarray, Stages]:
+        """The whole network on one utterance: logits (T, V) and its stages, by the checkpoint's module paths.
+
+        ``waveform`` (L,) is mono, at the model's ``sampling_rate`` in Hz. A model without an lm_head gives its last
+        hidden state (T, C) in place of logits. ``stages["wav2vec2.encoder.layers.0"].output`` is what that module puts
+        out and ``.cache`` what its backward pass needs. ``keep=False`` remembers nothing, ``keep="attention"`` also the
+        attention weights (H, T, T) of each block; the logits are the same to the bit. Raises AudioError.
+        """
+        return self._network(self._input(waveform, sampling_rate), keep)
+
+    def _network(self, x: np.ndarray, keep: Keep) -> tuple[np.ndarray, Stages]:
+        p, eps, base = self._backbone, self.config.layer_norm_eps, self._prefix
+        stages: Stages = {}
+        with threads.one_blas_thread():
+            features, inner = feature_encoder(x, p["feature_extractor"], self.config, keep)
+            stages |= _under(f"{base}feature_extractor.", inner)
+            projected, cache = feature_projection(features, p["feature_projection"], eps)
+            remember(stages, f"{base}feature_projection", projected, cache, keep)
+            del features, cache
+            context, inner = encoder(projected, p["encoder"], self.config, keep, self._positional_kernel)
+            stages |= _under(f"{base}encoder.", inner)
+            if "lm_head" not in self.params:
+                return context, stages
+            logits, head_cache = ctc_head(context, self.params["lm_head"])
+            remember(stages, "lm_head", logits, head_cache, keep)
+        return logits, stages
+
+    def logits(self, waveform: np.ndarray, sampling_rate: int) -> np.ndarray:
+        """Unnormalised log-probabilities (T, V) of ``waveform`` (L,), at the model's rate. Raises AudioError, and
+        CannotTranscribeError where the model has no lm_head."""
+        self._require_head()
+        return self.forward(waveform, sampling_rate, keep=False)[0]
+
+    def hidden_states(self, waveform: np.ndarray, sampling_rate: int) -> list[np.ndarray]:
+        """The L+1 hidden states, each (T, C): [0] enters block 0 and [i] leaves block i. The final norm of a pre-norm
+        model is not among them. ``waveform`` (L,) is at the model's rate. Raises AudioError."""
+        x, p = self._input(waveform, sampling_rate), self._backbone
+        features, _ = feature_encoder(x, p["feature_extractor"], self.config)
+        projected, _ = feature_projection(features, p["feature_projection"], self.config.layer_norm_eps)
+        _, stages = encoder(projected, p["encoder"], self.config, "outputs", self._positional_kernel)
+        return hidden_states(projected, stages, self.config)
+
+    @cached_property
+    def _positional_kernel(self) -> Kernel:
+        """Derived once for speed, kept beside the parameters and never saved."""
+        return weight_norm(self._backbone["encoder"]["pos_conv_embed"]["conv"])
+
+    # --- audio in, text out ------------------------------------------------------------------------------------------
+
+    @overload
+    def transcribe(self, recording: Recording, sampling_rate: int | None = None) -> Transcript: ...
+    @overload
+    def transcribe(self, recording: Sequence[Recording], sampling_rate: int | None = None) -> list[Transcript]: ...
+    def transcribe(
+        self, recording: Recording | Sequence[Recording], sampling_rate: int | None = None
+    ) -> Transcript | list[Transcript]:
+        """The words of a recording, with their times in seconds and a confidence.
+
+        ``recording`` is the path of a file that libsndfile reads, or an array (L,) or (L, channels) with its
+        ``sampling_rate`` in Hz; any rate, it is resampled. A list of recordings gives a list of transcripts: they run
+        side by side, each at its own length, with the same result as one by one.
+        Raises AudioError for what cannot be read and CannotTranscribeError for a model without a head or a vocabulary.
+        """
+        tokenizer = self._require_tokenizer()
+        if isinstance(recording, list | tuple):
+            transcripts: dict[int, Transcript] = {}
+            _ = self._positional_kernel  # made before the utterances go their own ways
+
+            def one(i: int, item: Recording) -> None:
+                transcripts[i] = self.transcribe(item, sampling_rate)
+
+            threads.run(partial(one, i, item) for i, item in enumerate(recording))
+            return [transcripts[i] for i in range(len(recording))]
+        rate = self.preprocessor.sampling_rate
+        if isinstance(recording, np.ndarray):
+            waveform = audio.from_array(recording, sampling_rate, rate, self.dtype)
+        else:
+            waveform = audio.read(recording, rate, self.dtype)
+        logits, _ = self._network(self._normalised(waveform), keep=False)
+        return greedy(logits, tokenizer, self.seconds_per_frame, len(waveform) / rate)
+
+    def _input(self, waveform: np.ndarray, sampling_rate: int) -> np.ndarray:
+        rate = self.preprocessor.sampling_rate
+        if sampling_rate is not None and sampling_rate != rate:
+            raise AudioError(
+                f"the model takes {rate} Hz, not {sampling_rate}: resample first, or use transcribe, which does"
+            )
+        return self._normalised(audio.from_array(waveform, sampling_rate, rate, self.dtype))
+
+    def _normalised(self, waveform: np.ndarray) -> np.ndarray:
+        c = self.config
+        audio.require_a_frame(len(waveform), self.preprocessor.sampling_rate, c.conv_kernel, c.conv_stride)
+        return audio.normalise(waveform) if self.preprocessor.do_normalize else waveform
+
+    def _require_head(self) -> None:
+        if "lm_head" not in self.params:
+            raise CannotTranscribeError(
+                f"this is a {self.report.kind}: it was pretrained on sound alone and has no lm_head and no vocabulary, so "
+                "it has no text to give; take its hidden_states(…), or a checkpoint fine-tuned with CTC"
+            )
+
+    def _require_tokenizer(self) -> Tokenizer:
+        self._require_head()
+        if self.tokenizer is None:
+            raise CannotTranscribeError(
+                "the model's folder has no vocab.json, so its logits cannot be spelled out: add the file, or use logits(…)"
+            )
+        return self.tokenizer
+
+
+def _under(prefix: str, stages: Stages) -> dict[str, Stage]:
+    return {prefix + name: stage for name, stage in stages.items()}

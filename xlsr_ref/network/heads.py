@@ -1,0 +1,17 @@
+"""The CTC head: from each context vector, one score for every token of the vocabulary.
+
+    logits = context Wᵀ + b         unnormalised log-probabilities; softmax turns a frame's row into probabilities
+
+Where: wav2vec 2.0 §3.3 (fine-tuning). Checkpoint: `lm_head.{weight,bias}`. Letters: T frames, C channels, V tokens.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from xlsr_ref.ops.linear import LinearCache, linear
+
+
+def ctc_head(context: np.ndarray, p: dict) -> tuple[np.ndarray, LinearCache]:
+    """``context`` (T, C) to logits (T, V)."""
+    return linear(context, p)

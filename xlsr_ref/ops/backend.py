@@ -1,0 +1,56 @@
+"""Which loops run: Numba's compiled kernels, or the NumPy twins that specify them.
+
+`XLSR_REF_BACKEND=numpy` asks for the twins. They also run, after one warning, where Numba cannot be imported. Under
+`NUMBA_DISABLE_JIT=1` the kernels stay plain Python functions: a debugger can step through them.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def _backend() -> str:
+    asked = os.environ.get("XLSR_REF_BACKEND", "numba").lower()
+    if asked not in ("numba", "numpy"):
+        raise ValueError(f"XLSR_REF_BACKEND is {asked!r}: set it to numba or numpy")
+    if asked == "numba":
+        try:
+            import numba  # noqa: F401
+        except ImportError as error:
+            warnings.warn(f"Numba cannot be imported ({error}): the slower NumPy twins run instead", stacklevel=2)
+            return "numpy"
+    return asked
+
+
+BACKEND = _backend()
+
+
+def njit(**options: Any) -> Callable[[Function], Function]:
+    """`numba.njit` as every kernel here wants it: without the GIL, cached on disk, and dividing as NumPy does.
+
+    (Numba's own division checks each divisor for zero, which keeps a loop from being vectorised.)
+    """
+
+    def decorate(loop: Function) -> Function:
+        if BACKEND == "numpy":
+            return loop
+        import numba
+
+        return numba.njit(nogil=True, cache=True, error_model="numpy", **options)(loop)
+
+    return decorate
+
+
+def choose(kernel: Function, twin: Function) -> Function:
+    """The function to call: ``kernel``, or its NumPy ``twin`` where kernels do not run. Both take the same arguments."""
+    return kernel if BACKEND == "numba" else twin
+
+
+# A sum that may be taken in any order can be taken eight at a time. Only for kernels where NaN and infinity need no
+# special care: both still come out as they went in.
+REORDER: dict[str, Any] = {"fastmath": {"reassoc", "contract"}}

@@ -1,0 +1,27 @@
+"""Linear layer: every frame through the same matrix.
+
+    y = x Wᵀ + b         x (T, C_in), W (C_out, C_in), b (C_out,), y (T, C_out)
+
+W lies as the checkpoint has it, one row per output channel, so the product takes its transpose (a view: no copy).
+Where: every projection of wav2vec 2.0 — features to context, q, k, v and out of attention, both halves of the
+feed-forward, the CTC head. Checkpoint: `….weight` (C_out, C_in), `….bias` (C_out,).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from xlsr_ref.ops.matmul import matmul
+
+
+class LinearCache(NamedTuple):
+    x: np.ndarray  # (T, C_in)  the gradient of W is dyᵀ x
+    weight: np.ndarray  # (C_out, C_in)  the gradient of x is dy W
+
+
+def linear(x: np.ndarray, p: dict) -> tuple[np.ndarray, LinearCache]:
+    """``x`` (T, C_in) times the transpose of ``p["weight"]`` (C_out, C_in), plus ``p["bias"]``: y (T, C_out)."""
+    y = matmul(x, p["weight"].T, p["bias"])
+    return y, LinearCache(x, p["weight"])

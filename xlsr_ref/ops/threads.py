@@ -1,0 +1,152 @@
+"""One pool of threads for the whole package, and BLAS held to one thread while the pool works.
+
+Two pools fight: idle BLAS workers spin on the cores that the other pool needs. So there is one, work is cut into
+pieces, and every piece calls BLAS or a kernel on one thread. Pieces are cut by the shape of the arrays alone, never
+by the number of threads, and each writes its own part of the result: any number of threads gives the same bits.
+
+`XLSR_REF_THREADS` sets the number of threads; without it there are as many as cores that this process may use.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+Task = Callable[[], Any]
+
+
+def run(tasks: Iterable[Task]) -> None:
+    """Call every task once, side by side on the pool. The first exception is raised when all have stopped.
+
+    Called from inside a task it runs its tasks one after the other: the cores are already busy.
+    """
+    pending = deque(tasks)
+    helpers = min(count(), len(pending)) - 1
+    with one_blas_thread():
+        if helpers < 1 or getattr(_here, "inside_a_task", False):
+            for task in pending:
+                task()
+            return
+        shares = [_get_pool().submit(_work_through, pending) for _ in range(helpers)]
+        try:
+            _work_through(pending)
+        finally:
+            pending.clear()  # after an exception nobody starts another task
+            errors = [share.exception() for share in shares]
+        for error in errors:
+            if error is not None:
+                raise error
+
+
+def blocks(length: int, at_most: int) -> list[slice]:
+    """Cut ``range(length)`` into the fewest blocks of at most ``at_most``, all nearly equal. Depends on shapes only."""
+    n = max(1, math.ceil(length / at_most))
+    edges = [length * i // n for i in range(n + 1)]
+    return [slice(start, stop) for start, stop in zip(edges, edges[1:])]
+
+
+def count() -> int:
+    """The number of threads that :func:`run` uses."""
+    return _count or _default_count()
+
+
+@contextmanager
+def use(threads: int) -> Iterator[None]:
+    """Use another number of threads inside a `with` block."""
+    global _count
+    if threads < 1:
+        raise ValueError(f"threads must be at least 1, not {threads}")
+    before, _count = _count, threads
+    try:
+        yield
+    finally:
+        _count = before
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Hold BLAS to one thread. The first to come in saves the caller's setting and the last to leave restores it."""
+    global _holders, _limiter
+    with _lock:
+        _holders += 1
+        if _holders == 1:
+            _limiter = _get_controller().limit(limits=1, user_api="blas")
+    try:
+        yield
+    finally:
+        with _lock:
+            _holders -= 1
+            if _holders == 0:
+                _limiter.restore_original_limits()
+
+
+# --- the state behind them ---------------------------------------------------------------------------------------------
+
+_lock = threading.Lock()
+_here = threading.local()  # .inside_a_task: is this thread one that works through tasks?
+_count: int | None = None  # set by use()
+_pool: tuple[int, ThreadPoolExecutor] | None = None
+_controller: Any = None
+_limiter: Any = None
+_holders = 0
+
+
+def _work_through(pending: deque[Task]) -> None:
+    _here.inside_a_task = True
+    try:
+        while True:
+            try:
+                task = pending.popleft()
+            except IndexError:
+                return
+            task()
+    finally:
+        _here.inside_a_task = False
+
+
+def _default_count() -> int:
+    asked = os.environ.get("XLSR_REF_THREADS", "")
+    if asked:
+        if not asked.isdecimal() or int(asked) < 1:
+            raise ValueError(f"XLSR_REF_THREADS is {asked!r}: set it to a whole number of at least 1")
+        return int(asked)
+    if hasattr(os, "sched_getaffinity"):  # Linux: the cores that this process may use
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _get_pool() -> ThreadPoolExecutor:
+    global _pool
+    with _lock:
+        if _pool is None or _pool[0] < count() - 1:
+            _pool = (count() - 1, ThreadPoolExecutor(count() - 1, thread_name_prefix="xlsr_ref"))
+        return _pool[1]
+
+
+def _get_controller() -> Any:
+    global _controller
+    if _controller is None:
+        from threadpoolctl import ThreadpoolController
+
+        _controller = ThreadpoolController()
+    return _controller
+
+
+def _after_fork() -> None:
+    """A forked child has none of its parent's threads, and must not inherit a limit that nobody in it will lift."""
+    global _lock, _pool, _holders
+    _lock, _pool = threading.Lock(), None
+    _here.inside_a_task = False
+    if _holders:
+        _holders = 0
+        _limiter.restore_original_limits()
+
+
+if hasattr(os, "register_at_fork"):  # POSIX
+    os.register_at_fork(after_in_child=_after_fork)
