@@ -11,7 +11,6 @@ Letters: L samples, T frames, C channels (`hidden_size`), V tokens.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, overload
@@ -38,10 +37,11 @@ BUNDLED = Path(__file__).parent / "data" / "small-ctc"
 
 Source = str | os.PathLike[str]
 Recording = Source | np.ndarray
+Recordings = list[Recording] | tuple[Recording, ...]
 
 
 def load(source: Source | None = None, dtype: str = "float32") -> Model:
-    """The model in the folder ``source``, in the Hugging Face layout; None is the small model that comes with the package.
+    """The model in the folder ``source``, in the Hugging Face layout; None is the small one that comes with the package.
 
     ``dtype`` is "float32" (how it runs) or "float64" (how it is verified), whatever the file stores.
     Raises ConfigError, WeightsError or VocabularyError with one sentence that says what is wrong with the folder.
@@ -144,9 +144,9 @@ class Model:
     @overload
     def transcribe(self, recording: Recording, sampling_rate: int | None = None) -> Transcript: ...
     @overload
-    def transcribe(self, recording: Sequence[Recording], sampling_rate: int | None = None) -> list[Transcript]: ...
+    def transcribe(self, recording: Recordings, sampling_rate: int | None = None) -> list[Transcript]: ...
     def transcribe(
-        self, recording: Recording | Sequence[Recording], sampling_rate: int | None = None
+        self, recording: Recording | Recordings, sampling_rate: int | None = None
     ) -> Transcript | list[Transcript]:
         """The words of a recording, with their times in seconds and a confidence.
 
@@ -189,15 +189,15 @@ class Model:
     def _require_head(self) -> None:
         if "lm_head" not in self.params:
             raise CannotTranscribeError(
-                f"this is a {self.report.kind}: it was pretrained on sound alone and has no lm_head and no vocabulary, so "
-                "it has no text to give; take its hidden_states(…), or a checkpoint fine-tuned with CTC"
+                f"this is a {self.report.kind}, pretrained on sound alone: it has no lm_head and no vocabulary, so it has no "
+                "text to give; take its hidden_states(…), or a checkpoint that was fine-tuned with CTC"
             )
 
     def _require_tokenizer(self) -> Tokenizer:
         self._require_head()
         if self.tokenizer is None:
             raise CannotTranscribeError(
-                "the model's folder has no vocab.json, so its logits cannot be spelled out: add the file, or use logits(…)"
+                "the model's folder has no vocab.json, so its logits cannot be spelled: add the file, or use logits(…)"
             )
         return self.tokenizer
 

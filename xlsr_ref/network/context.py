@@ -65,8 +65,6 @@ def encoder(
 
 def hidden_states(projected: np.ndarray, stages: Stages, config: Config) -> list[np.ndarray]:
     """The L + 1 hidden states, each (T, C), from the projection's output and the stages of :func:`encoder`."""
-    if config.do_stable_layer_norm:
-        first = projected + stages["pos_conv_embed"].output
-    else:
-        first = stages["layer_norm"].output
+    pre_norm = config.do_stable_layer_norm
+    first = projected + stages["pos_conv_embed"].output if pre_norm else stages["layer_norm"].output
     return [first, *(stages[f"layers.{i}"].output for i in range(config.num_hidden_layers))]

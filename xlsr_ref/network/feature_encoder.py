@@ -45,7 +45,8 @@ def feature_encoder(waveform: np.ndarray, p: dict, config: Config, keep: Keep = 
 def conv_layer(x: np.ndarray, p: dict, stride: int, norm: str) -> tuple[np.ndarray, ConvLayerCache]:
     """One layer on ``x`` (T_in, C_in): (T_out, C_out). ``norm`` is "layer", "group" or "none"."""
     convolved, conv_cache = conv1d(x, p["conv"], stride)
-    normalised, norm_cache = convolved, None
+    normalised = convolved
+    norm_cache: LayerNormCache | GroupNormCache | None = None
     if norm == "layer":
         normalised, norm_cache = layer_norm(convolved, p["layer_norm"], EPS)
     elif norm == "group":

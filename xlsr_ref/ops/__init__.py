@@ -1,1 +1,1 @@
-"""Array operations that know nothing of speech. Each file is one idea: equation, shapes, forward pass, twin and kernel."""
+"""Array operations that know nothing of speech. Each file is one idea: equation, shapes, code, twin and kernel."""

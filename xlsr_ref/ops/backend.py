@@ -47,7 +47,7 @@ def njit(**options: Any) -> Callable[[Function], Function]:
 
 
 def choose(kernel: Function, twin: Function) -> Function:
-    """The function to call: ``kernel``, or its NumPy ``twin`` where kernels do not run. Both take the same arguments."""
+    """The function to call: ``kernel``, or its NumPy ``twin`` without Numba. They take the same arguments."""
     return kernel if BACKEND == "numba" else twin
 
 

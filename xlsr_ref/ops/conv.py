@@ -64,7 +64,9 @@ def conv1d(x: np.ndarray, p: dict, stride: int) -> tuple[np.ndarray, ConvCache]:
     return y, ConvCache(x, p["weight"], stride)
 
 
-def grouped_conv1d(x: np.ndarray, weight: np.ndarray, bias: np.ndarray, groups: int) -> tuple[np.ndarray, GroupedConvCache]:
+def grouped_conv1d(
+    x: np.ndarray, weight: np.ndarray, bias: np.ndarray, groups: int
+) -> tuple[np.ndarray, GroupedConvCache]:
     """Slide ``weight`` (C, C/G, K) over ``x`` (T, C), zeros beyond both ends: y (T, C).
 
     There are K//2 zeros on either side. For even K that is one frame too many, and the last one is dropped.

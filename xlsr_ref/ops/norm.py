@@ -35,13 +35,13 @@ class GroupNormCache(NamedTuple):
 
 
 def layer_norm(x: np.ndarray, p: dict, eps: float = 1e-5) -> tuple[np.ndarray, LayerNormCache]:
-    """Normalise each frame of ``x`` (T, C); ``p`` holds ``weight`` and ``bias`` (C,). Returns y (T, C) and the cache."""
+    """Normalise each frame of ``x`` (T, C); ``p`` holds ``weight`` and ``bias`` (C,). Returns y (T, C), cache."""
     y, normalised, inv_std = _layer_norm(x, p["weight"], p["bias"], eps)
     return y, LayerNormCache(normalised, inv_std, p["weight"])
 
 
 def group_norm(x: np.ndarray, p: dict, eps: float = 1e-5) -> tuple[np.ndarray, GroupNormCache]:
-    """Normalise each channel of ``x`` (T, C) over time; ``p`` holds ``weight`` and ``bias`` (C,). Returns y and the cache."""
+    """Normalise each channel of ``x`` (T, C) over time; ``p`` as for :func:`layer_norm`. Returns y (T, C), cache."""
     y, normalised, inv_std = _group_norm(x, p["weight"], p["bias"], eps)
     return y, GroupNormCache(normalised, inv_std, p["weight"])
 

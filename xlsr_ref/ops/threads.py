@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any
 
 Task = Callable[[], Any]
@@ -48,7 +49,7 @@ def blocks(length: int, at_most: int) -> list[slice]:
     """Cut ``range(length)`` into the fewest blocks of at most ``at_most``, all nearly equal. Depends on shapes only."""
     n = max(1, math.ceil(length / at_most))
     edges = [length * i // n for i in range(n + 1)]
-    return [slice(start, stop) for start, stop in zip(edges, edges[1:])]
+    return [slice(start, stop) for start, stop in pairwise(edges)]
 
 
 def count() -> int:
@@ -76,6 +77,7 @@ def one_blas_thread() -> Iterator[None]:
     with _lock:
         _holders += 1
         if _holders == 1:
+            _anyone_may_set_blas()
             _limiter = _get_controller().limit(limits=1, user_api="blas")
     try:
         yield
@@ -83,10 +85,10 @@ def one_blas_thread() -> Iterator[None]:
         with _lock:
             _holders -= 1
             if _holders == 0:
-                _limiter.restore_original_limits()
+                _restore_blas()
 
 
-# --- the state behind them ---------------------------------------------------------------------------------------------
+# --- the state behind them -------------------------------------------------------------------------------------------
 
 _lock = threading.Lock()
 _here = threading.local()  # .inside_a_task: is this thread one that works through tasks?
@@ -125,7 +127,7 @@ def _get_pool() -> ThreadPoolExecutor:
     global _pool
     with _lock:
         if _pool is None or _pool[0] < count() - 1:
-            _pool = (count() - 1, ThreadPoolExecutor(count() - 1, thread_name_prefix="xlsr_ref"))
+            _pool = (count() - 1, ThreadPoolExecutor(count() - 1, "xlsr_ref", _one_blas_thread_in_a_worker))
         return _pool[1]
 
 
@@ -138,6 +140,29 @@ def _get_controller() -> Any:
     return _controller
 
 
+def _restore_blas() -> None:
+    _anyone_may_set_blas()
+    _limiter.restore_original_limits()
+    _anyone_may_set_blas()
+
+
+def _anyone_may_set_blas() -> None:
+    """threadpoolctl lets only the thread that set OpenBLAS first set it again, and ignores the others without a word.
+
+    Here the last to leave restores what the first to come saved, and they may be different threads.
+    """
+    for library in _get_controller().lib_controllers:
+        if hasattr(library, "clear_controlling_thread"):  # newer versions of threadpoolctl
+            library.clear_controlling_thread(force=True)
+
+
+def _one_blas_thread_in_a_worker() -> None:
+    """A BLAS that is built on OpenMP has a limit for each thread of ours; the others have one for all."""
+    for library in _get_controller().lib_controllers:
+        if library.user_api == "blas" and getattr(library, "threading_layer", "") == "openmp":
+            library.set_num_threads(1)
+
+
 def _after_fork() -> None:
     """A forked child has none of its parent's threads, and must not inherit a limit that nobody in it will lift."""
     global _lock, _pool, _holders
@@ -145,7 +170,7 @@ def _after_fork() -> None:
     _here.inside_a_task = False
     if _holders:
         _holders = 0
-        _limiter.restore_original_limits()
+        _restore_blas()
 
 
 if hasattr(os, "register_at_fork"):  # POSIX

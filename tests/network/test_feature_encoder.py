@@ -1,0 +1,69 @@
+"""The arithmetic of each layer is tested in ops; here: what is done in which order, and what is remembered."""
+
+import numpy as np
+import pytest
+
+from xlsr_ref.config import Config
+from xlsr_ref.network.feature_encoder import EPS, conv_layer, feature_encoder
+from xlsr_ref.ops.activation import gelu
+from xlsr_ref.ops.conv import conv1d
+from xlsr_ref.ops.norm import group_norm, layer_norm
+
+
+def layer_parameters(rng, C_in, C_out, K):
+    norm = {"weight": rng.standard_normal(C_out), "bias": rng.standard_normal(C_out)}
+    return {
+        "conv": {"weight": rng.standard_normal((C_out, C_in, K)), "bias": rng.standard_normal(C_out)},
+        "layer_norm": norm,
+    }
+
+
+@pytest.fixture
+def network(rng):
+    p = {
+        "conv_layers": {
+            "0": layer_parameters(rng, 1, 4, 5),
+            "1": layer_parameters(rng, 4, 3, 3),
+            "2": layer_parameters(rng, 3, 2, 2),
+        }
+    }
+    sizes = {"conv_dim": [4, 3, 2], "conv_kernel": [5, 3, 2], "conv_stride": [3, 2, 1]}
+    return p, sizes
+
+
+@pytest.mark.parametrize("norm", ["layer", "group"])
+def test_which_layers_are_normalised(rng, network, norm):
+    p, sizes = network
+    config = Config.from_dict({"model_type": "wav2vec2", "feat_extract_norm": norm, **sizes})
+    waveform = rng.standard_normal(100)
+    features, stages = feature_encoder(waveform, p, config, keep=True)
+    x = waveform[:, None]
+    for i, stride in enumerate(sizes["conv_stride"]):
+        layer = p["conv_layers"][str(i)]
+        y, _ = conv1d(x, layer["conv"], stride)
+        if norm == "layer":
+            y, _ = layer_norm(y, layer["layer_norm"], 1e-5)
+        elif i == 0:
+            y, _ = group_norm(y, layer["layer_norm"], 1e-5)
+        x, _ = gelu(y)
+        np.testing.assert_array_equal(stages[f"conv_layers.{i}"].output, x)
+        assert (stages[f"conv_layers.{i}"].cache.layer_norm is None) == (norm == "group" and i > 0)
+    np.testing.assert_array_equal(features, x)
+    assert EPS == 1e-5
+
+
+def test_keeping_nothing_changes_no_bit(rng, network):
+    p, sizes = network
+    config = Config.from_dict({"model_type": "wav2vec2", **sizes})
+    waveform = rng.standard_normal(100)
+    kept, _ = feature_encoder(waveform, p, config, keep=True)
+    plain, stages = feature_encoder(waveform, p, config)
+    np.testing.assert_array_equal(plain, kept)
+    assert stages == {}
+
+
+def test_the_cache_holds_what_backward_needs(rng):
+    p, x = layer_parameters(rng, 2, 3, 4), rng.standard_normal((20, 2))
+    y, cache = conv_layer(x, p, 2, "layer")
+    assert cache.conv.x is x
+    assert cache.layer_norm.normalised.shape == cache.activation.x.shape == y.shape == (9, 3)

@@ -1,0 +1,61 @@
+import math
+
+import numpy as np
+import pytest
+
+from xlsr_ref.ops import activation
+from xlsr_ref.ops.activation import gelu
+
+GRID = np.concatenate([np.linspace(-12, 12, 200_001), [0.0, -0.0, 1e-30, -1e-30, 50.0, -50.0, 1e30, -1e30]])
+
+
+def exact(x):
+    return np.array([v / 2 * math.erfc(-v / math.sqrt(2)) for v in x])  # erfc: no cancellation on the negative side
+
+
+def test_float64_is_exact():
+    np.testing.assert_allclose(gelu(GRID)[0], exact(GRID), rtol=0, atol=1e-15 * np.maximum(1, np.abs(GRID)).max())
+    small = GRID[np.abs(GRID) < 20]
+    assert np.abs(gelu(small)[0] - exact(small)).max() < 1e-14
+
+
+def test_float32_is_within_4e_7():
+    x = GRID.astype(np.float32)
+    error = np.abs(gelu(x)[0].astype(float) - exact(x.astype(float)))
+    assert (error / np.maximum(1, np.abs(x))).max() < 1.2e-7  # one rounding of float32, and erf's 1.5e-8
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_it_is_the_erf_form_not_tanh(dtype):
+    """Near 2.70 the tanh form is 4.7e-4 away: this must fail for it."""
+    x = np.array([2.70, -2.70], dtype)
+    tanh_form = x / 2 * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+    assert np.abs(gelu(x)[0] - tanh_form).min() > 4e-4
+    assert np.abs(gelu(x)[0] - exact(x.astype(float))).max() < 3e-7
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_nan_and_infinity(dtype):
+    with np.errstate(invalid="ignore"):
+        y, _ = gelu(np.array([np.nan, np.inf], dtype))
+    assert np.isnan(y[0])
+    assert y[1] == np.inf
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_kernel_equals_twin(rng, dtype):
+    x = rng.standard_normal((301, 300)).astype(dtype) * 3  # more than one block
+    kernel, twin = activation._gelu_numba(x), activation._gelu_numpy(x.astype(float))
+    tolerance = 4e-7 if dtype == np.float32 else 1e-12
+    assert np.abs(kernel - twin).max() < tolerance * np.abs(twin).max()
+    assert kernel.dtype == dtype
+    assert activation._gelu_numpy(x).dtype == dtype
+
+
+def test_any_shape_and_layout(rng):
+    x = rng.standard_normal((6, 5))
+    for view in (x.T, x[::2, 1:4], x[0], x[:, :0]):
+        y, cache = gelu(view)
+        assert y.shape == view.shape
+        np.testing.assert_allclose(y, exact(view.ravel()).reshape(view.shape), atol=1e-15)
+        assert cache.x is view

@@ -1,0 +1,90 @@
+import math
+
+import numpy as np
+import pytest
+
+from xlsr_ref.ops import attention as room
+from xlsr_ref.ops.attention import QUERIES, attention, scaled_dot_product
+
+
+def reference(q, k, v, heads):
+    """One query at a time, in float64: (T, C) and the weights (H, T, T)."""
+    T, C = q.shape
+    D = C // heads
+    mixed, weights = np.zeros((T, C)), np.zeros((heads, T, T))
+    for h in range(heads):
+        own = slice(h * D, (h + 1) * D)
+        for t in range(T):
+            scores = [float(q[t, own].astype(float) @ k[s, own]) / math.sqrt(D) for s in range(T)]
+            exps = [math.exp(score - max(scores)) for score in scores]
+            weights[h, t] = np.array(exps) / math.fsum(exps)
+        mixed[:, own] = weights[h] @ v[:, own]
+    return mixed, weights
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("T", "C", "heads"), [(1, 4, 2), (7, 6, 1), (7, 6, 3), (7, 6, 6), (QUERIES + 3, 4, 2)])
+def test_equals_the_equation(rng, dtype, T, C, heads):
+    q, k, v = (rng.standard_normal((T, C)).astype(dtype) * 2 for _ in range(3))
+    mixed, cache = scaled_dot_product(q, k, v, heads, keep_weights=True)
+    expected, weights = reference(q, k, v, heads)
+    tolerance = 3e-6 if dtype == np.float32 else 1e-13  # float32: scores up to 20 are rounded to 1e-6
+    np.testing.assert_allclose(mixed, expected, atol=tolerance)
+    np.testing.assert_allclose(cache.weights, weights, atol=tolerance)
+    np.testing.assert_allclose(cache.weights.sum(axis=-1), 1, atol=1e-6 if dtype == np.float32 else 1e-14)
+    assert mixed.dtype == cache.weights.dtype == dtype
+
+
+def test_keeping_the_weights_changes_no_bit(rng):
+    q, k, v = (rng.standard_normal((QUERIES + 9, 6)).astype(np.float32) for _ in range(3))
+    with_weights, without = (scaled_dot_product(q, k, v, 2, keep)[0] for keep in (True, False))
+    np.testing.assert_array_equal(with_weights, without)
+    assert scaled_dot_product(q, k, v, 2)[1].weights is None
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_large_scores_do_not_overflow(dtype):
+    scores = np.array([[1e4, 1e4, -1e4], [-3e4, -3e4, -3e4]], dtype)
+    np.testing.assert_allclose(room.softmax_in_place(scores.copy()), [[0.5, 0.5, 0], [1 / 3] * 3], rtol=1e-6)
+
+
+def test_projections_are_the_checkpoints(rng):
+    T, C = 5, 4
+    p = {
+        f"{n}_proj": {"weight": rng.standard_normal((C, C)), "bias": rng.standard_normal(C)}
+        for n in ("q", "k", "v", "out")
+    }
+    x = rng.standard_normal((T, C))
+    q, k, v = (x @ p[f"{n}_proj"]["weight"].T + p[f"{n}_proj"]["bias"] for n in "qkv")
+    expected = reference(q, k, v, 2)[0] @ p["out_proj"]["weight"].T + p["out_proj"]["bias"]
+    y, cache = attention(x, p, 2)
+    np.testing.assert_allclose(y, expected, atol=1e-13)
+    np.testing.assert_allclose(cache.heads.k, k, atol=1e-13)
+
+
+def test_the_softmax_kernel_equals_its_twin(rng):
+    scores = (rng.standard_normal((50, 333)) * 8).astype(np.float32)
+    scores[0, :5] = -np.inf
+    scores[1] = 0
+    scores[2, 7] = 200  # everything else far below 2^-126
+    kernel, twin = room._softmax_numba(scores.copy()), room._softmax_numpy(scores.astype(float))
+    assert np.abs(kernel - twin).max() < 1e-6  # of the largest weight, 1
+    assert (kernel[0, :5] == 0).all()
+    likely = twin > 1e-4
+    np.testing.assert_allclose(kernel[likely], twin[likely], rtol=3e-6)  # float32 rounds the score itself to 2e-6
+
+
+def test_the_exponential_is_right_everywhere():
+    x = np.concatenate([np.linspace(-87, 0, 50_001), [-87.4, -88, -1000, -np.inf, -0.0]]).astype(np.float32)
+    ours = np.array([room._exp_float32(value) for value in x])
+    exact = np.array([math.exp(float(value)) for value in x])
+    large = x > -87.5
+    assert (np.abs(ours[large] / exact[large] - 1)).max() < 2.5e-7
+    assert (ours[~large] == 0).all()
+
+
+def test_nan_stays_visible():
+    with np.errstate(invalid="ignore"):
+        weights = room.softmax_in_place(np.array([[0, np.nan, 1], [0, np.inf, 1], [0, 0, 0]], np.float32))
+    assert np.isnan(weights[:2]).all()
+    np.testing.assert_allclose(weights[2], 1 / 3, rtol=1e-6)

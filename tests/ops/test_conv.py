@@ -1,0 +1,81 @@
+import numpy as np
+import pytest
+
+from xlsr_ref.ops.conv import ROWS, TAPS, conv1d, grouped_conv1d, weight_norm, windows
+
+
+def convolve(x, weight, stride, groups=1):
+    """y[t, o] = Σ_k Σ_i W[o, i, k] x[t·stride + k, i], one number at a time."""
+    C_out, width, K = weight.shape
+    T = (len(x) - K) // stride + 1
+    y = np.zeros((T, C_out))
+    for t in range(T):
+        for o in range(C_out):
+            first = o // (C_out // groups) * width  # the group's first input channel
+            for k in range(K):
+                y[t, o] += weight[o, :, k] @ x[t * stride + k, first : first + width]
+    return y
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("K", "stride"), [(1, 1), (2, 2), (3, 2), (10, 5), (3, 7)])
+@pytest.mark.parametrize("C_in", [1, 4])
+def test_strided_equals_the_sum(rng, dtype, K, stride, C_in):
+    x, weight, bias = (rng.standard_normal(s).astype(dtype) for s in ((37, C_in), (5, C_in, K), (5,)))
+    y, cache = conv1d(x, {"weight": weight, "bias": bias}, stride)
+    np.testing.assert_allclose(
+        y, convolve(x, weight, stride) + bias, atol=40 * np.finfo(dtype).eps
+    )  # 40 products near 1
+    assert y.dtype == dtype
+    assert cache.x is x
+    assert cache.stride == stride
+    without, _ = conv1d(x, {"weight": weight}, stride)
+    np.testing.assert_allclose(without, convolve(x, weight, stride), atol=40 * np.finfo(dtype).eps)
+
+
+def test_strided_over_more_than_one_task(rng):
+    x, weight = rng.standard_normal((2 * ROWS + 5, 2)), rng.standard_normal((3, 2, 2))
+    np.testing.assert_allclose(conv1d(x, {"weight": weight}, 1)[0], convolve(x, weight, 1), atol=1e-12)
+
+
+def test_a_kernel_longer_than_the_input_is_refused(rng):
+    with pytest.raises(ValueError, match="at least 4 frames, not 3"):
+        conv1d(np.zeros((3, 1)), {"weight": np.zeros((1, 1, 4))}, 1)
+    assert conv1d(np.zeros((4, 1)), {"weight": np.zeros((1, 1, 4))}, 1)[0].shape == (1, 1)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("K", [1, 2, 5, TAPS - 1, TAPS, TAPS + 1, 2 * TAPS, 31])
+@pytest.mark.parametrize("T", [1, 4, 20])
+@pytest.mark.parametrize("groups", [1, 3, 6])
+def test_grouped_equals_the_sum_over_a_padded_input(rng, dtype, K, T, groups):
+    x, weight, bias = (rng.standard_normal(s).astype(dtype) for s in ((T, 6), (6, 6 // groups, K), (6,)))
+    y, _ = grouped_conv1d(x, weight, bias, groups)
+    padded = np.pad(x, ((K // 2, K // 2), (0, 0)))
+    expected = convolve(padded, weight, 1, groups)
+    if K % 2 == 0:
+        assert len(expected) == T + 1
+        expected = expected[:-1]  # the last, not the first
+    np.testing.assert_allclose(y, expected + bias, atol=6 * K * np.finfo(dtype).eps * 4)
+    assert y.dtype == dtype
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_weight_norm_is_over_both_channel_axes(rng, dtype):
+    v, g = rng.standard_normal((4, 3, 5)).astype(dtype), rng.standard_normal((1, 1, 5)).astype(dtype)
+    weight, cache = weight_norm({"weight_g": g, "weight_v": v})
+    for k in range(5):
+        expected = v[:, :, k] / np.linalg.norm(v[:, :, k]) * g[0, 0, k]
+        np.testing.assert_allclose(weight[:, :, k], expected, rtol=4 * np.finfo(dtype).eps)
+    assert weight.dtype == cache.inv_norm.dtype == dtype
+    new_spelling = {"parametrizations": {"weight": {"original0": g, "original1": v}}}
+    np.testing.assert_array_equal(weight_norm(new_spelling)[0], weight)
+
+
+def test_windows_are_views():
+    x = np.arange(12.0).reshape(6, 2)
+    seen = windows(x, 3, 2)
+    np.testing.assert_array_equal(seen, [[0, 1, 2, 3, 4, 5], [4, 5, 6, 7, 8, 9]])
+    assert np.shares_memory(seen, x)
+    assert not seen.flags.writeable
+    np.testing.assert_array_equal(windows(x[:, 1:], 3, 2), [[1, 3, 5], [5, 7, 9]])
