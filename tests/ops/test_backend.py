@@ -1,0 +1,53 @@
+"""Compiled, without Numba, by request without it, and uncompiled for a debugger: the same numbers."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import xlsr_ref
+from xlsr_ref.ops import backend
+
+FOLDER = Path(__file__).parents[1] / "golden" / "xlsr"
+CODE = """
+import sys, numpy, xlsr_ref
+if "hide" in sys.argv: sys.modules["numba"] = None  # importing it raises ImportError
+x = numpy.sin(numpy.arange(4000) / 7)
+logits = xlsr_ref.load(sys.argv[1], sys.argv[3]).forward(x, 16000)[0]
+numpy.save(sys.argv[2], logits)
+"""
+
+
+def logits_in_another_process(tmp_path, dtype, *arguments, **environment):
+    out = tmp_path / "logits.npy"
+    run = [sys.executable, "-c", CODE, str(FOLDER), str(out), dtype, *arguments]
+    done = subprocess.run(run, check=True, capture_output=True, text=True, env=os.environ | environment)
+    return np.load(out), done.stderr
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("how", ["numpy", "hidden", "uncompiled"])
+def test_every_way_to_run_gives_the_same_numbers(tmp_path, how, dtype):
+    if how == "numpy":
+        theirs, said = logits_in_another_process(tmp_path, dtype, XLSR_REF_BACKEND="numpy")
+    elif how == "hidden":
+        theirs, said = logits_in_another_process(tmp_path, dtype, "hide")
+    else:
+        theirs, said = logits_in_another_process(tmp_path, dtype, NUMBA_DISABLE_JIT="1")
+    ours = xlsr_ref.load(FOLDER, dtype).forward(np.sin(np.arange(4000) / 7), 16000)[0]
+    tolerance = 1e-5 if dtype == "float32" else 1e-12  # float32: the twins add in another order, over some 20 layers
+    np.testing.assert_allclose(theirs, ours, rtol=0, atol=tolerance * np.abs(ours).max())
+    assert said.count("UserWarning") == (1 if how == "hidden" else 0)
+
+
+def test_an_unknown_backend_is_refused(monkeypatch):
+    monkeypatch.setenv("XLSR_REF_BACKEND", "cuda")
+    with pytest.raises(ValueError, match="numba or numpy"):
+        backend._backend()
+
+
+def test_choose(monkeypatch):
+    assert backend.choose(max, min) is (max if backend.BACKEND == "numba" else min)
