@@ -44,7 +44,7 @@ class WeightNormCache(NamedTuple):
 
 
 def conv1d(x: np.ndarray, p: dict, stride: int) -> tuple[np.ndarray, ConvCache]:
-    """Slide ``p["weight"]`` (C_out, C_in, K) over ``x`` (T_in, C_in): y (T_out, C_out), T_out = ⌊(T_in − K)/stride⌋ + 1.
+    """Slide ``p["weight"]`` (C_out, C_in, K) over ``x`` (T_in, C_in): y (⌊(T_in − K)/stride⌋ + 1, C_out).
 
     ``p["bias"]`` (C_out,) is added where there is one. Fewer than K frames raise ValueError.
     """

@@ -1,0 +1,80 @@
+"""Softmax: turn a row of scores into probabilities.
+
+    y_i = exp(x_i − m) / Σ_j exp(x_j − m)         m = max_j x_j
+
+Without m the result is the same on paper, but exp overflows float32 at 89. With it the largest term is 1.
+Where: inside attention, and over the CTC head's logits (Bridle 1990). It has no parameters.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from xlsr_ref.ops.backend import REORDER, choose, njit
+
+
+def softmax_in_place(scores: np.ndarray) -> np.ndarray:
+    """Write the softmax of each row over ``scores`` (rows, V) and return it. NaN or +inf makes its whole row NaN."""
+    return _softmax_in_place(scores)
+
+
+# --- kernels ---------------------------------------------------------------------------------------------------------
+
+
+def _softmax_in_place_numpy(scores: np.ndarray) -> np.ndarray:
+    """The specification."""
+    scores -= scores.max(axis=-1, keepdims=True)
+    np.exp(scores, out=scores)
+    scores /= scores.sum(axis=-1, keepdims=True)
+    return scores
+
+
+def _softmax_in_place_numba(scores: np.ndarray) -> np.ndarray:
+    if scores.dtype != np.float32:
+        return _softmax_in_place_numpy(scores)
+    _softmax_float32_loop(scores)
+    return scores
+
+
+# np.exp inside a loop is one call per element; this vectorises. With n whole and |f| ≤ ln(2)/2,
+#     e^x = 2^n e^f,      x = n ln 2 + f
+# 2^n is n written into the exponent bits of a float32, and e^f is its Taylor series to f⁷/7! (error below 6e-9).
+# ln 2 is split in two so that n ln 2 is exact. Results below 2^-126 become 0.
+LOG2_E = np.float32(1 / math.log(2))
+LN2_HIGH = np.float32(0.693359375)  # 355/512: few digits, so that n times it has no rounding
+LN2_LOW = np.float32(math.log(2) - 0.693359375)
+F0, F1, F2, F3, F4, F5, F6, F7 = (np.float32(1 / math.factorial(k)) for k in range(8))
+LOWEST, ZERO = np.float32(-87.5), np.float32(0)  # e^-87.5 is 2^-126.2
+
+
+@njit(fastmath={"contract"})
+def _exp_float32(x):
+    """e^x for x ≤ 0."""
+    clamped = LOWEST if x < LOWEST else x
+    n = np.rint(clamped * LOG2_E)
+    f = (clamped - n * LN2_HIGH) - n * LN2_LOW
+    series = F0 + f * (F1 + f * (F2 + f * (F3 + f * (F4 + f * (F5 + f * (F6 + f * F7))))))
+    power = np.int32((np.int32(n) + np.int32(127)) << np.int32(23)).view(np.float32)
+    return series * (ZERO if x < LOWEST else power)
+
+
+@njit(**REORDER)
+def _softmax_float32_loop(scores):
+    for t in range(scores.shape[0]):
+        row = scores[t]
+        largest = row[0]
+        for i in range(row.size):
+            largest = row[i] if row[i] > largest else largest
+        for i in range(row.size):
+            row[i] = _exp_float32(row[i] - largest)
+        total = 0.0
+        for i in range(row.size):
+            total += row[i]
+        scale = np.float32(1 / total)
+        for i in range(row.size):
+            row[i] *= scale
+
+
+_softmax_in_place = choose(_softmax_in_place_numba, _softmax_in_place_numpy)
