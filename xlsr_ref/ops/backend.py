@@ -11,13 +11,15 @@ import warnings
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from xlsr_ref.errors import XlsrError
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def _backend() -> str:
     asked = os.environ.get("XLSR_REF_BACKEND", "numba").lower()
     if asked not in ("numba", "numpy"):
-        raise ValueError(f"XLSR_REF_BACKEND is {asked!r}: set it to numba or numpy")
+        raise XlsrError(f"XLSR_REF_BACKEND is {asked!r}: set it to numba or numpy")
     if asked == "numba":
         try:
             import numba  # noqa: F401

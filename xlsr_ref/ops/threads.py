@@ -19,6 +19,8 @@ from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any
 
+from xlsr_ref.errors import XlsrError
+
 Task = Callable[[], Any]
 
 
@@ -116,7 +118,7 @@ def _default_count() -> int:
     asked = os.environ.get("XLSR_REF_THREADS", "")
     if asked:
         if not asked.isdecimal() or int(asked) < 1:
-            raise ValueError(f"XLSR_REF_THREADS is {asked!r}: set it to a whole number of at least 1")
+            raise XlsrError(f"XLSR_REF_THREADS is {asked!r}: set it to a whole number of at least 1")
         return int(asked)
     if hasattr(os, "sched_getaffinity"):  # Linux: the cores that this process may use
         return len(os.sched_getaffinity(0))

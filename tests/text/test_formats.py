@@ -1,0 +1,169 @@
+"""The written formats, read back by small parsers of their grammars."""
+
+import json
+import re
+
+import pytest
+
+from xlsr_ref.errors import XlsrError
+from xlsr_ref.text.formats import FORMATS, format_transcript, format_transcripts
+from xlsr_ref.text.transcript import Span, Transcript
+
+EMPTY = Transcript("", (), ())
+STAMP = {"srt": r"(\d{2,}):([0-5]\d):([0-5]\d),(\d{3})", "vtt": r"(\d{2,}):([0-5]\d):([0-5]\d)\.(\d{3})"}
+
+
+def spoken(*words, length=0.2, pause=0.1, begin=0.0, score=0.5):
+    """A transcript of ``words``, ``length`` seconds each, with pauses between them; characters share their word."""
+    spans, chars = [], []
+    for i, word in enumerate(words):
+        start = begin + i * (length + pause)
+        spans.append(Span(word, start, start + length, score))
+        edges = [start + length * k / max(len(word), 1) for k in range(len(word) + 1)]
+        edges[-1] = start + length
+        chars += [Span(letter, a, b, score) for letter, a, b in zip(word, edges, edges[1:])]
+    return Transcript(" ".join(words), tuple(spans), tuple(chars))
+
+
+def cues(text, name):
+    """The cues of a subtitle file as (start, end, lines), by its grammar."""
+    blocks = text.split("\n\n")
+    if name == "vtt":
+        assert blocks.pop(0).rstrip("\n") == "WEBVTT"
+    read = []
+    for number, block in enumerate(filter(None, (block.rstrip("\n") for block in blocks)), start=1):
+        lines = block.split("\n")
+        if name == "srt":
+            assert lines.pop(0) == str(number)
+        match = re.fullmatch(f"{STAMP[name]} --> {STAMP[name]}", lines.pop(0))
+        assert match, block
+        h, m, s, ms, h2, m2, s2, ms2 = map(int, match.groups())
+        assert lines
+        assert all(lines)
+        read.append((h * 3600 + m * 60 + s + ms / 1000, h2 * 3600 + m2 * 60 + s2 + ms2 / 1000, lines))
+    return read
+
+
+def test_text():
+    assert format_transcript(spoken("hello", "you"), "text") == "hello you\n"
+    assert format_transcript(Transcript("a  b", (), ()), "text") == "a  b\n"  # as it is, also where words stand apart
+
+
+def test_json():
+    transcript = spoken("één", "two", length=1 / 3, score=2 / 3)
+    text = format_transcript(transcript, "json")
+    assert "één" in text
+    read = json.loads(text)
+    assert read["text"] == "één two"
+    assert read["words"][0] == {"text": "één", "start": 0.0, "end": 0.333, "score": 0.6667}
+    assert [char["text"] for char in read["chars"]] == list("ééntwo")
+
+
+def test_tsv():
+    lines = format_transcript(spoken("a", "b"), "tsv").split("\n")
+    assert lines == ["start\tend\ttext\tscore", "0.000\t0.200\ta\t0.5000", "0.300\t0.500\tb\t0.5000", ""]
+
+
+def test_tsv_keeps_its_shape_around_tabs_and_line_ends():
+    rows = format_transcript(spoken("a\tb", "c\nd\r\ne\u2028f"), "tsv").split("\n")
+    assert [row.split("\t")[2] for row in rows[1:3]] == ["a b", "c d e f"]
+    assert len(rows) == 4
+
+
+@pytest.mark.parametrize("name", ["srt", "vtt"])
+def test_subtitles(name):
+    read = cues(format_transcript(spoken("hello", "you", begin=3599.9), name), name)
+    assert read == [(3599.9, pytest.approx(3600.4), ["hello you"])]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "stamp"),
+    [
+        (59.9996, "00:01:00,000"),
+        (0.0004, "00:00:00,000"),
+        (3599.9999, "01:00:00,000"),
+        (3661.0625, "01:01:01,062"),
+        (360000, "100:00:00,000"),
+    ],
+)
+def test_no_second_is_the_sixtieth(seconds, stamp):
+    span = Span("a", seconds, seconds + 1, 0.5)
+    assert format_transcript(Transcript("a", (span,), (span,)), "srt").split("\n")[1].split(" --> ")[0] == stamp
+
+
+@pytest.mark.parametrize("name", ["srt", "vtt"])
+def test_cues_are_short_and_break_at_pauses(name):
+    words = ["abcdefgh"] * 40
+    read = cues(format_transcript(spoken(*words), name), name)
+    assert all(len(lines) <= 2 and all(len(line) <= 42 for line in lines) for _, _, lines in read)
+    assert sum(len(line.split()) for _, _, lines in read for line in lines) == 40
+    slow = cues(format_transcript(spoken(*["a"] * 20, length=0.9, pause=0.7), name), name)
+    assert all(end - start <= 6.0 for start, end, _ in slow)
+    assert [len(lines[0].split()) for _, _, lines in slow] == [4, 4, 4, 4, 4]  # 4 * 0.9 + 3 * 0.7 = 5.7 seconds
+    assert len(cues(format_transcript(spoken("a", "b", pause=0.79), name), name)) == 1
+    assert len(cues(format_transcript(spoken("a", "b", pause=0.81), name), name)) == 2
+
+
+@pytest.mark.parametrize("name", ["srt", "vtt"])
+def test_a_language_without_spaces_is_cut_by_characters(name):
+    transcript = spoken("好" * 200, length=40.0)
+    read = cues(format_transcript(transcript, name), name)
+    assert all(end - start <= 6.001 for start, end, _ in read)  # each end is rounded to a millisecond
+    assert all(len(lines) <= 2 and all(len(line) <= 42 for line in lines) for _, _, lines in read)
+    assert "".join("".join(lines) for _, _, lines in read) == "好" * 200
+    assert read[0][0] == 0
+    assert read[-1][1] == 40.0
+
+
+def test_vtt_escapes_what_is_markup():
+    text = format_transcript(spoken("<unk>", "R&B", "-->"), "vtt")
+    assert "&lt;unk&gt; R&amp;B --&gt;" in text
+    assert text.count("-->") == 1
+
+
+@pytest.mark.parametrize("arrow", ["-->", "--->", "---->>", "--> -->"])
+@pytest.mark.parametrize("name", ["srt", "vtt"])
+def test_no_arrow_inside_a_cue(name, arrow):
+    text = format_transcript(spoken("a", arrow), name)
+    assert text.count("-->") == 1
+
+
+@pytest.mark.parametrize("name", ["srt", "vtt"])
+def test_white_space_in_words_makes_no_empty_lines(name):
+    read = cues(format_transcript(spoken("a\n\nb", "\u3000", "\n", "c"), name), name)
+    assert [lines for _, _, lines in read] == [["a b c"]]
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_an_empty_transcript_is_a_valid_file(name):
+    text = format_transcript(EMPTY, name)
+    expected = {"text": "\n", "srt": "", "vtt": "WEBVTT\n", "tsv": "start\tend\ttext\tscore\n"}
+    if name == "json":
+        assert json.loads(text) == {"text": "", "words": [], "chars": []}
+    else:
+        assert text == expected[name]
+
+
+def test_several_recordings():
+    named = [("one.wav", spoken("a")), ("two\t.wav", EMPTY), ("three.wav", spoken("b", "c"))]
+    assert format_transcripts(named, "text") == "one.wav\ta\ntwo .wav\t\nthree.wav\tb c\n"
+    rows = [line.split("\t") for line in format_transcripts(named, "tsv").splitlines()]
+    assert rows[0] == ["file", "start", "end", "text", "score"]
+    assert [(row[0], row[3]) for row in rows[1:]] == [("one.wav", "a"), ("three.wav", "b"), ("three.wav", "c")]
+    read = json.loads(format_transcripts(named, "json"))
+    assert [item["file"] for item in read] == ["one.wav", "two\t.wav", "three.wav"]
+    assert {"file": "one.wav"} | json.loads(format_transcript(named[0][1], "json")) == read[0]
+
+
+@pytest.mark.parametrize("name", ["srt", "vtt"])
+def test_subtitles_of_several_recordings_need_a_file_each(name):
+    with pytest.raises(XlsrError, match="one file for each"):
+        format_transcripts([("a", EMPTY), ("b", EMPTY)], name)
+
+
+@pytest.mark.parametrize(
+    "write", [lambda name: format_transcript(EMPTY, name), lambda name: format_transcripts([], name)]
+)
+def test_unknown_format(write):
+    with pytest.raises(XlsrError, match="'docx' is not known: choose one of text, json, srt, vtt, tsv"):
+        write("docx")

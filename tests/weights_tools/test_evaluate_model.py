@@ -1,0 +1,69 @@
+"""Error rates against values worked out by hand."""
+
+import pytest
+
+from weights_tools.evaluate_model import (
+    TABLE_BEGINS,
+    TABLE_ENDS,
+    Errors,
+    edit_distance,
+    errors_of,
+    evaluate,
+    put_into_card,
+    table,
+)
+
+
+@pytest.mark.parametrize(
+    ("read", "said", "edits"),
+    [
+        ("kitten", "sitting", 3),
+        ("", "abc", 3),
+        ("abc", "", 3),
+        ("abc", "abc", 0),
+        ("ab", "ba", 2),
+        ("sunday", "saturday", 3),
+    ],
+)
+def test_edit_distance(read, said, edits):
+    assert edit_distance(read, said) == edits
+    assert edit_distance(said, read) == edits
+
+
+def test_a_clip_counts_its_characters_and_words():
+    assert errors_of("the cat sits", "a cat sat") == Errors(1, 5, 9, 2, 3)
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    lines = ["path\tlang\tspeaker\tseconds\tsplit\ttext", "a/1\ten\tx\t1\ttest\tab", "a/2\ten\tx\t1\ttest\tabcdef gh"]
+    lines += ["a/3\tru\tx\t1\tdev\tда", "a/4\tru\tx\t1\ttrain\tнет"]
+    (tmp_path / "asterisk.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return tmp_path
+
+
+def test_long_clips_count_for_more(corpus):
+    read = {"1": "", "2": "abcdef gh", "3": "да нет"}
+    totals = evaluate(lambda path: read[path.name], corpus)
+    assert totals == {
+        ("asterisk", "en", "test"): Errors(2, 2, 11, 1, 3),  # the mean of the two clips' rates would be 0.5
+        ("asterisk", "ru", "dev"): Errors(1, 4, 2, 1, 1),
+    }
+    assert table(totals).splitlines()[2:] == [
+        "| asterisk | en | test | 2 | 0.182 | 0.333 |",
+        "| asterisk | ru | dev | 1 | 2.000 | 1.000 |",
+    ]
+
+
+def test_a_folder_without_a_corpus_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"no clips.*asterisk\.tsv"):
+        evaluate(str, tmp_path)
+
+
+def test_the_table_replaces_what_stood_between_the_marks():
+    card = f"before\n{TABLE_BEGINS}\nold\n{TABLE_ENDS}\nafter\n"
+    once = put_into_card(card, "| new |")
+    assert once == f"before\n{TABLE_BEGINS}\n\n| new |\n\n{TABLE_ENDS}\nafter\n"
+    assert put_into_card(once, "| new |") == once
+    with pytest.raises(ValueError, match="no place for the table"):
+        put_into_card("before\nafter\n", "| new |")

@@ -1,0 +1,15 @@
+"""Tools around the weights: what happens before and after a model runs, each one a command of its own.
+
+    python -m weights_tools.bundle_model FOLDER              ship a model folder inside the package, as float16
+    python -m weights_tools.bundle_clips CORPUS              ship a few recordings with their transcripts
+    python -m weights_tools.evaluate_model FOLDER CORPUS     error per language, as the model card's table
+    python -m weights_tools.train_small_ctc --help           the recipe of the bundled model
+    python -m weights_tools.record_goldens                   the arrays in tests/golden, recorded from transformers
+    python -m weights_tools.draw_pipeline                    the README's picture
+
+CORPUS is a folder of recordings with their words: asterisk.tsv, and where there are any fsdd.tsv and librivox.tsv, are
+tables with tabs between the columns path (below CORPUS), lang, speaker, seconds, split (train, dev or test) and text.
+
+The tools stand beside the package and not inside it: importing `weights_tools` imports nothing else. torch and
+transformers are only needed to train and to record.
+"""

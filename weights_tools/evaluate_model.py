@@ -1,0 +1,127 @@
+"""Error of a model on a corpus, per part, language and split: the table of a model card.
+
+    python -m weights_tools.evaluate_model MODEL_FOLDER CORPUS_FOLDER [--splits test dev] [--card MODEL_CARD.md]
+
+    character error rate = edits / characters of the transcript        word error rate = the same, counted in words
+
+Edits are the fewest insertions, deletions and substitutions that turn what was read into what was said (Levenshtein).
+They are added up over all clips of a row before dividing, so long clips count for more. Decoding is greedy, one clip
+at a time; the transcripts of the corpus are compared as they stand. `--card` puts the table between the two marks of
+a model card.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from tqdm import tqdm
+
+PARTS = ("asterisk", "fsdd", "librivox")
+TABLE_BEGINS, TABLE_ENDS = "<!-- errors: written by weights_tools.evaluate_model -->", "<!-- end of errors -->"
+
+
+class Errors(NamedTuple):
+    """Counts over some clips; two of them add up with ``plus``."""
+
+    clips: int = 0
+    character_edits: int = 0
+    characters: int = 0
+    word_edits: int = 0
+    words: int = 0
+
+    def plus(self, other: Errors) -> Errors:
+        return Errors(*(mine + theirs for mine, theirs in zip(self, other)))
+
+
+def edit_distance(read: Sequence, said: Sequence) -> int:
+    """The fewest insertions, deletions and substitutions that turn ``read`` into ``said``."""
+    previous = list(range(len(said) + 1))  # distances of the empty beginning of `read` to every beginning of `said`
+    for i, mine in enumerate(read, start=1):
+        current = [i]
+        for j, theirs in enumerate(said, start=1):
+            substituted = previous[j - 1] + (mine != theirs)
+            current.append(min(substituted, previous[j] + 1, current[j - 1] + 1))
+        previous = current
+    return previous[-1]
+
+
+def errors_of(read: str, said: str) -> Errors:
+    """The counts of one clip."""
+    words = said.split()
+    return Errors(1, edit_distance(read, said), len(said), edit_distance(read.split(), words), len(words))
+
+
+def clips_of(corpus: Path, splits: Sequence[str]) -> list[tuple[tuple[str, str, str], dict[str, str]]]:
+    """((part, language, split), row) of every clip; parts that this corpus lacks are left out."""
+    clips = []
+    for part in PARTS:
+        if (corpus / f"{part}.tsv").exists():
+            with open(corpus / f"{part}.tsv", encoding="utf-8", newline="") as file:
+                for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE):
+                    if row["split"] in splits:
+                        clips.append(((part, row["lang"], row["split"]), row))
+    if not clips:
+        raise ValueError(f"{corpus} has no clips of the splits {', '.join(splits)}: give the folder of asterisk.tsv")
+    return clips
+
+
+def evaluate(
+    transcribe: Callable[[Path], str], corpus: Path, splits: Sequence[str] = ("test", "dev")
+) -> dict[tuple[str, str, str], Errors]:
+    """Errors per (part, language, split), in the order of the corpus; ``transcribe`` turns a file into its text."""
+    totals: dict[tuple[str, str, str], Errors] = {}
+    for key, row in tqdm(clips_of(corpus, splits), unit="clip", disable=None):
+        errors = errors_of(transcribe(corpus / row["path"]), row["text"])
+        totals[key] = totals.get(key, Errors()).plus(errors)
+    return totals
+
+
+def table(totals: dict[tuple[str, str, str], Errors]) -> str:
+    """The Markdown table of a model card."""
+    lines = [
+        "| part | language | split | clips | character error rate | word error rate |",
+        "|---|---|---|---:|---:|---:|",
+    ]
+    for (part, lang, split), e in sorted(totals.items(), key=lambda item: (item[0][2] != "test", item[0])):
+        character_rate, word_rate = e.character_edits / max(1, e.characters), e.word_edits / max(1, e.words)
+        lines.append(f"| {part} | {lang} | {split} | {e.clips} | {character_rate:.3f} | {word_rate:.3f} |")
+    return "\n".join(lines)
+
+
+def put_into_card(card: str, new_table: str) -> str:
+    """The text of a model card with the table between its two marks replaced."""
+    before, begins, rest = card.partition(TABLE_BEGINS)
+    _, ends, after = rest.partition(TABLE_ENDS)
+    if not (begins and ends):
+        raise ValueError(f"the model card has no place for the table: add the lines {TABLE_BEGINS} and {TABLE_ENDS}")
+    return f"{before}{begins}\n\n{new_table}\n\n{ends}{after}"
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The command line: print the table, and write it into a model card if one is named."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", type=Path)
+    parser.add_argument("corpus", type=Path)
+    parser.add_argument("--splits", nargs="+", default=["test", "dev"])
+    parser.add_argument("--card", type=Path, help="a model card whose table is replaced")
+    chosen = parser.parse_args(arguments)
+
+    import xlsr_ref  # here and not above: a tool stands beside the package, and this one judges it from outside
+
+    try:
+        card = chosen.card.read_text(encoding="utf-8") if chosen.card else None
+        model = xlsr_ref.load(chosen.model)
+        new_table = table(evaluate(lambda path: model.transcribe(path).text, chosen.corpus, chosen.splits))
+        print(new_table)
+        if card is not None:
+            chosen.card.write_text(put_into_card(card, new_table), encoding="utf-8", newline="\n")
+    except (OSError, ValueError) as error:
+        raise SystemExit(f"evaluate_model: {error}") from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,359 @@
+"""Audio in: a recording on disk, or an array, becomes what the network eats.
+
+    file → samples in [-1, 1) → mono → the model's rate → zero mean, unit variance
+
+The network was trained at one rate and on one scale, so both are fixed here, once, before the first convolution sees
+anything. The rate and whether to normalise come from the model folder's ``preprocessor_config.json``.
+Also here: how many frames the conv encoder makes of n samples, which is arithmetic on its kernels and strides:
+
+    n → floor((n - kernel) / stride) + 1          layer by layer
+
+Where: wav2vec 2.0 §2 (feature encoder), §4.2 (25 ms field, 20 ms hop). Nothing here knows the network.
+Letters: L samples, T frames.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+import re
+import reprlib
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xlsr_ref.config import model_folder, read_json
+from xlsr_ref.errors import AudioError, ConfigError, XlsrError
+
+SLOWEST, FASTEST = 1_000, 1_000_000  # Hz. Beyond lie damaged headers: 1 Hz would turn a minute into a week
+LOUDEST = 1e12  # int32 samples written as floats reach 2e9; beyond this a file is damaged, and float32 would overflow
+BLOCK = 1 << 18  # values decoded at a time: memory follows what a file holds, never what its header promises
+UNKNOWN_SIZE = 0x7F000000  # a recorder that writes to a pipe cannot know the length; it promises about 2 GiB or more
+
+
+# --- what the model expects ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Preprocessor:
+    """What a model expects of its input. The defaults are those of transformers' Wav2Vec2FeatureExtractor."""
+
+    sampling_rate: int = 16000  # Hz
+    do_normalize: bool = True  # zero mean, unit variance over the whole recording
+
+    @classmethod
+    def from_folder(cls, folder: str | Path) -> Preprocessor:
+        """Read ``processor_config.json`` (its ``feature_extractor`` part, if it has one) or else
+        ``preprocessor_config.json``, in transformers' order; a setting or file that is absent keeps its default.
+
+        Raises ConfigError, naming the file: broken JSON, a wrong type, a rate that cannot be, another extractor.
+        """
+        path = model_folder(folder, ConfigError) / "processor_config.json"
+        found = None
+        if path.exists():
+            nested = read_json(path, ConfigError)
+            found = nested.get("feature_extractor", nested.get("audio_processor"))
+        if found is None:
+            path = path.with_name("preprocessor_config.json")
+            found = read_json(path, ConfigError) if path.exists() else {}
+        if not isinstance(found, dict):
+            raise ConfigError(f"{path}: feature_extractor is {reprlib.repr(found)}; it should be a JSON object")
+        kind = found.get("feature_extractor_type") or "Wav2Vec2FeatureExtractor"
+        if kind != "Wav2Vec2FeatureExtractor":
+            raise ConfigError(
+                f"{path}: feature_extractor_type is {reprlib.repr(kind)}; only Wav2Vec2FeatureExtractor is implemented"
+            )
+        if found.get("feature_size", 1) != 1:
+            raise ConfigError(f"{path}: feature_size is {reprlib.repr(found['feature_size'])}; a waveform has size 1")
+        rate = check_rate(found.get("sampling_rate", cls.sampling_rate), f"{path}: sampling_rate", ConfigError)
+        do_normalize = found.get("do_normalize", cls.do_normalize)
+        if not isinstance(do_normalize, bool):
+            raise ConfigError(f"{path}: do_normalize is {reprlib.repr(do_normalize)}; it should be true or false")
+        return cls(rate, do_normalize)
+
+
+def check_rate(rate: object, what: str = "the sampling rate", error: type[XlsrError] = AudioError) -> int:
+    """``rate`` as a Python int in Hz; a float may stand for it if it is whole. Raises ``error`` for anything else."""
+    number = isinstance(rate, (int, float, np.integer, np.floating))
+    if number and SLOWEST <= rate <= FASTEST and rate == int(rate):  # type: ignore
+        return int(rate)  # type: ignore
+    raise error(f"{what} is {reprlib.repr(rate)}; give whole Hz from {SLOWEST} to {FASTEST}")
+
+
+# --- frames ----------------------------------------------------------------------------------------------------------
+
+
+def hop(conv_stride: tuple[int, ...]) -> int:
+    """Samples from one frame to the next: the product of the strides (320 in the released models)."""
+    return math.prod(conv_stride)
+
+
+def receptive_field(conv_kernel: tuple[int, ...], conv_stride: tuple[int, ...]) -> int:
+    """Samples that one frame sees (400 in the released models); fewer make no frame."""
+    field = 1
+    for kernel, stride in zip(reversed(conv_kernel), reversed(conv_stride)):
+        field = (field - 1) * stride + kernel
+    return field
+
+
+def frames(samples: int, conv_kernel: tuple[int, ...], conv_stride: tuple[int, ...]) -> int:
+    """Frames T that the conv encoder makes of ``samples``; 0 when there are too few for one."""
+    for kernel, stride in zip(conv_kernel, conv_stride):
+        if samples < kernel:
+            return 0
+        samples = (samples - kernel) // stride + 1
+    return samples
+
+
+def require_a_frame(
+    samples: int, sampling_rate: int, conv_kernel: tuple[int, ...], conv_stride: tuple[int, ...]
+) -> None:
+    """Raise AudioError if ``samples`` are too few for one frame."""
+    if frames(samples, conv_kernel, conv_stride) == 0:
+        field = receptive_field(conv_kernel, conv_stride)
+        raise AudioError(
+            f"{samples} samples ({samples / sampling_rate:.4f} s at {sampling_rate} Hz) are too few: "
+            f"one frame needs {field} ({field / sampling_rate:.4f} s)"
+        )
+
+
+# --- reading ---------------------------------------------------------------------------------------------------------
+
+
+def read(path: str | os.PathLike[str], sampling_rate: int, dtype: Any = "float32") -> np.ndarray:
+    """The recording in ``path`` as (L,) mono samples at ``sampling_rate`` Hz, in float32 or float64.
+
+    Any format that libsndfile knows, any rate, any channel count. Raises AudioError, naming the file.
+    An MP3 of varying bit rate that lacks its Xing header is read only as far as libsndfile guesses it to be long.
+    """
+    target = check_rate(sampling_rate)
+    pieces, rates = zip(*blocks(path, dtype))
+    return resample(np.concatenate(pieces), rates[0], target)
+
+
+def blocks(path: str | os.PathLike[str], dtype: Any = "float32") -> Iterator[tuple[np.ndarray, int]]:
+    """The recording in ``path``, piece by piece: (n,) mono samples, and the file's own rate in Hz.
+
+    At least one piece comes. Raises AudioError, at the latest after the last piece, if the file is not whole.
+    """
+    name = str(path) if str(path).isprintable() else ascii(str(path))
+    _require_a_file(path, name)
+    float_type, done = _float_type(dtype), 0
+    trouble = "is not audio that libsndfile can read"
+    try:
+        with _open(path) as stream:
+            trouble = "is cut short or damaged"
+            rate = check_rate(stream.samplerate, f"{name}: the sampling rate in its header")
+            if stream.format == "RAW":  # libsndfile takes any text for raw samples if it is called x.au or x.vox
+                raise AudioError(f"{name}: is not audio, whatever its name says")
+            at_once = max(1, BLOCK // stream.channels)
+            while (todo := min(at_once, stream.frames - done)) > 0:
+                piece = stream.read(todo, dtype="float64", always_2d=True)  # (n, channels), integers scaled to [-1, 1)
+                if len(piece) == 0:
+                    break
+                require_finite(piece, rate, f"{name}: ", done)
+                done += len(piece)
+                yield mono(piece).astype(float_type), rate
+            missing = _missing(path, stream, done)
+    except (RuntimeError, TypeError, OSError) as error:  # soundfile's own errors are RuntimeErrors
+        reason = " ".join(getattr(error, "error_string", str(error)).split())
+        raise AudioError(f"{name}: {trouble} ({reason})") from None
+    if missing:
+        raise AudioError(f"{name}: is cut short or damaged: {missing}")
+    if done == 0:
+        raise AudioError(f"{name}: holds no samples")
+
+
+def _require_a_file(path: str | os.PathLike[str], name: str) -> None:
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError, TypeError) as error:  # ValueError: a NUL in the name
+        raise AudioError(f"{name}: cannot be opened ({getattr(error, 'strerror', None) or error})") from None
+    if stat.S_ISDIR(found.st_mode):
+        raise AudioError(f"{name}: is a folder; name a file in it")
+    if not stat.S_ISREG(found.st_mode):
+        raise AudioError(f"{name}: is not a regular file; save the recording to one first")
+    if found.st_size == 0:
+        raise AudioError(f"{name}: is empty (0 bytes)")
+
+
+def _open(path: str | os.PathLike[str]) -> Any:
+    """A soundfile.SoundFile that reads forward only."""
+    import soundfile  # late: needs libsndfile, which arrays do not
+
+    stream = soundfile.SoundFile(str(path) if os.name == "nt" else os.fsencode(path))
+    if stream.frames == 0 and stream.format in ("WAV", "WAVEX"):
+        # The recorder died, or wrote to a pipe: both sizes were never filled in. 0xFFFFFFFF means "to the end".
+        raw = Path(path).read_bytes()
+        data, promised = raw.find(b"data\0\0\0\0", 12), int.from_bytes(raw[4:8], "little")
+        if data > 0 and promised + 8 != len(raw):
+            stream.close()
+            stream = soundfile.SoundFile(io.BytesIO(raw[: data + 4] + b"\xff\xff\xff\xff" + raw[data + 8 :]))
+    # soundfile seeks after each read if it can, and a seek makes the MP3 decoder forget: clicks between the blocks.
+    stream.seekable = lambda: False
+    return stream
+
+
+def _missing(path: str | os.PathLike[str], stream: Any, done: int) -> str:
+    """What a file lacks of what its header promises, in words; '' if it is whole.
+
+    libsndfile corrects a header that promises too much in silence, but says so in its log.
+    """
+    log = stream.extra_info
+    sizes = re.search(r"^ *(?:data|SSND|BODY|riff|Riff size|Data Size) *: (\d+) \(should be (\d+)\)", log, re.M)
+    if sizes and int(sizes[1]) < UNKNOWN_SIZE:
+        return f"its header promises {sizes[1]} bytes of data, {sizes[2]} are there"
+    if "Junk after the last page" in log:
+        return "its last Ogg page is not complete"
+    known = stream.frames < 1 << 62  # a FLAC from a pipe does not say
+    if stream.format == "MP3":  # a guess from the bit rate, unless there is a Xing or Info header
+        with open(path, "rb") as file:
+            known = re.search(b"Xing|Info", file.read(1 << 20)) is not None
+    return f"its header promises {stream.frames} samples, {done} are there" if known and done < stream.frames else ""
+
+
+# --- arrays ----------------------------------------------------------------------------------------------------------
+
+
+def from_array(array: Any, sampling_rate: Any, target_rate: int, dtype: Any = "float32") -> np.ndarray:
+    """An array (L,) or (L, channels) at ``sampling_rate`` Hz as (L',) mono samples at ``target_rate``.
+
+    Floats are taken as they are; int16, int32 and uint8 are scaled by their range to [-1, 1). The input is never
+    changed (the result may be the input itself where there is nothing to do). Raises AudioError.
+    """
+    if sampling_rate is None:
+        raise AudioError("an array does not say its sampling rate, and it is not guessed: give sampling_rate in Hz")
+    rate, target, float_type = check_rate(sampling_rate), check_rate(target_rate), _float_type(dtype)
+    try:
+        array = np.asarray(array)
+    except (ValueError, TypeError, RuntimeError) as error:  # ragged lists, tensors that live elsewhere
+        raise AudioError(f"cannot be made into an array of samples ({' '.join(str(error).split())})") from None
+    if array.ndim not in (1, 2):
+        raise AudioError(f"an array of shape {array.shape} is not audio: give (samples,) or (samples, channels)")
+    if array.size == 0:
+        raise AudioError(f"an array of shape {array.shape} holds no samples")
+    if array.ndim == 2 and array.shape[1] > array.shape[0]:
+        raise AudioError(f"an array of shape {array.shape} has more channels than samples: transpose it (array.T)")
+    samples = _scaled(array)
+    require_finite(samples, rate)
+    return resample(np.require(mono(samples), float_type, ["C", "A"]), rate, target)  # contiguous and aligned
+
+
+def _scaled(array: np.ndarray) -> np.ndarray:
+    """Floats as they are (half precision as float32), integers as float64 in [-1, 1)."""
+    kind = array.dtype.kind, array.dtype.itemsize  # not the dtype itself, which has a byte order
+    if kind[0] == "f":
+        return array.astype(np.result_type(array, np.float32), copy=False)
+    if kind in (("i", 2), ("i", 4)):
+        return array / 2.0 ** (8 * kind[1] - 1)
+    if kind == ("u", 1):
+        return (array - 128.0) / 128.0
+    raise AudioError(f"samples of type {array.dtype} are not audio: give float32, float64, int16, int32 or uint8")
+
+
+def mono(x: np.ndarray) -> np.ndarray:
+    """The mean of the channels of ``x`` (L, channels), in float64: (L,). One channel, or (L,), is returned as it is."""
+    if x.ndim == 1:
+        return x
+    return x[:, 0] if x.shape[1] == 1 else x.mean(axis=1, dtype=np.float64)
+
+
+def require_finite(x: np.ndarray, sampling_rate: int | None = None, where: str = "", start: int = 0) -> None:
+    """Raise AudioError that says where the first NaN, Inf or absurd value of ``x`` (L,) or (L, channels) stands.
+
+    ``where`` opens the message; ``start`` is the number of samples that came before ``x``.
+    """
+    fine = np.abs(x) < LOUDEST  # False for NaN, too
+    if fine.all():
+        return
+    first = tuple(np.argwhere(~fine)[0])
+    place = f"sample {start + first[0]}"
+    if sampling_rate:
+        place += f", at {(start + first[0]) / sampling_rate:.4f} s"
+    raise AudioError(f"{where}a sample is {x[first]:.6g} ({place}): not audio")
+
+
+def _float_type(dtype: Any) -> np.dtype:
+    try:
+        found = np.dtype(dtype)
+    except TypeError:
+        found = np.dtype(object)
+    if found not in (np.float32, np.float64):
+        raise AudioError(f"audio is made in float32 or float64, not in {reprlib.repr(dtype)}")
+    return found
+
+
+# --- rate and scale --------------------------------------------------------------------------------------------------
+
+LOBES = 32  # zero crossings of the sinc on each side, counted at the lower of the two rates
+ROLL_OFF = 0.96  # cutoff as a part of the lower Nyquist frequency: the transition band fits below it
+BETA = 8.0  # of the Kaiser window: about 100 dB between what passes and what does not
+MOST_TAPS = 1 << 22  # a table stays below 200 MB; 96001 Hz, which shares no factor with 16000 Hz, would need more
+
+
+def resample(x: np.ndarray, from_rate: Any, to_rate: Any) -> np.ndarray:
+    """``x`` (L,) at ``from_rate`` Hz as (round(L·to/from),) samples at ``to_rate``, in x's dtype; halves round to even.
+
+        y[m] = Σ_n x[n] · kernel(m·down - n·up)         up / down = to_rate / from_rate in lowest terms
+
+    a windowed sinc, centred, so nothing is delayed; beyond both ends x counts as silence. Returns x itself where the
+    rates agree. SciPy runs the sum from a table of the kernel; ``_resample_slowly`` is the equation as it stands.
+    """
+    _float_type(x.dtype)
+    ratio = Fraction(check_rate(to_rate), check_rate(from_rate))
+    up, down = ratio.numerator, ratio.denominator
+    length = round(len(x) * ratio)
+    if ratio == 1 or length == 0:
+        return x[:length]
+    if 2 * LOBES * max(up, down) > MOST_TAPS:
+        return _resample_slowly(x, up, down, length)
+    from scipy.signal import resample_poly  # late: a second of import that 16 kHz recordings do not need
+
+    half = LOBES * max(up, down)
+    table = _kernel(np.arange(-half, half + 1), up, down) / up  # resample_poly multiplies it by up
+    return resample_poly(x, up, down, window=table.astype(x.dtype))[:length]
+
+
+def _kernel(k: np.ndarray, up: int, down: int) -> np.ndarray:
+    """The filter at integer ``k``, in steps of 1/up input samples: a Kaiser-windowed sinc with unit gain."""
+    from scipy.special import i0
+
+    widest = max(up, down)
+    inside = np.clip(1 - (k / (LOBES * widest)) ** 2, 0, None)
+    window = i0(BETA * np.sqrt(inside)) / i0(BETA) * (np.abs(k) <= LOBES * widest)
+    return ROLL_OFF * up / widest * np.sinc(ROLL_OFF * k / widest) * window
+
+
+def _resample_slowly(x: np.ndarray, up: int, down: int, length: int) -> np.ndarray:
+    """The specification: every output evaluates its own kernel values, in float64. Needs no table."""
+    half = LOBES * max(up, down)
+    taps = 2 * half // up + 2  # input samples under one kernel
+    padded = np.pad(x, taps)  # silence beyond both ends
+    y = np.empty(length, x.dtype)
+    at_once = max(1, BLOCK // taps)
+    for start in range(0, length, at_once):
+        m = np.arange(start, min(start + at_once, length))[:, None]  # (outputs, 1)
+        n = -((half - m * down) // up) + np.arange(taps)  # (outputs, taps), the first one at the kernel's left edge
+        y[start : start + at_once] = (padded[n + taps] * _kernel(m * down - n * up, up, down)).sum(axis=1)
+    return y
+
+
+def normalise(x: np.ndarray, sampling_rate: int | None = None) -> np.ndarray:
+    """(x - mean) / sqrt(var + 1e-7) over all of ``x`` (L,), population variance, in x's dtype; silence stays silence.
+
+    Mean and variance are taken in float64 and the result is rounded once. Raises AudioError for no samples, and for
+    NaN or Inf (with its second where ``sampling_rate`` is given). As Wav2Vec2FeatureExtractor.zero_mean_unit_var_norm.
+    """
+    float_type = _float_type(x.dtype)
+    if len(x) == 0:
+        raise AudioError("there are no samples to normalise")
+    require_finite(x, sampling_rate)
+    wide = x.astype(np.float64)
+    centred = wide - wide.mean()
+    return (centred / np.sqrt(np.square(centred).mean() + 1e-7)).astype(float_type)

@@ -1,0 +1,131 @@
+"""Which recordings the arguments of a command mean, and where their results are written.
+
+A folder stands for all audio files in it and below, sorted; ``-`` for the standard input; no argument for the clips
+that come with the package. Results keep the sub folders of a folder, and no two of them share a place.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+import sys
+import tempfile
+import unicodedata
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from xlsr_ref.errors import XlsrError
+
+# What libsndfile reads, by its usual suffixes. Not here: headerless samples, and MATLAB's files, seldom sound.
+AUDIO_SUFFIXES = {
+    ".wav", ".wave", ".w64", ".rf64", ".bwf", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".mp2", ".mp1", ".aif", ".aiff",
+    ".aifc", ".au", ".snd", ".caf", ".sph", ".nist", ".voc", ".avr", ".htk", ".iff", ".svx", ".8svx", ".paf", ".pvf",
+    ".sd2", ".sds", ".sf", ".ircam", ".wve", ".xi",
+}  # fmt: skip
+
+
+class Recording(NamedTuple):
+    """One input."""
+
+    path: Path
+    name: str  # to call it by
+    place: Path  # of its result under --output, without the suffix
+
+
+def bundled_clips() -> list[Recording]:
+    """The clips in the package, in the order of their list."""
+    data = Path(__file__).parent / "data"
+    with open(data / "clips.tsv", encoding="utf-8", newline="") as file:
+        names = [row["path"] for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)]
+    return [Recording(data / name, name, Path(name).with_suffix("")) for name in names]
+
+
+def find(arguments: Sequence[str], cleanup: ExitStack) -> tuple[list[Recording], bool, list[str]]:
+    """The recordings that the arguments mean; whether they may be several; a line for each argument that means none."""
+    if not arguments:
+        return bundled_clips(), True, []
+    found: list[Recording] = []
+    problems: list[str] = []
+    for argument in arguments:
+        path = Path(argument)
+        if not argument:
+            problems.append("'': an empty name; give a file or a folder")
+        elif argument == "-":
+            found.append(Recording(_spool_stdin(cleanup), "standard input", Path("stdin")))
+        elif os.path.isdir(argument):
+            files = sorted(_audio_files(path, problems))
+            if not files:
+                problems.append(f"{shown(path)}: no audio files in this folder; name them one by one if there are some")
+            found += [Recording(path / file, str(path / file), file.with_suffix("")) for file in files]
+        else:
+            found.append(Recording(path, argument, Path(path.stem)))
+    return found, len(arguments) > 1 or os.path.isdir(arguments[0]), problems
+
+
+def _audio_files(folder: Path, problems: list[str]) -> Iterator[Path]:
+    """Audio files in ``folder`` and below, relative to it; not the hidden ones, such as macOS's ``._talk.wav``."""
+
+    def unreadable(error: OSError) -> None:
+        problems.append(f"{shown(error.filename)}: {error.strerror}")
+
+    for here, folders, files in os.walk(folder, onerror=unreadable):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in files:
+            if Path(name).suffix.lower() in AUDIO_SUFFIXES and not name.startswith("."):
+                yield Path(here, name).relative_to(folder)
+
+
+def _spool_stdin(cleanup: ExitStack) -> Path:
+    """The standard input as a file that is deleted when ``cleanup`` ends: a decoder may have to seek."""
+    if sys.stdin is None or sys.stdin.isatty():
+        raise XlsrError("- reads the standard input, but nothing is piped into it")
+    folder = cleanup.enter_context(tempfile.TemporaryDirectory(prefix="xlsr-ref-"))
+    path = Path(folder, "stdin")
+    with open(path, "wb") as file:
+        shutil.copyfileobj(sys.stdin.buffer, file)
+    return path
+
+
+def targets(recordings: Sequence[Recording], output: str | None, suffix: str) -> Sequence[Path | None]:
+    """Where each result goes. Of two that want the same place the second becomes ``name-2``, and so on."""
+    if output is None:
+        return [None] * len(recordings)
+    folder = Path(output)
+    if os.path.exists(folder) and not os.path.isdir(folder):
+        raise XlsrError(f"{shown(folder)}: is a file; give --output a folder")
+    inputs = {os.path.realpath(recording.path) for recording in recordings}
+    taken: set[str] = set()
+    targets = []
+    for recording in recordings:
+        number, place = 1, recording.place
+        while (key := unicodedata.normalize("NFC", str(place)).casefold()) in taken:  # as macOS and Windows compare
+            number += 1
+            place = recording.place.with_name(f"{recording.place.name}-{number}")
+        taken.add(key)
+        target = folder / place.with_name(place.name + suffix)
+        if os.path.realpath(target) in inputs:
+            raise XlsrError(f"{shown(target)}: is one of the recordings and would be replaced; give another --output")
+        targets.append(target)
+    return targets
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file that appears whole or not at all."""
+    unfinished = path.with_name(f".xlsr-ref-{os.getpid()}.unfinished")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
+        os.replace(unfinished, path)
+    except OSError as error:
+        raise XlsrError(f"{shown(path)} cannot be written: {error.strerror or error}") from None
+    finally:
+        with suppress(OSError):
+            unfinished.unlink()
+
+
+def shown(path: str | Path) -> str:
+    """A file name that cannot break the line."""
+    return str(path) if str(path) and str(path).isprintable() else ascii(str(path))

@@ -1,0 +1,150 @@
+"""The formats a transcript is written in: text, json, tsv, and the subtitle formats srt and vtt.
+
+Each function returns the content of one whole file. Seconds are rounded to milliseconds, scores to four digits.
+Subtitles: words are gathered into cues of at most two lines of 42 characters and at most six seconds; a pause of more
+than 0.8 seconds begins a new cue. SubRip (srt) has no official text; WebVTT is at https://www.w3.org/TR/webvtt1.
+"""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+
+from xlsr_ref.errors import XlsrError
+from xlsr_ref.text.transcript import Span, Transcript
+
+FORMATS = ("text", "json", "srt", "vtt", "tsv")
+
+COLUMNS = ("start", "end", "text", "score")
+
+LINE = 42  # characters
+LINES = 2
+CUE = 6.0  # seconds
+PAUSE = 0.8  # seconds
+
+
+def format_transcript(transcript: Transcript, name: str) -> str:
+    """One recording's ``transcript`` in the format ``name``. Raises XlsrError for a name that is not in FORMATS."""
+    match name:
+        case "text":
+            return transcript.text + "\n"
+        case "json":
+            return _json(_object(transcript))
+        case "tsv":
+            return _table([COLUMNS, *_rows(transcript)])
+        case "srt":
+            return _srt(transcript)
+        case "vtt":
+            return _vtt(transcript)
+    raise XlsrError(f"the format {name!r} is not known: choose one of {', '.join(FORMATS)}")
+
+
+def format_transcripts(named: Sequence[tuple[str, Transcript]], name: str) -> str:
+    """The transcripts of several recordings, each with its recording's name, in one file.
+
+    text: `name<TAB>text` lines. json: an array of objects with a `file`. tsv: a first column `file`.
+    Raises XlsrError for srt and vtt, which need a file for each recording.
+    """
+    match name:
+        case "text":
+            return _table([file, transcript.text] for file, transcript in named)
+        case "json":
+            return _json([{"file": file} | _object(transcript) for file, transcript in named])
+        case "tsv":
+            rows = ([file, *row] for file, transcript in named for row in _rows(transcript))
+            return _table([["file", *COLUMNS], *rows])
+        case "srt" | "vtt":
+            raise XlsrError(f"{name} holds one recording: write several into a folder, one file for each")
+    raise XlsrError(f"the format {name!r} is not known: choose one of {', '.join(FORMATS)}")
+
+
+# --- json and tables --------------------------------------------------------------------------------------------------
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=2) + "\n"
+
+
+def _object(transcript: Transcript) -> dict:
+    def objects(spans: Iterable[Span]) -> list[dict]:
+        return [
+            {"text": span.text, "start": round(span.start, 3), "end": round(span.end, 3), "score": round(span.score, 4)}
+            for span in spans
+        ]
+
+    return {"text": transcript.text, "words": objects(transcript.words), "chars": objects(transcript.chars)}
+
+
+def _rows(transcript: Transcript) -> Iterator[list[str]]:
+    """One row per word, under COLUMNS."""
+    for word in transcript.words:
+        yield [f"{word.start:.3f}", f"{word.end:.3f}", word.text, f"{word.score:.4f}"]
+
+
+def _table(rows: Iterable[Sequence[str]]) -> str:
+    """Lines of fields with tabs between them; a tab or a line end inside a field becomes a space."""
+    return "".join("\t".join(" ".join(field.splitlines()).replace("\t", " ") for field in row) + "\n" for row in rows)
+
+
+# --- subtitles --------------------------------------------------------------------------------------------------------
+
+
+def _srt(transcript: Transcript) -> str:
+    blocks = []
+    for number, words in enumerate(_cues(transcript), start=1):
+        text = "\n".join(_lines(words)).replace("-->", "→")  # srt cannot escape the arrow of its own time line
+        blocks.append(f"{number}\n{_clock(words[0].start, ',')} --> {_clock(words[-1].end, ',')}\n{text}\n")
+    return "\n".join(blocks)
+
+
+def _vtt(transcript: Transcript) -> str:
+    blocks = ["WEBVTT\n"]
+    for words in _cues(transcript):
+        text = "\n".join(_lines(words)).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+        blocks.append(f"{_clock(words[0].start, '.')} --> {_clock(words[-1].end, '.')}\n{text}\n")
+    return "\n".join(blocks)
+
+
+def _clock(seconds: float, point: str) -> str:
+    """hours:minutes:seconds and milliseconds. Rounded before it is cut up, so that no second is the sixtieth."""
+    whole, milliseconds = divmod(round(seconds * 1000), 1000)
+    minutes, second = divmod(whole, 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours:02}:{minute:02}:{second:02}{point}{milliseconds:03}"
+
+
+def _cues(transcript: Transcript) -> list[list[Span]]:
+    """The words, gathered into cues."""
+    cues: list[list[Span]] = []
+    for word in _short_words(transcript):
+        cue = cues[-1] if cues else []
+        in_time = cue and word.start - cue[-1].end <= PAUSE and word.end - cue[0].start <= CUE
+        if in_time and len(_lines([*cue, word])) <= LINES:
+            cue.append(word)
+        else:
+            cues.append([word])
+    return cues
+
+
+def _lines(words: Sequence[Span]) -> list[str]:
+    text = " ".join(word.text for word in words)
+    return textwrap.wrap(" ".join(text.split()), LINE, break_long_words=False, break_on_hyphens=False)
+
+
+def _short_words(transcript: Transcript) -> Iterator[Span]:
+    """The words; one that is too long for a line or a cue (a language written without spaces) comes in parts."""
+    for word in transcript.words:
+        if not word.text.strip():
+            continue
+        parts = [word]
+        if len(word.text) > LINE or word.end - word.start > CUE:
+            letters = [char for char in transcript.chars if word.start <= char.start and char.end <= word.end]
+            parts = letters[:1] or parts
+            for char in letters[1:]:
+                longer = Span(parts[-1].text + char.text, parts[-1].start, char.end, word.score)
+                if len(longer.text) <= LINE and longer.end - longer.start <= CUE:
+                    parts[-1] = longer
+                else:
+                    parts.append(char)
+        yield from parts
