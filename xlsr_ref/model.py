@@ -41,7 +41,7 @@ Recordings = list[Recording] | tuple[Recording, ...]
 
 
 def load(source: Source | None = None, dtype: str = "float32") -> Model:
-    """The model in the folder ``source``, in the Hugging Face layout; None is the small one that comes with the package.
+    """The model in the folder ``source``, in the Hugging Face layout; None is the small one inside the package.
 
     ``dtype`` is "float32" (how it runs) or "float64" (how it is verified), whatever the file stores.
     Raises ConfigError, WeightsError or VocabularyError with one sentence that says what is wrong with the folder.
@@ -189,8 +189,8 @@ class Model:
     def _require_head(self) -> None:
         if "lm_head" not in self.params:
             raise CannotTranscribeError(
-                f"this is a {self.report.kind}, pretrained on sound alone: it has no lm_head and no vocabulary, so it has no "
-                "text to give; take its hidden_states(…), or a checkpoint that was fine-tuned with CTC"
+                f"this is a {self.report.kind}, pretrained on sound alone: it has no lm_head and no vocabulary, so it has "
+                "no text to give; take its hidden_states(…), or a checkpoint that was fine-tuned with CTC"
             )
 
     def _require_tokenizer(self) -> Tokenizer:
