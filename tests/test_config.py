@@ -16,7 +16,7 @@ from xlsr_ref import config as config_module
 from xlsr_ref.config import Config, parse_json
 from xlsr_ref.errors import ConfigError
 
-CASES = int(os.environ.get("XLSR_REF_FUZZ", "300"))  # mutated files; a long run: XLSR_REF_FUZZ=5000
+CASES = max(300, int(os.environ.get("XLSR_REF_FUZZ", "300")))  # mutated files; a long run: XLSR_REF_FUZZ=5000
 XLSR_53 = {
     "model_type": "wav2vec2",
     "architectures": ["Wav2Vec2ForPreTraining"],

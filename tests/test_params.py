@@ -38,7 +38,7 @@ from xlsr_ref.params import (
     write_safetensors,
 )
 
-CASES = int(os.environ.get("XLSR_REF_FUZZ", "300"))  # mutated files; a long run: XLSR_REF_FUZZ=5000
+CASES = max(300, int(os.environ.get("XLSR_REF_FUZZ", "300")))  # mutated files; a long run: XLSR_REF_FUZZ=5000
 XLSR_53 = Config(
     hidden_size=1024,
     num_hidden_layers=24,

@@ -189,8 +189,8 @@ class Model:
     def _require_head(self) -> None:
         if "lm_head" not in self.params:
             raise CannotTranscribeError(
-                f"this is a {self.report.kind}, pretrained on sound alone: it has no lm_head and no vocabulary, so it has "
-                "no text to give; take its hidden_states(…), or a checkpoint that was fine-tuned with CTC"
+                f"this is a {self.report.kind}, pretrained on sound alone: it has no lm_head and no vocabulary, so "
+                "it has no text to give; take its hidden_states(…), or a checkpoint that was fine-tuned with CTC"
             )
 
     def _require_tokenizer(self) -> Tokenizer:

@@ -104,15 +104,16 @@ def test_cues_are_short_and_break_at_pauses(name):
     assert len(cues(format_transcript(spoken("a", "b", pause=0.81), name), name)) == 2
 
 
+@pytest.mark.parametrize("seconds", [3.0, 40.0])  # too many characters for a cue, and too long as well
 @pytest.mark.parametrize("name", ["srt", "vtt"])
-def test_a_language_without_spaces_is_cut_by_characters(name):
-    transcript = spoken("好" * 200, length=40.0)
+def test_a_language_without_spaces_is_cut_by_characters(name, seconds):
+    transcript = spoken("好" * 200, length=seconds)
     read = cues(format_transcript(transcript, name), name)
     assert all(end - start <= 6.001 for start, end, _ in read)  # each end is rounded to a millisecond
     assert all(len(lines) <= 2 and all(len(line) <= 42 for line in lines) for _, _, lines in read)
     assert "".join("".join(lines) for _, _, lines in read) == "好" * 200
     assert read[0][0] == 0
-    assert read[-1][1] == 40.0
+    assert read[-1][1] == seconds
 
 
 def test_vtt_escapes_what_is_markup():
@@ -132,6 +133,8 @@ def test_no_arrow_inside_a_cue(name, arrow):
 def test_white_space_in_words_makes_no_empty_lines(name):
     read = cues(format_transcript(spoken("a\n\nb", "\u3000", "\n", "c"), name), name)
     assert [lines for _, _, lines in read] == [["a b c"]]
+    apart = cues(format_transcript(spoken("a", "\n", "c", pause=1.0), name), name)
+    assert [lines for _, _, lines in apart] == [["a"], ["c"]]
 
 
 @pytest.mark.parametrize("name", FORMATS)

@@ -128,6 +128,7 @@ REFUSED = {
     "not a number": ({"vocab": {"a": float("nan")}}, "'a' the id nan"),
     "a string": ({"vocab": {"a": "0"}}, "'a' the id '0'"),
     "half a letter": ({"vocab": {"\ud800": 0}}, "not JSON text in UTF-8"),
+    "a novel": ({"vocab": LETTERS | {"a" * 10**6: 8}}, "has 1000000 characters"),
     "many languages": ({"vocab": {"eng": LETTERS}}, "choose a target_lang, one of 'eng'"),
     "one language": ({"vocab": LETTERS, "tokenizer_config": {"target_lang": "eng"}}, "leave it out"),
     "language of the wrong type": ({"vocab": {"eng": {}}, "tokenizer_config": {"target_lang": 3}}, "no language 3"),

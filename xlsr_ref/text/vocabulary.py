@@ -30,6 +30,7 @@ DEFAULTS = {
     "pad_token": "<pad>",
     "word_delimiter_token": "|",
 }
+LONGEST = 200  # characters; far more than any token has, few enough to search a text for
 
 
 class AddedToken(NamedTuple):
@@ -82,6 +83,7 @@ def read_vocabulary(folder: str | Path, target_lang: str | None = None) -> Vocab
     roles = _roles(options, own_roles)
     stated = {token for role, token in roles.items() if role in options or role in own_roles}
     extra = _extra_special(options["extra_special_tokens"])
+    _check_lengths([*vocabulary, *(token.content for token in added.values()), *roles.values(), *extra])
     return VocabularyFiles(
         vocabulary=vocabulary,
         added=added,
@@ -183,6 +185,12 @@ def _check_ids(vocabulary: dict, added: dict[int, AddedToken], nested: bool) -> 
                 f"the id {short(number)} stands for two tokens: {short(owner[number])} in vocab.json, "
                 f"{short(token.content)} among the added tokens"
             )
+
+
+def _check_lengths(tokens: list[str]) -> None:
+    longest = max(tokens, key=len, default="")
+    if len(longest) > LONGEST:
+        raise VocabularyError(f"{short(longest)} has {len(longest)} characters: no token is longer than {LONGEST}")
 
 
 def _added_by_id(table: Any) -> dict[int, AddedToken]:
