@@ -9,6 +9,7 @@ import os
 import random
 import re
 import struct
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -186,6 +187,7 @@ LIES = {
     "seven bytes": (b"\0" * 7, "7 bytes"),
     "length beyond the file": (craft({"a": entry()}, DATA, length=1000), "header would have 1,000 bytes"),
     "length beyond 64 bits of sense": (craft({"a": entry()}, DATA, length=2**64 - 1), "header would have"),
+    "length wrong in its high bytes": (craft({}, length=2**32 + 2), "header would have 4,294,967,298 bytes"),
     "length short": (craft({"a": entry()}, DATA, length=10), "not valid JSON"),
     "length zero": (craft({}, length=0), "not valid JSON"),
     "not UTF-8": (craft(b'{"\xff": 1}'), "not UTF-8"),
@@ -303,7 +305,9 @@ def value_of(bits: np.ndarray, exponent_bits: int, fraction_bits: int) -> np.nda
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_every_half_float_is_exact(stored, exponent_bits, fraction_bits, dtype):
     bits = np.arange(2**16, dtype="<u2")
-    found = to_float(bits.view(DTYPES[stored]), dtype)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # a NaN in a file is no accident of ours
+        found = to_float(bits.view(DTYPES[stored]), dtype)
     assert found.dtype == dtype
     assert not found.flags.writeable
     expected = value_of(bits, exponent_bits, fraction_bits).astype(dtype)  # exact: both hold every half float
@@ -322,7 +326,9 @@ def test_what_is_already_right_is_not_copied():
     assert to_float(array, "float32") is array
     assert array.flags.writeable  # and not changed
     assert to_float(array, "float64").dtype == np.float64
-    assert np.isinf(to_float(np.array([1e300]), "float32"))  # as torch does, and without a warning
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert np.isinf(to_float(np.array([1e300]), "float32"))  # as torch does
 
 
 def test_unaligned_arrays_are_copied(tmp_path):
@@ -382,6 +388,13 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == ["x.safetensors"]
     assert "cannot be written" in refusal(write_safetensors, tmp_path / "nowhere" / "x", {"a": np.zeros(3)})
+
+    def full_in_the_library(*_, **__):
+        raise SafetensorError("No space left on device")
+
+    monkeypatch.setattr("safetensors.numpy.save_file", full_in_the_library)
+    assert "No space left" in refusal(write_safetensors, path, {"a": np.zeros(3)})
+    assert os.listdir(tmp_path) == ["x.safetensors"]
 
 
 # --- names -----------------------------------------------------------------------------------------------------------
@@ -511,9 +524,14 @@ def test_any_other_missing_tensor_is_named(tmp_path, name):
 @pytest.mark.parametrize("name", list(weights()))
 def test_any_wrong_shape_is_named(tmp_path, name):
     flat = weights()
-    flat[name] = np.ones((*flat[name].shape, 1), np.float32)  # as many numbers, one axis more
-    message = refusal(load_params, folder_of(tmp_path, flat), TINY)
-    assert f"{name} {flat[name].shape} instead of {flat[name].shape[:-1]}" in message
+    right = flat[name].shape
+    for wrong in {
+        (*right, 1),
+        (1, *right),
+        (math.prod(right), *(1,) * (len(right) == 1)),
+    }:  # as many numbers, other axes
+        message = refusal(load_params, folder_of(tmp_path, flat | {name: flat[name].reshape(wrong)}), TINY)
+        assert f"{name} {wrong} instead of {right}" in message
 
 
 def test_many_names_are_cut(tmp_path):
@@ -662,7 +680,7 @@ def test_a_shard_must_lie_in_the_folder(tmp_path, home):
 
 def test_lying_indexes_are_refused(tmp_path):
     index = sharded(tmp_path, weights())
-    for broken in ({}, {"weight_map": {}}, {"weight_map": []}, {"weight_map": None}):
+    for broken in ({}, {"weight_map": {}}, {"weight_map": []}, {"weight_map": ["a"]}, {"weight_map": None}):
         write_index(tmp_path, broken)
         assert "weight_map must be an object" in refusal(read_checkpoint, tmp_path)
     write_index(tmp_path, {"weight_map": index["weight_map"] | {"extra": "model-00002-of-00002.safetensors"}})

@@ -147,12 +147,15 @@ def to_float(array: np.ndarray, dtype: str | np.dtype) -> np.ndarray:
     """
     if array.dtype == dtype and array.flags.aligned:
         return array
-    if array.dtype == BF16:
-        array = (array["BF16"].astype(np.uint32) << 16).view(np.float32)
-    elif array.dtype.kind != "f":
-        raise WeightsError(f"a tensor of dtype {DTYPE_NAMES.get(array.dtype, array.dtype)} holds no floats")
     with np.errstate(over="ignore", invalid="ignore"):  # too large becomes inf, and NaN stays NaN, as in torch
-        converted = array.astype(dtype)
+        if array.dtype == BF16:
+            bits = array["BF16"].astype(np.uint32)
+            bits <<= 16
+            converted = bits.view(np.float32).astype(dtype, copy=False)
+        elif array.dtype.kind == "f":
+            converted = array.astype(dtype)
+        else:
+            raise WeightsError(f"a tensor of dtype {DTYPE_NAMES.get(array.dtype, array.dtype)} holds no floats")
     converted.flags.writeable = False
     return converted
 

@@ -48,7 +48,9 @@ def make_model(folder: Path) -> None:
     """Write a model of XLSR-53's size as transformers initialises it."""
     import torch
     from transformers import Wav2Vec2Config, Wav2Vec2ForCTC
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()
     torch.manual_seed(53)
     Wav2Vec2ForCTC(Wav2Vec2Config(**FULL_SIZE)).save_pretrained(folder)
 
@@ -67,7 +69,9 @@ def ours(folder: Path, threads: int, attention: str) -> Callable[[np.ndarray], o
 def theirs(folder: Path, threads: int, attention: str) -> Callable[[np.ndarray], object]:
     import torch
     from transformers import Wav2Vec2FeatureExtractor, Wav2Vec2ForCTC
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()
     torch.set_num_threads(threads)
     model = Wav2Vec2ForCTC.from_pretrained(folder, dtype=torch.float32, attn_implementation=attention).eval()
     extractor = Wav2Vec2FeatureExtractor()
