@@ -273,6 +273,12 @@ def test_silence_is_transcribed(model):
     assert np.isfinite(model.logits(np.zeros(16000, np.float32), 16000)).all()
 
 
+@pytest.mark.parametrize("recording", [None, 3, {}, [None], [0.1, 0.2]])
+def test_what_is_no_recording_is_refused(model, recording):
+    with pytest.raises(AudioError):
+        model.transcribe(recording, 16000)
+
+
 def test_missing_files_are_named(model, tmp_path):
     with pytest.raises(AudioError, match="nowhere"):
         model.transcribe(tmp_path / "nowhere.wav")

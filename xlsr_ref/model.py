@@ -11,6 +11,7 @@ Letters: L samples, T frames, C channels (`hidden_size`), V tokens.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, overload
@@ -37,7 +38,6 @@ BUNDLED = Path(__file__).parent / "data" / "small-ctc"
 
 Source = str | os.PathLike[str]
 Recording = Source | np.ndarray
-Recordings = list[Recording] | tuple[Recording, ...]
 
 
 def load(source: Source | None = None, dtype: str = "float32") -> Model:
@@ -141,12 +141,14 @@ class Model:
 
     # --- audio in, text out ------------------------------------------------------------------------------------------
 
+    @overload  # a str is a sequence of str, too: it is a path
+    def transcribe(  # type: ignore[overload-overlap]
+        self, recording: Recording, sampling_rate: int | None = None
+    ) -> Transcript: ...
     @overload
-    def transcribe(self, recording: Recording, sampling_rate: int | None = None) -> Transcript: ...
-    @overload
-    def transcribe(self, recording: Recordings, sampling_rate: int | None = None) -> list[Transcript]: ...
+    def transcribe(self, recording: Sequence[Recording], sampling_rate: int | None = None) -> list[Transcript]: ...
     def transcribe(
-        self, recording: Recording | Recordings, sampling_rate: int | None = None
+        self, recording: Recording | Sequence[Recording], sampling_rate: int | None = None
     ) -> Transcript | list[Transcript]:
         """The words of a recording, with their times in seconds and a confidence.
 
@@ -156,15 +158,20 @@ class Model:
         Raises AudioError for what cannot be read and CannotTranscribeError for a model without a head or a vocabulary.
         """
         tokenizer = self._require_tokenizer()
-        if isinstance(recording, list | tuple):
-            transcripts: dict[int, Transcript] = {}
-            _ = self._positional_kernel  # made before the utterances go their own ways
+        if isinstance(recording, str | os.PathLike | np.ndarray):
+            return self._transcribe_one(recording, sampling_rate, tokenizer)
+        if not isinstance(recording, Sequence):
+            raise AudioError(f"a recording is a path or an array, not {type(recording).__name__}")
+        transcripts: dict[int, Transcript] = {}
 
-            def one(i: int, item: Recording) -> None:
-                transcripts[i] = self.transcribe(item, sampling_rate)
+        def one(i: int, item: Recording) -> None:
+            transcripts[i] = self._transcribe_one(item, sampling_rate, tokenizer)
 
-            threads.run(partial(one, i, item) for i, item in enumerate(recording))
-            return [transcripts[i] for i in range(len(recording))]
+        _ = self._positional_kernel  # made before the utterances go their own ways
+        threads.run(partial(one, i, item) for i, item in enumerate(recording))
+        return [transcripts[i] for i in range(len(recording))]
+
+    def _transcribe_one(self, recording: Recording, sampling_rate: int | None, tokenizer: Tokenizer) -> Transcript:
         rate = self.preprocessor.sampling_rate
         if isinstance(recording, np.ndarray):
             waveform = audio.from_array(recording, sampling_rate, rate, self.dtype)
