@@ -23,3 +23,7 @@ class VocabularyError(XlsrError):
 
 class CannotTranscribeError(XlsrError):
     """The model has no head or no vocabulary to make text with."""
+
+
+class ObjectiveError(XlsrError):
+    """A loss was asked for something that it cannot compute, such as targets that do not fit into the frames."""

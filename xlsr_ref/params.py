@@ -227,6 +227,17 @@ def flatten(nested: Mapping[str, Any]) -> dict[str, Any]:
     return dict(walk(nested, ""))
 
 
+def add_to(total: dict[str, Any], more: Mapping[str, Any]) -> None:
+    """Add nested arrays to ``total``, in place; what it does not have yet it takes over as its own."""
+    for name, value in more.items():
+        if name not in total:
+            total[name] = value
+        elif isinstance(value, dict):
+            add_to(total[name], value)
+        else:
+            total[name] += value
+
+
 # --- what a config implies -------------------------------------------------------------------------------------------
 
 

@@ -63,6 +63,19 @@ def test_kernel_equals_twin(rng, kind, dtype, T, C):
         assert np.abs(ours - theirs).max() <= (2e-6 if dtype == np.float32 else 1e-12) * max(1, np.abs(theirs).max())
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("T", "C"), [(1, 1), (1, 7), (5, 6), (1500, 70)])
+def test_the_backward_kernel_equals_its_twin(rng, dtype, T, C):
+    x, p = (rng.standard_normal((T, C)) * 5 + 1).astype(dtype), parameters(rng, C, dtype)
+    _, cache = layer_norm(x, p)
+    dy = rng.standard_normal((T, C)).astype(dtype)
+    kernel, twin = norm._layer_norm_backward_numba(dy, *cache), norm._norm_backward_numpy(dy, *cache)
+    for ours, theirs in zip(kernel, twin):
+        assert ours.shape == theirs.shape
+        assert ours.dtype == theirs.dtype == dtype
+        assert np.abs(ours - theirs).max() <= (2e-6 if dtype == np.float32 else 1e-12) * max(1, np.abs(theirs).max())
+
+
 @pytest.mark.parametrize("normalise", [layer_norm, group_norm])
 def test_a_constant_gives_the_bias(normalise):
     p = {"weight": np.full(4, 2.0), "bias": np.arange(4.0)}

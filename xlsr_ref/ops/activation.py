@@ -10,6 +10,7 @@ the two halves of the feed-forward (wav2vec 2.0 §2; Hendrycks & Gimpel 2016). I
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ import numpy as np
 
 from xlsr_ref.ops import threads
 from xlsr_ref.ops.backend import choose, njit
+from xlsr_ref.ops.softmax import exp_float32
 
 
 class GeluCache(NamedTuple):
@@ -26,6 +28,11 @@ class GeluCache(NamedTuple):
 def gelu(x: np.ndarray) -> tuple[np.ndarray, GeluCache]:
     """GELU of every element: y with the shape and dtype of ``x``."""
     return _gelu(x), GeluCache(x)
+
+
+def gelu_backward(dy: np.ndarray, cache: GeluCache) -> tuple[np.ndarray, dict]:
+    """Gradient with respect to x, from ``dy`` of the same shape. There are no parameters."""
+    return dy * _gelu_slope(cache.x), {}  # undoes: x Φ(x), whose slope is Φ(x) + x φ(x)
 
 
 # --- kernels ---------------------------------------------------------------------------------------------------------
@@ -40,11 +47,25 @@ def _gelu_numpy(x: np.ndarray) -> np.ndarray:
     return 0.5 * x * (1 + erf(x * math.sqrt(0.5)))
 
 
+def _gelu_slope_numpy(x: np.ndarray) -> np.ndarray:
+    """The specification of the slope; φ is the standard normal density."""
+    from scipy.special import erf
+
+    return 0.5 * (1 + erf(x * math.sqrt(0.5))) + x * np.exp(-0.5 * x * x) * (1 / math.sqrt(2 * math.pi))
+
+
 def _gelu_numba(x: np.ndarray) -> np.ndarray:
+    return _elementwise(_gelu_float32_loop if x.dtype == np.float32 else _gelu_loop, x)
+
+
+def _gelu_slope_numba(x: np.ndarray) -> np.ndarray:
+    return _elementwise(_gelu_slope_float32_loop if x.dtype == np.float32 else _gelu_slope_loop, x)
+
+
+def _elementwise(loop: Callable[[np.ndarray, np.ndarray], None], x: np.ndarray) -> np.ndarray:
     x = np.ascontiguousarray(x)
     y = np.empty_like(x)
     flat_x, flat_y = x.reshape(-1), y.reshape(-1)
-    loop = _gelu_float32_loop if x.dtype == np.float32 else _gelu_loop
     threads.run(partial(loop, flat_x[block], flat_y[block]) for block in threads.blocks(x.size, BLOCK))
     return y
 
@@ -53,6 +74,13 @@ def _gelu_numba(x: np.ndarray) -> np.ndarray:
 def _gelu_loop(x, y):
     for i in range(x.size):
         y[i] = 0.5 * x[i] * (1 + math.erf(x[i] * math.sqrt(0.5)))
+
+
+@njit()
+def _gelu_slope_loop(x, slope):
+    for i in range(x.size):
+        density = math.exp(-0.5 * x[i] * x[i]) * (1 / math.sqrt(2 * math.pi))
+        slope[i] = 0.5 * (1 + math.erf(x[i] * math.sqrt(0.5))) + x[i] * density
 
 
 # math.erf is a call and keeps the loop from being vectorised; a quotient of polynomials is not. For |z| ≤ 3.9
@@ -64,16 +92,30 @@ Q1, Q2, Q3, Q4, Q5 = 5.034324513e-1, 1.147569684e-1, 1.510894324e-2, 1.181699110
 
 
 @njit(fastmath={"contract"})
+def _normal_distribution(x):
+    """Φ(x), to 1e-8."""
+    z = x * math.sqrt(0.5)
+    z = BOUND if z > BOUND else z
+    z = -BOUND if z < -BOUND else z
+    s = z * z
+    p = P0 + s * (P1 + s * (P2 + s * (P3 + s * (P4 + s * P5))))
+    q = 1 + s * (Q1 + s * (Q2 + s * (Q3 + s * (Q4 + s * Q5))))
+    return 0.5 * (1 + z * p / q)
+
+
+@njit(fastmath={"contract"})
 def _gelu_float32_loop(x, y):
     for i in range(x.size):
         value = float(x[i])
-        z = value * math.sqrt(0.5)
-        z = BOUND if z > BOUND else z
-        z = -BOUND if z < -BOUND else z
-        s = z * z
-        p = P0 + s * (P1 + s * (P2 + s * (P3 + s * (P4 + s * P5))))
-        q = 1 + s * (Q1 + s * (Q2 + s * (Q3 + s * (Q4 + s * Q5))))
-        y[i] = 0.5 * value * (1 + z * p / q)
+        y[i] = value * _normal_distribution(value)
+
+
+@njit(fastmath={"contract"})
+def _gelu_slope_float32_loop(x, slope):
+    for i in range(x.size):
+        density = exp_float32(np.float32(-0.5) * x[i] * x[i]) * np.float32(1 / math.sqrt(2 * math.pi))
+        slope[i] = _normal_distribution(float(x[i])) + x[i] * density
 
 
 _gelu = choose(_gelu_numba, _gelu_numpy)
+_gelu_slope = choose(_gelu_slope_numba, _gelu_slope_numpy)

@@ -19,8 +19,8 @@ from typing import NamedTuple
 import numpy as np
 
 from xlsr_ref.ops import threads
-from xlsr_ref.ops.linear import LinearCache, linear
-from xlsr_ref.ops.softmax import softmax_in_place
+from xlsr_ref.ops.linear import LinearCache, linear, linear_backward
+from xlsr_ref.ops.softmax import SoftmaxCache, softmax_backward, softmax_in_place
 
 QUERIES = 256  # rows of the score matrix that one task holds
 
@@ -31,6 +31,7 @@ class ScaledDotProductCache(NamedTuple):
     v: np.ndarray  # (T, C)
     heads: int
     weights: np.ndarray | None  # (H, T, T)  rows sum to 1; only with keep_weights
+    factor: np.ndarray | None  # (H, T, T)  dropout of the weights
 
 
 class AttentionCache(NamedTuple):
@@ -41,18 +42,39 @@ class AttentionCache(NamedTuple):
     out_proj: LinearCache
 
 
-def attention(x: np.ndarray, p: dict, heads: int, keep_weights: bool = False) -> tuple[np.ndarray, AttentionCache]:
-    """Self-attention over ``x`` (T, C) with the projections in ``p``: y (T, C). ``keep_weights`` stores (H, T, T)."""
+def attention(
+    x: np.ndarray, p: dict, heads: int, keep_weights: bool = False, factor: np.ndarray | None = None
+) -> tuple[np.ndarray, AttentionCache]:
+    """Self-attention over ``x`` (T, C) with the projections in ``p``: y (T, C).
+
+    ``keep_weights`` stores the weights (H, T, T); ``factor`` (H, T, T) is their dropout, see ops/dropout.py.
+    """
     q, q_cache = linear(x, p["q_proj"])
     k, k_cache = linear(x, p["k_proj"])
     v, v_cache = linear(x, p["v_proj"])
-    mixed, mixed_cache = scaled_dot_product(q, k, v, heads, keep_weights)
+    mixed, mixed_cache = scaled_dot_product(q, k, v, heads, keep_weights, factor)
     y, out_cache = linear(mixed, p["out_proj"])
     return y, AttentionCache(q_cache, k_cache, v_cache, mixed_cache, out_cache)
 
 
+def attention_backward(dy: np.ndarray, cache: AttentionCache) -> tuple[np.ndarray, dict]:
+    """Gradients with respect to x (T, C) and the four projections, from ``dy`` (T, C)."""
+    dmixed, out_grads = linear_backward(dy, cache.out_proj)  # undoes: mixed W_outᵀ + b_out
+    dq, dk, dv = scaled_dot_product_backward(dmixed, cache.heads)  # undoes: softmax(q kᵀ / √D) v
+    dx_from_q, q_grads = linear_backward(dq, cache.q_proj)  # undoes: x W_qᵀ + b_q
+    dx_from_k, k_grads = linear_backward(dk, cache.k_proj)  # undoes: x W_kᵀ + b_k
+    dx_from_v, v_grads = linear_backward(dv, cache.v_proj)  # undoes: x W_vᵀ + b_v
+    dx = dx_from_q + dx_from_k + dx_from_v  # x went three ways
+    return dx, {"q_proj": q_grads, "k_proj": k_grads, "v_proj": v_grads, "out_proj": out_grads}
+
+
 def scaled_dot_product(
-    q: np.ndarray, k: np.ndarray, v: np.ndarray, heads: int, keep_weights: bool = False
+    q: np.ndarray,
+    k: np.ndarray,
+    v: np.ndarray,
+    heads: int,
+    keep_weights: bool = False,
+    factor: np.ndarray | None = None,
 ) -> tuple[np.ndarray, ScaledDotProductCache]:
     """softmax(q kᵀ / √D) v for each head's columns of ``q``, ``k``, ``v`` (T, C): (T, C)."""
     T, C = q.shape
@@ -65,10 +87,44 @@ def scaled_dot_product(
         columns = slice(head * D, (head + 1) * D)
         scores = (q[rows, columns] * scale) @ k[:, columns].T  # (rows, T)
         weights = softmax_in_place(scores)
-        np.matmul(weights, v[:, columns], out=mixed[rows, columns])  # (rows, D)
         if kept is not None:
             kept[head, rows] = weights
+        if factor is not None:
+            weights *= factor[head, rows]
+        np.matmul(weights, v[:, columns], out=mixed[rows, columns])  # (rows, D)
 
     query_blocks = threads.blocks(T, QUERIES)
     threads.run(partial(some_queries_of_one_head, head, rows) for head in range(heads) for rows in query_blocks)
-    return mixed, ScaledDotProductCache(q, k, v, heads, kept)
+    return mixed, ScaledDotProductCache(q, k, v, heads, kept, factor)
+
+
+def scaled_dot_product_backward(
+    dmixed: np.ndarray, cache: ScaledDotProductCache
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Gradients with respect to q, k and v, each (T, C), from ``dmixed`` (T, C).
+
+    Weights that were not kept are made again from q and k: the same numbers, for one more product.
+    """
+    q, k, v, heads, kept, factor = cache
+    T, C = q.shape
+    D = C // heads
+    scale = 1 / math.sqrt(D)
+    dq, dk, dv = np.empty_like(q), np.zeros_like(k), np.zeros_like(v)
+
+    def one_head(head: int) -> None:
+        columns = slice(head * D, (head + 1) * D)
+        for rows in threads.blocks(T, QUERIES):  # in order: dk and dv are sums over all queries
+            weights = kept[head, rows] if kept is not None else None
+            if weights is None:
+                weights = softmax_in_place((q[rows, columns] * scale) @ k[:, columns].T)
+            dropped = weights if factor is None else weights * factor[head, rows]
+            dv[:, columns] += dropped.T @ dmixed[rows, columns]  # undoes: weights v, seen from v
+            dweights = dmixed[rows, columns] @ v[:, columns].T  # and from the weights
+            if factor is not None:
+                dweights *= factor[head, rows]  # undoes: dropout
+            dscores, _ = softmax_backward(dweights, SoftmaxCache(weights))  # undoes: softmax
+            dq[rows, columns] = (dscores @ k[:, columns]) * scale  # undoes: q kᵀ / √D, seen from q
+            dk[:, columns] += dscores.T @ (q[rows, columns] * scale)  # and from k
+
+    threads.run(partial(one_head, head) for head in range(heads))
+    return dq, dk, dv

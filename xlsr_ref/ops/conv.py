@@ -20,8 +20,10 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from xlsr_ref.ops import threads
+from xlsr_ref.ops.matmul import matmul
 
 ROWS = 256  # output frames of the strided convolution that one task computes
+BACKWARD_ROWS = 4096  # and of its backward pass, whose windows are copied
 TAPS = 8  # kernel taps that the grouped convolution multiplies at once
 
 
@@ -29,6 +31,7 @@ class ConvCache(NamedTuple):
     x: np.ndarray  # (T_in, C_in)  the gradient of the kernel is a product with these windows
     weight: np.ndarray  # (C_out, C_in, K)
     stride: int
+    has_bias: bool
 
 
 class GroupedConvCache(NamedTuple):
@@ -41,6 +44,7 @@ class WeightNormCache(NamedTuple):
     v: np.ndarray  # (C_out, C_in/G, K)
     g: np.ndarray  # (1, 1, K)
     inv_norm: np.ndarray  # (1, 1, K)  1 / ‖v‖
+    old_spelling: bool  # gradients go by the names that the checkpoint has
 
 
 def conv1d(x: np.ndarray, p: dict, stride: int) -> tuple[np.ndarray, ConvCache]:
@@ -61,7 +65,28 @@ def conv1d(x: np.ndarray, p: dict, stride: int) -> tuple[np.ndarray, ConvCache]:
             y[rows] += p["bias"]
 
     threads.run(partial(rows_of_y, rows) for rows in threads.blocks(len(y), ROWS))
-    return y, ConvCache(x, p["weight"], stride)
+    return y, ConvCache(x, p["weight"], stride, "bias" in p)
+
+
+def conv1d_backward(dy: np.ndarray, cache: ConvCache) -> tuple[np.ndarray, dict]:
+    """Gradients with respect to x (T_in, C_in), weight and, where there is one, bias, from ``dy`` (T_out, C_out)."""
+    x, weight, stride, has_bias = cache
+    C_out, C_in, K = weight.shape
+    T_out = len(dy)
+    x_windows, kernel = windows(x, K, stride), weight.transpose(0, 2, 1).reshape(C_out, K * C_in)
+    dkernel, dx = np.zeros_like(kernel), np.zeros_like(x)
+    for rows in threads.blocks(T_out, BACKWARD_ROWS):  # one after the other: windows overlap, and sums keep their order
+        dkernel += matmul(
+            dy[rows].T, np.ascontiguousarray(x_windows[rows])
+        )  # undoes: windows times kernel, seen from the kernel
+        dwindows = matmul(dy[rows], kernel).reshape(-1, K, C_in)  # and from the windows
+        for k in range(K):  # undoes: windows. A frame that was in several of them gets the sum
+            first = rows.start * stride + k
+            dx[first : first + (len(dwindows) - 1) * stride + 1 : stride] += dwindows[:, k]
+    grads = {"weight": np.ascontiguousarray(dkernel.reshape(C_out, K, C_in).transpose(0, 2, 1))}
+    if has_bias:
+        grads["bias"] = dy.sum(axis=0, dtype=np.float64).astype(dy.dtype)  # undoes: … + bias
+    return dx, grads
 
 
 def grouped_conv1d(
@@ -71,24 +96,65 @@ def grouped_conv1d(
 
     There are K//2 zeros on either side. For even K that is one frame too many, and the last one is dropped.
     """
+    y = _slide(x, weight, groups, before=weight.shape[2] // 2)
+    y += bias
+    return y, GroupedConvCache(x, weight, groups)
+
+
+def grouped_conv1d_backward(dy: np.ndarray, cache: GroupedConvCache) -> tuple[np.ndarray, dict]:
+    """Gradients with respect to x (T, C), weight (C, C/G, K) and bias (C,), from ``dy`` (T, C)."""
+    x, weight, groups = cache
     T, C = x.shape
     K, width = weight.shape[2], C // groups
-    padded = np.zeros((T + K + TAPS, C), x.dtype)  # more zeros at the end than needed: the last TAPS may be incomplete
-    padded[K // 2 : K // 2 + T] = x
-    y = np.empty_like(x)
+    dbias = dy.sum(axis=0, dtype=np.float64).astype(dy.dtype)  # undoes: … + bias
+    # undoes: Σ_k x[t + k − K//2] W[k]. Seen from x: dx[s] = Σ_k dy[s − k + K//2] W[k]ᵀ, a convolution with the kernel
+    # turned round in time and each group's channels exchanged
+    turned = weight.reshape(groups, width, width, K)[..., ::-1].swapaxes(1, 2).reshape(C, width, K)
+    dx = _slide(dy, turned, groups, before=K - 1 - K // 2)
+    dweight = np.empty_like(weight)
+    padded = _padded(x, K, K // 2)
+
+    def one_group(group: int) -> None:  # undoes: the same line, seen from W[k]
+        channels = slice(group * width, (group + 1) * width)
+        x_windows, dy_group = _group_windows(padded, channels), np.ascontiguousarray(dy[:, channels])
+        for k in range(0, K, TAPS):
+            dtaps = x_windows[k : k + T].T @ dy_group  # (TAPS * C/G in, C/G out)
+            taps = dtaps.reshape(TAPS, width, width)[: K - k]
+            dweight[channels, :, k : k + TAPS] = taps.transpose(2, 1, 0)
+
+    threads.run(partial(one_group, group) for group in range(groups))
+    return dx, {"weight": dweight, "bias": dbias}
+
+
+def _slide(x: np.ndarray, weight: np.ndarray, groups: int, before: int) -> np.ndarray:
+    """y[t] = Σ_k x[t + k − before] W[k] inside each group, (T, C), with zeros beyond both ends of ``x`` (T, C)."""
+    T, C = x.shape
+    K, width = weight.shape[2], C // groups
+    padded = _padded(x, K, before)
+    y = np.zeros_like(x)
 
     def one_group(group: int) -> None:
         channels = slice(group * width, (group + 1) * width)
         kernel = weight[channels].transpose(2, 1, 0)  # (K, C/G in, C/G out)
-        x_windows = np.ascontiguousarray(windows(padded[:, channels], TAPS, 1))
-        total = np.broadcast_to(bias[channels], (T, width)).copy()
+        x_windows = _group_windows(padded, channels)
         for k in range(0, K, TAPS):  # Σ_k, TAPS terms at a time: the windows that start k frames later
             taps = kernel[k : k + TAPS].reshape(-1, width)  # (TAPS * C/G, C/G)
-            total += x_windows[k : k + T, : len(taps)] @ taps
-        y[:, channels] = total
+            y[:, channels] += x_windows[k : k + T, : len(taps)] @ taps
 
     threads.run(partial(one_group, group) for group in range(groups))
-    return y, GroupedConvCache(x, weight, groups)
+    return y
+
+
+def _padded(x: np.ndarray, K: int, before: int) -> np.ndarray:
+    """``before`` frames of zeros, then ``x`` (T, C), then at least as many as the last windows reach into."""
+    padded = np.zeros((len(x) + K + TAPS, x.shape[1]), x.dtype)
+    padded[before : before + len(x)] = x
+    return padded
+
+
+def _group_windows(padded: np.ndarray, channels: slice) -> np.ndarray:
+    """Every TAPS neighbouring frames of one group's channels as one row, copied: BLAS wants its rows apart."""
+    return np.ascontiguousarray(windows(padded[:, channels], TAPS, 1))
 
 
 def weight_norm(p: dict) -> tuple[np.ndarray, WeightNormCache]:
@@ -96,7 +162,18 @@ def weight_norm(p: dict) -> tuple[np.ndarray, WeightNormCache]:
     g, v = weight_norm_parts(p)
     squares = (v * v).sum(axis=(0, 1), keepdims=True, dtype=np.float64)  # (1, 1, K)
     inv_norm = (1 / np.sqrt(squares)).astype(v.dtype)
-    return v * (g * inv_norm), WeightNormCache(v, g, inv_norm)
+    return v * (g * inv_norm), WeightNormCache(v, g, inv_norm, "weight_g" in p)
+
+
+def weight_norm_backward(dweight: np.ndarray, cache: WeightNormCache) -> dict:
+    """Gradients of g (1, 1, K) and v, under the checkpoint's names, from ``dweight`` (C_out, C_in/G, K)."""
+    v, g, inv_norm, old_spelling = cache
+    direction = v * inv_norm
+    dg = (dweight * direction).sum(axis=(0, 1), keepdims=True, dtype=np.float64).astype(v.dtype)  # undoes: g · …
+    dv = (g * inv_norm) * (dweight - direction * dg)  # undoes: v / ‖v‖. Along v itself nothing changes: it is taken out
+    if old_spelling:
+        return {"weight_g": dg, "weight_v": dv}
+    return {"parametrizations": {"weight": {"original0": dg, "original1": dv}}}
 
 
 def weight_norm_parts(p: dict) -> tuple[np.ndarray, np.ndarray]:

@@ -25,3 +25,12 @@ def linear(x: np.ndarray, p: dict) -> tuple[np.ndarray, LinearCache]:
     """``x`` (T, C_in) times the transpose of ``p["weight"]`` (C_out, C_in), plus ``p["bias"]``: y (T, C_out)."""
     y = matmul(x, p["weight"].T, p["bias"])
     return y, LinearCache(x, p["weight"])
+
+
+def linear_backward(dy: np.ndarray, cache: LinearCache) -> tuple[np.ndarray, dict]:
+    """Gradients with respect to x (T, C_in), weight (C_out, C_in) and bias (C_out,), from ``dy`` (T, C_out)."""
+    x, weight = cache
+    dbias = dy.sum(axis=0, dtype=np.float64).astype(dy.dtype)  # undoes: … + b, which every frame shares
+    dweight = matmul(dy.T, x)  # undoes: … Wᵀ, summed over the frames that went through it
+    dx = matmul(dy, weight)  # undoes: x Wᵀ
+    return dx, {"weight": dweight, "bias": dbias}

@@ -40,10 +40,22 @@ def layer_norm(x: np.ndarray, p: dict, eps: float = 1e-5) -> tuple[np.ndarray, L
     return y, LayerNormCache(normalised, inv_std, p["weight"])
 
 
+def layer_norm_backward(dy: np.ndarray, cache: LayerNormCache) -> tuple[np.ndarray, dict]:
+    """Gradients with respect to x (T, C), weight (C,) and bias (C,), from ``dy`` (T, C)."""
+    dx, dweight, dbias = _layer_norm_backward(dy, *cache)
+    return dx, {"weight": dweight, "bias": dbias}
+
+
 def group_norm(x: np.ndarray, p: dict, eps: float = 1e-5) -> tuple[np.ndarray, GroupNormCache]:
     """Normalise each channel of ``x`` (T, C) over time; ``p`` as for :func:`layer_norm`. Returns y (T, C), cache."""
     y, normalised, inv_std = _group_norm(x, p["weight"], p["bias"], eps)
     return y, GroupNormCache(normalised, inv_std, p["weight"])
+
+
+def group_norm_backward(dy: np.ndarray, cache: GroupNormCache) -> tuple[np.ndarray, dict]:
+    """Gradients with respect to x (T, C), weight (C,) and bias (C,), from ``dy`` (T, C)."""
+    dx, dweight, dbias = _norm_backward_numpy(dy, *cache, axis=0)
+    return dx, {"weight": dweight, "bias": dbias}
 
 
 # --- kernels ---------------------------------------------------------------------------------------------------------
@@ -64,6 +76,19 @@ def _layer_norm_numpy(x, weight, bias, eps, axis=-1):
 def _group_norm_numpy(x, weight, bias, eps):
     """The specification: the same, over the other axis."""
     return _layer_norm_numpy(x, weight, bias, eps, axis=0)
+
+
+def _norm_backward_numpy(dy, normalised, inv_std, weight, axis=-1):
+    """The specification of both backward passes; ``axis`` is the one that was normalised over."""
+    dbias = dy.sum(axis=0, dtype=np.float64).astype(dy.dtype)  # undoes: … + bias
+    dweight = (dy * normalised).sum(axis=0, dtype=np.float64).astype(dy.dtype)  # undoes: normalised * weight
+    dnormalised = dy * weight
+    # undoes: (x − mean) * inv_std. mean and inv_std depend on x too, so two directions of dnormalised cannot be reached
+    # by moving x and are taken out: the constant one (through mean) and the one along normalised (through var).
+    along_mean = dnormalised.mean(axis=axis, keepdims=True, dtype=np.float64).astype(dy.dtype)
+    along_scale = (dnormalised * normalised).mean(axis=axis, keepdims=True, dtype=np.float64).astype(dy.dtype)
+    dx = inv_std * (dnormalised - along_mean - normalised * along_scale)
+    return dx, dweight, dbias
 
 
 def _layer_norm_numba(x, weight, bias, eps):
@@ -93,6 +118,35 @@ def _layer_norm_loop(x, weight, bias, eps, y, normalised, inv_std):
         for c in range(C):
             normalised[t, c] = (x[t, c] - mean) * scale
             y[t, c] = normalised[t, c] * weight[c] + bias[c]
+
+
+def _layer_norm_backward_numba(dy, normalised, inv_std, weight):
+    dy, dx = np.ascontiguousarray(dy), np.empty_like(normalised)
+    parts = threads.blocks(len(dy), STATISTICS_ROWS)
+    sums = np.zeros((len(parts), 2, dy.shape[1]))  # float64: of weight and bias, a row for each part, added in order
+    threads.run(
+        partial(_layer_norm_backward_loop, dy[rows], normalised[rows], inv_std[rows], weight, dx[rows], *sums[i])
+        for i, rows in enumerate(parts)
+    )
+    dweight, dbias = sums.sum(axis=0).astype(dy.dtype)
+    return dx, dweight, dbias
+
+
+@njit(**REORDER)
+def _layer_norm_backward_loop(dy, normalised, inv_std, weight, dx, dweight, dbias):
+    T, C = dy.shape
+    for t in range(T):
+        along_mean, along_scale = 0.0, 0.0
+        for c in range(C):
+            dnormalised = dy[t, c] * weight[c]
+            along_mean += dnormalised
+            along_scale += dnormalised * normalised[t, c]
+        along_mean /= C
+        along_scale /= C
+        for c in range(C):
+            dx[t, c] = inv_std[t, 0] * (dy[t, c] * weight[c] - along_mean - normalised[t, c] * along_scale)
+            dweight[c] += dy[t, c] * normalised[t, c]
+            dbias[c] += dy[t, c]
 
 
 def _group_norm_numba(x, weight, bias, eps):
@@ -135,4 +189,5 @@ def _scale_columns_loop(x, mean, inv_std, weight, bias, y, normalised):
 
 
 _layer_norm = choose(_layer_norm_numba, _layer_norm_numpy)
+_layer_norm_backward = choose(_layer_norm_backward_numba, _norm_backward_numpy)
 _group_norm = choose(_group_norm_numba, _group_norm_numpy)

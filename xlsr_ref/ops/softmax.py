@@ -9,10 +9,31 @@ Where: inside attention, and over the CTC head's logits (Bridle 1990). It has no
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
 from xlsr_ref.ops.backend import REORDER, choose, njit
+
+
+class SoftmaxCache(NamedTuple):
+    y: np.ndarray  # (rows, V)  the slope is a function of the result alone
+
+
+def softmax(x: np.ndarray) -> tuple[np.ndarray, SoftmaxCache]:
+    """The softmax of each row of ``x`` (rows, V): y (rows, V), its rows summing to 1."""
+    y = softmax_in_place(x.copy())
+    return y, SoftmaxCache(y)
+
+
+def softmax_backward(dy: np.ndarray, cache: SoftmaxCache) -> tuple[np.ndarray, dict]:
+    """Gradient with respect to x (rows, V), from ``dy`` (rows, V). There are no parameters.
+
+    ∂y_i/∂x_j = y_i (δ_ij − y_j): more of one score takes from all others, so a shift of the whole row changes nothing.
+    """
+    y = cache.y
+    along_row = (dy * y).sum(axis=-1, keepdims=True)  # undoes: / Σ_j exp, which every score moves
+    return y * (dy - along_row), {}  # undoes: exp(x_i) over that sum; m needs no line, since shifts change nothing
 
 
 def softmax_in_place(scores: np.ndarray) -> np.ndarray:
@@ -50,7 +71,7 @@ LOWEST, ZERO = np.float32(-87.5), np.float32(0)  # e^-87.5 is 2^-126.2
 
 
 @njit(fastmath={"contract"})
-def _exp_float32(x):
+def exp_float32(x):
     """e^x for x ≤ 0."""
     clamped = LOWEST if x < LOWEST else x
     n = np.rint(clamped * LOG2_E)
@@ -68,7 +89,7 @@ def _softmax_float32_loop(scores):
         for i in range(row.size):
             largest = row[i] if row[i] > largest else largest
         for i in range(row.size):
-            row[i] = _exp_float32(row[i] - largest)
+            row[i] = exp_float32(row[i] - largest)
         total = 0.0
         for i in range(row.size):
             total += row[i]

@@ -1,0 +1,142 @@
+"""Every backward function of ops against finite differences in float64."""
+
+import numpy as np
+import pytest
+
+from xlsr_ref.ops import conv
+from xlsr_ref.ops.activation import _gelu_slope_numba, _gelu_slope_numpy, gelu, gelu_backward
+from xlsr_ref.ops.attention import (
+    QUERIES,
+    attention,
+    attention_backward,
+    scaled_dot_product,
+    scaled_dot_product_backward,
+)
+from xlsr_ref.ops.conv import (
+    conv1d,
+    conv1d_backward,
+    grouped_conv1d,
+    grouped_conv1d_backward,
+    weight_norm,
+    weight_norm_backward,
+)
+from xlsr_ref.ops.linear import linear, linear_backward
+from xlsr_ref.ops.norm import group_norm, group_norm_backward, layer_norm, layer_norm_backward
+from xlsr_ref.ops.softmax import softmax, softmax_backward
+from xlsr_ref.teach import check
+
+TOLERANCE = 1e-6  # of the largest value; the difference quotient itself is good to about 1e-9
+
+
+def parameters(rng, **shapes):
+    return {name: rng.standard_normal(shape) for name, shape in shapes.items()}
+
+
+def hold(comparison):
+    assert comparison.worst < TOLERANCE, f"\n{comparison}"
+
+
+@pytest.mark.parametrize(("T", "C_in", "C_out"), [(1, 1, 1), (7, 5, 3)])
+def test_linear(rng, T, C_in, C_out):
+    p = parameters(rng, weight=(C_out, C_in), bias=C_out)
+    hold(check.gradient(linear, linear_backward, rng.standard_normal((T, C_in)), p, rng=rng))
+
+
+def test_gelu(rng):
+    hold(check.gradient(lambda x, p: gelu(x), gelu_backward, rng.standard_normal((7, 5)) * 2, rng=rng))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_slope_kernel_equals_its_twin(rng, dtype):
+    x = np.concatenate([np.linspace(-15, 15, 100_001), [0, -0.0, 40, -40]]).astype(dtype)
+    kernel, twin = _gelu_slope_numba(x), _gelu_slope_numpy(x.astype(float))
+    assert kernel.dtype == dtype
+    assert np.abs(kernel - twin).max() < (
+        3e-7 if dtype == np.float32 else 1e-14
+    )  # float32: x² / 2 is rounded to 6e-8 of it
+
+
+def test_softmax(rng):
+    hold(check.gradient(lambda x, p: softmax(x), softmax_backward, rng.standard_normal((3, 5)) * 2, rng=rng))
+
+
+@pytest.mark.parametrize(
+    ("forward", "backward"), [(layer_norm, layer_norm_backward), (group_norm, group_norm_backward)]
+)
+@pytest.mark.parametrize("eps", [1e-5, 0.5])
+def test_norms(rng, forward, backward, eps):
+    p = parameters(rng, weight=5, bias=5)
+    x = rng.standard_normal((7, 5)) * 2 + 1
+    hold(check.gradient(lambda x, p: forward(x, p, eps), backward, x, p, rng=rng))
+
+
+@pytest.mark.parametrize(("K", "stride"), [(3, 2), (10, 5), (2, 2), (1, 1), (3, 5)])
+@pytest.mark.parametrize("bias", [True, False])
+def test_strided_convolution(rng, K, stride, bias):
+    p = parameters(rng, weight=(4, 2, K), **({"bias": 4} if bias else {}))
+    x = rng.standard_normal((23, 2))
+    hold(check.gradient(lambda x, p: conv1d(x, p, stride), conv1d_backward, x, p, rng=rng))
+
+
+def test_strided_convolution_over_more_than_one_block(rng, monkeypatch):
+    monkeypatch.setattr(conv, "BACKWARD_ROWS", 4)
+    p, x = parameters(rng, weight=(4, 2, 3), bias=4), rng.standard_normal((23, 2))
+    hold(check.gradient(lambda x, p: conv1d(x, p, 2), conv1d_backward, x, p, rng=rng))
+
+
+@pytest.mark.parametrize("K", [1, 2, 5, 8, 9, 16, 19])
+def test_grouped_convolution(rng, K):
+    p, x = parameters(rng, weight=(6, 3, K), bias=6), rng.standard_normal((11, 6))
+    forward = lambda x, p: grouped_conv1d(x, p["weight"], p["bias"], 2)  # noqa: E731
+    hold(check.gradient(forward, grouped_conv1d_backward, x, p, rng=rng))
+
+
+@pytest.mark.parametrize("old_spelling", [True, False])
+def test_weight_norm(rng, old_spelling):
+    g, v = rng.standard_normal((1, 1, 5)), rng.standard_normal((4, 3, 5))
+    p = {"weight_g": g, "weight_v": v}
+    if not old_spelling:
+        p = {"parametrizations": {"weight": {"original0": g, "original1": v}}}
+    backward = lambda dy, cache: (np.zeros(1), weight_norm_backward(dy, cache))  # noqa: E731  there is no x
+    hold(check.gradient(lambda x, p: weight_norm(p), backward, np.zeros(1), p, rng=rng))
+
+
+@pytest.mark.parametrize("keep_weights", [True, False])
+@pytest.mark.parametrize(("T", "heads"), [(1, 2), (7, 3), (QUERIES + 5, 2)])
+def test_scaled_dot_product(rng, keep_weights, T, heads):
+    inputs = parameters(rng, q=(T, 6), k=(T, 6), v=(T, 6))
+    forward = lambda x, p: scaled_dot_product(p["q"], p["k"], p["v"], heads, keep_weights)  # noqa: E731
+
+    def backward(dy, cache):
+        return np.zeros(1), dict(zip("qkv", scaled_dot_product_backward(dy, cache)))
+
+    comparison = check.gradient(forward, backward, np.zeros(1), inputs, rng=rng, entries=40)
+    for row in comparison.rows:  # at T = 1 the gradients of q and k are exactly 0: judged absolutely
+        assert (row.absolute if T == 1 else row.relative) < TOLERANCE, f"\n{comparison}"
+
+
+def test_kept_weights_are_not_made_again(rng):
+    q, k, v = rng.standard_normal((3, 7, 6))
+    _, cache = scaled_dot_product(q, k, v, 2, keep_weights=True)
+    others = cache._replace(weights=np.zeros_like(cache.weights))
+    assert not any(gradient.any() for gradient in scaled_dot_product_backward(q, others))
+
+
+def test_attention(rng):
+    p = {f"{name}_proj": parameters(rng, weight=(6, 6), bias=6) for name in "qkv"} | {
+        "out_proj": parameters(rng, weight=(6, 6), bias=6)
+    }
+    comparison = check.gradient(
+        lambda x, p: attention(x, p, 3), attention_backward, rng.standard_normal((7, 6)), p, rng=rng
+    )
+    for row in comparison.rows:  # softmax ignores shifts: the true gradient of k_proj.bias is exactly 0
+        assert (row.absolute if row.name == "p.k_proj.bias" else row.relative) < TOLERANCE, f"\n{comparison}"
+
+
+def test_gradients_keep_float32(rng):
+    x = rng.standard_normal((9, 6)).astype(np.float32)
+    p = {name: array.astype(np.float32) for name, array in parameters(rng, weight=(6, 6), bias=6).items()}
+    for forward, backward in ((linear, linear_backward),):
+        y, cache = forward(x, p)
+        dx, grads = backward(np.ones_like(y), cache)
+        assert {dx.dtype, *(grad.dtype for grad in grads.values())} == {np.dtype(np.float32)}
