@@ -16,52 +16,116 @@ from typing import NamedTuple
 
 import numpy as np
 
-from xlsr_ref.ops.activation import GeluCache, gelu
-from xlsr_ref.ops.attention import AttentionCache, attention
-from xlsr_ref.ops.linear import LinearCache, linear
-from xlsr_ref.ops.norm import LayerNormCache, layer_norm
+from xlsr_ref.ops.activation import GeluCache, gelu, gelu_backward
+from xlsr_ref.ops.attention import AttentionCache, attention, attention_backward
+from xlsr_ref.ops.dropout import DropoutCache, dropout, dropout_backward
+from xlsr_ref.ops.linear import LinearCache, linear, linear_backward
+from xlsr_ref.ops.norm import LayerNormCache, layer_norm, layer_norm_backward
+
+
+class BlockDropout(NamedTuple):
+    """What a block multiplies by while it trains, from ops/dropout.py; None: nothing is dropped there."""
+
+    weights: np.ndarray | None = None  # (H, T, T)  of the attention: `attention_dropout`
+    attended: np.ndarray | None = None  # (T, C)  what attention puts out: `hidden_dropout`
+    active: np.ndarray | None = None  # (T, F)  between the halves of the feed-forward: `activation_dropout`
+    transformed: np.ndarray | None = None  # (T, C)  what the feed-forward puts out: `hidden_dropout`
+
+
+NOTHING = BlockDropout()
 
 
 class FeedForwardCache(NamedTuple):
     intermediate_dense: LinearCache
     activation: GeluCache
+    active_dropout: DropoutCache
     output_dense: LinearCache
+    dropout: DropoutCache
 
 
 class BlockCache(NamedTuple):
     layer_norm: LayerNormCache
     attention: AttentionCache
+    dropout: DropoutCache
     final_layer_norm: LayerNormCache
     feed_forward: FeedForwardCache
 
 
-def feed_forward(x: np.ndarray, p: dict) -> tuple[np.ndarray, FeedForwardCache]:
+def feed_forward(x: np.ndarray, p: dict, drop: BlockDropout = NOTHING) -> tuple[np.ndarray, FeedForwardCache]:
     """``x`` (T, C) through F channels and back: (T, C)."""
     wide, wide_cache = linear(x, p["intermediate_dense"])  # (T, F)
     active, gelu_cache = gelu(wide)
-    y, output_cache = linear(active, p["output_dense"])
-    return y, FeedForwardCache(wide_cache, gelu_cache, output_cache)
+    thinned, active_cache = dropout(active, drop.active)
+    narrow, output_cache = linear(thinned, p["output_dense"])  # (T, C)
+    y, drop_cache = dropout(narrow, drop.transformed)
+    return y, FeedForwardCache(wide_cache, gelu_cache, active_cache, output_cache, drop_cache)
+
+
+def feed_forward_backward(dy: np.ndarray, cache: FeedForwardCache) -> tuple[np.ndarray, dict]:
+    """Gradients with respect to x (T, C) and both halves, from ``dy`` (T, C)."""
+    dnarrow, _ = dropout_backward(dy, cache.dropout)  # undoes: dropout
+    dthinned, output_grads = linear_backward(dnarrow, cache.output_dense)  # undoes: … W₂ᵀ + b₂
+    dactive, _ = dropout_backward(dthinned, cache.active_dropout)  # undoes: dropout
+    dwide, _ = gelu_backward(dactive, cache.activation)  # undoes: GELU
+    dx, wide_grads = linear_backward(dwide, cache.intermediate_dense)  # undoes: x W₁ᵀ + b₁
+    return dx, {"intermediate_dense": wide_grads, "output_dense": output_grads}
 
 
 def pre_norm_block(
-    x: np.ndarray, p: dict, heads: int, eps: float, keep_weights: bool = False
+    x: np.ndarray, p: dict, heads: int, eps: float, keep_weights: bool = False, drop: BlockDropout = NOTHING
 ) -> tuple[np.ndarray, BlockCache]:
     """``x`` (T, C) through a block that normalises what enters each half: (T, C)."""
     normed, norm_cache = layer_norm(x, p["layer_norm"], eps)
-    attended, attention_cache = attention(normed, p["attention"], heads, keep_weights)
+    attended, attention_cache = attention(normed, p["attention"], heads, keep_weights, drop.weights)
+    attended, drop_cache = dropout(attended, drop.attended)
     between = x + attended
     normed_again, final_norm_cache = layer_norm(between, p["final_layer_norm"], eps)
-    transformed, feed_forward_cache = feed_forward(normed_again, p["feed_forward"])
+    transformed, feed_forward_cache = feed_forward(normed_again, p["feed_forward"], drop)
     y = between + transformed
-    return y, BlockCache(norm_cache, attention_cache, final_norm_cache, feed_forward_cache)
+    return y, BlockCache(norm_cache, attention_cache, drop_cache, final_norm_cache, feed_forward_cache)
+
+
+def pre_norm_block_backward(dy: np.ndarray, cache: BlockCache) -> tuple[np.ndarray, dict]:
+    """Gradients with respect to x (T, C) and the block's parameters, from ``dy`` (T, C)."""
+    dnormed_again, feed_forward_grads = feed_forward_backward(dy, cache.feed_forward)  # undoes: feed_forward(…)
+    dbetween, final_norm_grads = layer_norm_backward(dnormed_again, cache.final_layer_norm)  # undoes: final_norm(x)
+    dbetween += dy  # undoes: x + …, around the feed-forward
+    dattended, _ = dropout_backward(dbetween, cache.dropout)  # undoes: dropout
+    dnormed, attention_grads = attention_backward(dattended, cache.attention)  # undoes: attention(…)
+    dx, norm_grads = layer_norm_backward(dnormed, cache.layer_norm)  # undoes: norm(x)
+    dx += dbetween  # undoes: x + …, around the attention
+    return dx, _grads(attention_grads, norm_grads, feed_forward_grads, final_norm_grads)
 
 
 def post_norm_block(
-    x: np.ndarray, p: dict, heads: int, eps: float, keep_weights: bool = False
+    x: np.ndarray, p: dict, heads: int, eps: float, keep_weights: bool = False, drop: BlockDropout = NOTHING
 ) -> tuple[np.ndarray, BlockCache]:
     """``x`` (T, C) through a block that normalises what leaves each half: (T, C)."""
-    attended, attention_cache = attention(x, p["attention"], heads, keep_weights)
+    attended, attention_cache = attention(x, p["attention"], heads, keep_weights, drop.weights)
+    attended, drop_cache = dropout(attended, drop.attended)
     between, norm_cache = layer_norm(x + attended, p["layer_norm"], eps)
-    transformed, feed_forward_cache = feed_forward(between, p["feed_forward"])
+    transformed, feed_forward_cache = feed_forward(between, p["feed_forward"], drop)
     y, final_norm_cache = layer_norm(between + transformed, p["final_layer_norm"], eps)
-    return y, BlockCache(norm_cache, attention_cache, final_norm_cache, feed_forward_cache)
+    return y, BlockCache(norm_cache, attention_cache, drop_cache, final_norm_cache, feed_forward_cache)
+
+
+def post_norm_block_backward(dy: np.ndarray, cache: BlockCache) -> tuple[np.ndarray, dict]:
+    """Gradients with respect to x (T, C) and the block's parameters, from ``dy`` (T, C)."""
+    dsum, final_norm_grads = layer_norm_backward(dy, cache.final_layer_norm)  # undoes: final_norm(…)
+    dbetween, feed_forward_grads = feed_forward_backward(dsum, cache.feed_forward)  # undoes: feed_forward(x)
+    dbetween += dsum  # undoes: x + …, around the feed-forward
+    dsum_before, norm_grads = layer_norm_backward(dbetween, cache.layer_norm)  # undoes: norm(…)
+    dattended, _ = dropout_backward(dsum_before, cache.dropout)  # undoes: dropout
+    dx, attention_grads = attention_backward(dattended, cache.attention)  # undoes: attention(x)
+    dx += dsum_before  # undoes: x + …, around the attention
+    return dx, _grads(attention_grads, norm_grads, feed_forward_grads, final_norm_grads)
+
+
+def _grads(attention: dict, layer_norm: dict, feed_forward: dict, final_layer_norm: dict) -> dict:
+    """Nested as the parameters are."""
+    return {
+        "attention": attention,
+        "layer_norm": layer_norm,
+        "feed_forward": feed_forward,
+        "final_layer_norm": final_layer_norm,
+    }

@@ -17,16 +17,48 @@ from typing import NamedTuple
 import numpy as np
 
 from xlsr_ref.config import Config
-from xlsr_ref.network.block import post_norm_block, pre_norm_block
-from xlsr_ref.network.positional import Kernel, positional
+from xlsr_ref.network.block import (
+    NOTHING,
+    BlockDropout,
+    post_norm_block,
+    post_norm_block_backward,
+    pre_norm_block,
+    pre_norm_block_backward,
+)
+from xlsr_ref.network.positional import Kernel, positional, positional_backward
 from xlsr_ref.network.stage import Keep, Stages, remember
-from xlsr_ref.ops.linear import LinearCache, linear
-from xlsr_ref.ops.norm import LayerNormCache, layer_norm
+from xlsr_ref.ops.dropout import dropout, dropout_backward, dropout_factor
+from xlsr_ref.ops.linear import LinearCache, linear, linear_backward
+from xlsr_ref.ops.norm import LayerNormCache, layer_norm, layer_norm_backward
 
 
 class ProjectionCache(NamedTuple):
     layer_norm: LayerNormCache
     projection: LinearCache  # its x, the normalised features, is also what pre-training quantises
+
+
+class EncoderDropout(NamedTuple):
+    """What the encoder multiplies by while it trains, from ops/dropout.py."""
+
+    entering: np.ndarray | None  # (T, C)  what enters block 0: `hidden_dropout`
+    blocks: tuple[BlockDropout | None, ...]  # one for each block; None: layer drop, the block hands its input on
+
+
+def draw_dropout(rng: np.random.Generator, T: int, config: Config, dtype: type | np.dtype) -> EncoderDropout:
+    """Draw everything that one utterance of ``T`` frames drops, by the probabilities in the config."""
+    C, F, H = config.hidden_size, config.intermediate_size, config.num_attention_heads
+    entering = dropout_factor(rng, (T, C), config.hidden_dropout, dtype)
+    blocks: list[BlockDropout | None] = []
+    for _ in range(config.num_hidden_layers):
+        if rng.random() < config.layerdrop:
+            blocks.append(None)
+            continue
+        weights = dropout_factor(rng, (H, T, T), config.attention_dropout, dtype)
+        attended = dropout_factor(rng, (T, C), config.hidden_dropout, dtype)
+        active = dropout_factor(rng, (T, F), config.activation_dropout, dtype)
+        transformed = dropout_factor(rng, (T, C), config.hidden_dropout, dtype)
+        blocks.append(BlockDropout(weights, attended, active, transformed))
+    return EncoderDropout(entering, tuple(blocks))
 
 
 def feature_projection(features: np.ndarray, p: dict, eps: float) -> tuple[np.ndarray, ProjectionCache]:
@@ -36,16 +68,29 @@ def feature_projection(features: np.ndarray, p: dict, eps: float) -> tuple[np.nd
     return x, ProjectionCache(norm_cache, projection_cache)
 
 
+def feature_projection_backward(dx: np.ndarray, cache: ProjectionCache) -> tuple[np.ndarray, dict]:
+    """Gradients with respect to features (T, conv_dim[-1]) and the parameters, from ``dx`` (T, C)."""
+    dnormed, projection_grads = linear_backward(dx, cache.projection)  # undoes: … Wᵀ + b
+    dfeatures, norm_grads = layer_norm_backward(dnormed, cache.layer_norm)  # undoes: norm(features)
+    return dfeatures, {"layer_norm": norm_grads, "projection": projection_grads}
+
+
 def encoder(
-    x: np.ndarray, p: dict, config: Config, keep: Keep = False, kernel: Kernel | None = None
+    x: np.ndarray,
+    p: dict,
+    config: Config,
+    keep: Keep = False,
+    kernel: Kernel | None = None,
+    drop: EncoderDropout | None = None,
 ) -> tuple[np.ndarray, Stages]:
     """``x`` (T, C) to context vectors (T, C), and the stages `pos_conv_embed`, `layers.i` and `layer_norm`.
 
-    ``kernel`` is the positional convolution's weight norm, where it has been computed before.
+    ``kernel`` is the positional convolution's weight norm, where it has been computed before; ``drop`` is for training.
     """
     pre_norm, eps, heads = config.do_stable_layer_norm, config.layer_norm_eps, config.num_attention_heads
     block = pre_norm_block if pre_norm else post_norm_block
     stages: Stages = {}
+    drop = drop or EncoderDropout(None, (NOTHING,) * config.num_hidden_layers)
 
     position, cache = positional(x, p["pos_conv_embed"], config.num_conv_pos_embedding_groups, kernel)
     remember(stages, "pos_conv_embed", position, cache, keep)
@@ -53,14 +98,53 @@ def encoder(
     if not pre_norm:
         x, norm_cache = layer_norm(x, p["layer_norm"], eps)
         remember(stages, "layer_norm", x, norm_cache, keep)
-    for i in range(config.num_hidden_layers):
-        x, block_cache = block(x, p["layers"][str(i)], heads, eps, keep == "attention")
-        remember(stages, f"layers.{i}", x, block_cache, keep)
+    x, _ = dropout(x, drop.entering)
+    for i, block_drop in enumerate(drop.blocks):
+        block_cache = None
+        if block_drop is not None:
+            x, block_cache = block(x, p["layers"][str(i)], heads, eps, keep == "attention", block_drop)
+        remember(stages, f"layers.{i}", x, block_cache, "outputs" if keep == "checkpoints" else keep)
         del block_cache  # unless it was kept, it dies before the next block needs its memory
     if pre_norm:
         x, norm_cache = layer_norm(x, p["layer_norm"], eps)
         remember(stages, "layer_norm", x, norm_cache, keep)
     return x, stages
+
+
+def encoder_backward(
+    dcontext: np.ndarray, stages: Stages, p: dict, config: Config, drop: EncoderDropout | None = None
+) -> tuple[np.ndarray, dict]:
+    """Gradients with respect to x (T, C) and the parameters ``p``, from ``dcontext`` (T, C); ``drop`` as forward."""
+    pre_norm, eps, heads = config.do_stable_layer_norm, config.layer_norm_eps, config.num_attention_heads
+    block = pre_norm_block if pre_norm else post_norm_block
+    block_backward = pre_norm_block_backward if pre_norm else post_norm_block_backward
+    drop = drop or EncoderDropout(None, (NOTHING,) * config.num_hidden_layers)
+    position = stages["pos_conv_embed"]
+    grads: dict = {"layers": {}}
+    dx = dcontext
+    if pre_norm:
+        dx, grads["layer_norm"] = layer_norm_backward(dx, stages["layer_norm"].cache)  # undoes: context = norm(x)
+    inputs = hidden_states(position.cache.conv.x, stages, config)  # the convolution kept what the projection put out
+    inputs[0], entering_cache = dropout(inputs[0], drop.entering)  # forward again: what entered block 0
+    for i, block_drop in reversed(list(enumerate(drop.blocks))):  # undoes: x ← block(x), the last block first
+        layer, cache = p["layers"][str(i)], stages[f"layers.{i}"].cache
+        if block_drop is None:  # the block was dropped
+            grads["layers"][str(i)] = _zeros(layer)
+            continue
+        if cache is None:  # only its input was kept
+            _, cache = block(inputs[i], layer, heads, eps, drop=block_drop)
+        dx, grads["layers"][str(i)] = block_backward(dx, cache)
+        del cache
+    dx, _ = dropout_backward(dx, entering_cache)  # undoes: dropout
+    if not pre_norm:
+        dx, grads["layer_norm"] = layer_norm_backward(dx, stages["layer_norm"].cache)  # undoes: norm(x + …)
+    dposition_x, grads["pos_conv_embed"] = positional_backward(dx, position.cache)  # undoes: positional(x)
+    return dx + dposition_x, grads  # undoes: x + …
+
+
+def _zeros(p: dict) -> dict:
+    """Gradients of parameters that took no part."""
+    return {name: _zeros(value) if isinstance(value, dict) else np.zeros_like(value) for name, value in p.items()}
 
 
 def hidden_states(projected: np.ndarray, stages: Stages, config: Config) -> list[np.ndarray]:

@@ -17,9 +17,16 @@ import numpy as np
 
 from xlsr_ref.config import Config
 from xlsr_ref.network.stage import Keep, Stages, remember
-from xlsr_ref.ops.activation import GeluCache, gelu
-from xlsr_ref.ops.conv import ConvCache, conv1d
-from xlsr_ref.ops.norm import GroupNormCache, LayerNormCache, group_norm, layer_norm
+from xlsr_ref.ops.activation import GeluCache, gelu, gelu_backward
+from xlsr_ref.ops.conv import ConvCache, conv1d, conv1d_backward
+from xlsr_ref.ops.norm import (
+    GroupNormCache,
+    LayerNormCache,
+    group_norm,
+    group_norm_backward,
+    layer_norm,
+    layer_norm_backward,
+)
 
 EPS = 1e-5
 
@@ -42,6 +49,15 @@ def feature_encoder(waveform: np.ndarray, p: dict, config: Config, keep: Keep = 
     return x, stages
 
 
+def feature_encoder_backward(dfeatures: np.ndarray, stages: Stages) -> tuple[np.ndarray, dict]:
+    """Gradients with respect to the waveform (L,) and every layer, from ``dfeatures`` (T, conv_dim[-1])."""
+    grads: dict[str, dict] = {}
+    dx = dfeatures
+    for i in reversed(range(len(stages))):  # undoes: x ← conv_layer(x), the last layer first
+        dx, grads[str(i)] = conv_layer_backward(dx, stages[f"conv_layers.{i}"].cache)
+    return dx[:, 0], {"conv_layers": grads}  # undoes: waveform[:, None]
+
+
 def conv_layer(x: np.ndarray, p: dict, stride: int, norm: str) -> tuple[np.ndarray, ConvLayerCache]:
     """One layer on ``x`` (T_in, C_in): (T_out, C_out). ``norm`` is "layer", "group" or "none"."""
     convolved, conv_cache = conv1d(x, p["conv"], stride)
@@ -53,3 +69,15 @@ def conv_layer(x: np.ndarray, p: dict, stride: int, norm: str) -> tuple[np.ndarr
         normalised, norm_cache = group_norm(convolved, p["layer_norm"], EPS)
     y, gelu_cache = gelu(normalised)
     return y, ConvLayerCache(conv_cache, norm_cache, gelu_cache)
+
+
+def conv_layer_backward(dy: np.ndarray, cache: ConvLayerCache) -> tuple[np.ndarray, dict]:
+    """Gradients with respect to x (T_in, C_in) and the layer's parameters, from ``dy`` (T_out, C_out)."""
+    grads = {}
+    dconvolved, _ = gelu_backward(dy, cache.activation)  # undoes: GELU
+    if isinstance(cache.layer_norm, LayerNormCache):  # undoes: norm
+        dconvolved, grads["layer_norm"] = layer_norm_backward(dconvolved, cache.layer_norm)
+    elif isinstance(cache.layer_norm, GroupNormCache):
+        dconvolved, grads["layer_norm"] = group_norm_backward(dconvolved, cache.layer_norm)
+    dx, grads["conv"] = conv1d_backward(dconvolved, cache.conv)  # undoes: conv
+    return dx, grads

@@ -9,9 +9,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from xlsr_ref.ops.linear import LinearCache, linear
+from xlsr_ref.ops.linear import LinearCache, linear, linear_backward
 
 
 def ctc_head(context: np.ndarray, p: dict) -> tuple[np.ndarray, LinearCache]:
     """``context`` (T, C) to logits (T, V)."""
     return linear(context, p)
+
+
+def ctc_head_backward(dlogits: np.ndarray, cache: LinearCache) -> tuple[np.ndarray, dict]:
+    """Gradients with respect to context (T, C), weight (V, C) and bias (V,), from ``dlogits`` (T, V)."""
+    return linear_backward(dlogits, cache)  # undoes: context Wᵀ + b

@@ -14,8 +14,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from xlsr_ref.ops.activation import GeluCache, gelu
-from xlsr_ref.ops.conv import GroupedConvCache, WeightNormCache, grouped_conv1d, weight_norm
+from xlsr_ref.ops.activation import GeluCache, gelu, gelu_backward
+from xlsr_ref.ops.conv import (
+    GroupedConvCache,
+    WeightNormCache,
+    grouped_conv1d,
+    grouped_conv1d_backward,
+    weight_norm,
+    weight_norm_backward,
+)
 
 
 class PositionalCache(NamedTuple):
@@ -33,3 +40,11 @@ def positional(x: np.ndarray, p: dict, groups: int, kernel: Kernel | None = None
     convolved, conv_cache = grouped_conv1d(x, weight, p["conv"]["bias"], groups)
     y, gelu_cache = gelu(convolved)
     return y, PositionalCache(norm_cache, conv_cache, gelu_cache)
+
+
+def positional_backward(dy: np.ndarray, cache: PositionalCache) -> tuple[np.ndarray, dict]:
+    """Gradients with respect to x (T, C) and the kernel's g, v and bias, from ``dy`` (T, C)."""
+    dconvolved, _ = gelu_backward(dy, cache.activation)  # undoes: GELU
+    dx, conv_grads = grouped_conv1d_backward(dconvolved, cache.conv)  # undoes: grouped_conv(x; W, b)
+    norm_grads = weight_norm_backward(conv_grads["weight"], cache.weight_norm)  # undoes: W = g · v / ‖v‖
+    return dx, {"conv": {"bias": conv_grads["bias"], **norm_grads}}

@@ -11,7 +11,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 # False: remember nothing. "outputs": each stage's output. True: also what backward needs. "attention": and the weights.
-Keep = bool | Literal["outputs", "attention"]
+# "checkpoints": as True, but of a block only its output; the backward pass makes its cache again from its input.
+Keep = bool | Literal["outputs", "attention", "checkpoints"]
 
 
 class Stage(NamedTuple):
