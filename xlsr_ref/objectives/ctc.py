@@ -1,0 +1,223 @@
+"""Connectionist temporal classification: the probability of a text, summed over every way to lay it out in time.
+
+    p(l | x) = Σ over paths π with B(π) = l of Π_t y[t, π_t]          y = softmax(logits); loss = −ln p
+    l' = − l₁ − l₂ − … −                          the targets with a blank around each: 2S + 1 places
+    α[t, s] = y[t, l'_s] (α[t−1, s] + α[t−1, s−1] + α[t−1, s−2])      the last only if l'_s is no blank and ≠ l'_{s−2}
+    β[t, s] the same from the end, without y[t, l'_s];   posterior γ[t, s] = α[t, s] β[t, s] / p
+    ∂loss/∂logits[t, k] = y[t, k] − Σ over s with l'_s = k of γ[t, s]            so every frame's gradient sums to 0
+
+α and β are kept as logarithms in float64: a product of a thousand probabilities is 0 in any float.
+Where: Graves et al. 2006, §4 and eq. 6–16; wav2vec 2.0 §3.3 (fine-tuning). B is the collapse of text/greedy.py.
+Letters: T frames, V tokens, S targets, p their probability.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from xlsr_ref.errors import ObjectiveError
+from xlsr_ref.ops.backend import choose, njit
+
+
+class CtcCache(NamedTuple):
+    log_y: np.ndarray  # (T, V) float64  log-softmax of the logits
+    places: np.ndarray  # (2S+1,)  l': the token at each place, blanks included
+    log_alpha: np.ndarray  # (T, 2S+1) float64  all ways to be at place s at frame t
+    log_p: float  # −inf if there is no way at all
+    dtype: np.dtype  # of the logits, and so of their gradient
+
+
+class CtcBatchCache(NamedTuple):
+    each: tuple[CtcCache, ...]
+    scales: tuple[float, ...]  # what each utterance's loss is multiplied by before they are added; 0 where zeroed
+    zeroed: int  # infinite losses that zero_infinity dropped
+
+
+def ctc_loss(logits: np.ndarray, targets: Sequence[int] | np.ndarray, blank: int) -> tuple[float, CtcCache]:
+    """−ln p(targets) of one utterance, in nats, and the cache; +inf where T < S + the number of equal neighbours.
+
+    ``logits`` (T, V) are unnormalised, ``targets`` (S,) are ids of tokens other than ``blank``; S may be 0.
+    Raises ObjectiveError for ids that cannot be, NaN or infinite logits, and arrays of another shape.
+    """
+    logits, labels = _checked(logits, targets, blank)
+    wide = logits.astype(np.float64)
+    wide -= wide.max(axis=1, keepdims=True)
+    log_y = wide - np.log(np.exp(wide).sum(axis=1, keepdims=True))
+    places = np.full(2 * len(labels) + 1, blank)
+    places[1::2] = labels
+    log_alpha = _log_alpha(log_y, places)
+    log_p = float(np.logaddexp.reduce(log_alpha[-1, -2:]))  # end on the last target or on the blank behind it
+    return -log_p, CtcCache(log_y, places, log_alpha, log_p, logits.dtype)
+
+
+def ctc_loss_backward(dloss: float, cache: CtcCache) -> np.ndarray:
+    """Gradient with respect to the logits (T, V), from that of the loss. Raises ObjectiveError for an infinite loss."""
+    log_y, places, log_alpha, log_p, dtype = cache
+    if log_p == -math.inf:
+        raise ObjectiveError(_infeasible(len(log_y), places))
+    log_gamma = log_alpha + _log_beta(log_y, places) - log_p  # (T, 2S+1)
+    posterior = np.zeros_like(log_y)  # (T, V)
+    for token in np.unique(places):  # it may stand at several places
+        posterior[:, token] = np.exp(log_gamma[:, places == token]).sum(axis=1)
+    return (dloss * (np.exp(log_y) - posterior)).astype(dtype)  # undoes: softmax and −ln Σ_π, in one
+
+
+def ctc_batch_loss(
+    logits: Sequence[np.ndarray],
+    targets: Sequence[Sequence[int] | np.ndarray],
+    blank: int,
+    *,
+    reduction: Literal["sum", "mean"],
+    zero_infinity: bool,
+) -> tuple[float, CtcBatchCache]:
+    """The loss of several utterances, each (T_i, V) with its own targets: torch.nn.functional.ctc_loss without padding.
+
+    "sum" adds them; "mean" divides each by its number of targets (by 1 if it has none) and takes the mean.
+    ``zero_infinity`` leaves infinite ones out of loss and gradient, and the cache counts them; without it one of them
+    makes the loss infinite.
+    """
+    if reduction not in ("sum", "mean"):
+        raise ObjectiveError(f"reduction is {reduction!r}: it must be 'sum' or 'mean'")
+    if len(logits) != len(targets) or not logits:
+        raise ObjectiveError(f"there are {len(logits)} utterances and {len(targets)} targets: give one for each")
+    losses, caches = zip(*(ctc_loss(each, labels, blank) for each, labels in zip(logits, targets)))
+    drop = [zero_infinity and math.isinf(loss) for loss in losses]
+    whole = [1.0 if reduction == "sum" else 1 / (len(logits) * max(len(labels), 1)) for labels in targets]
+    scales = tuple(0.0 if dropped else scale for dropped, scale in zip(drop, whole))
+    total = math.fsum(loss * scale for loss, scale, dropped in zip(losses, scales, drop) if not dropped)
+    return total, CtcBatchCache(tuple(caches), scales, sum(drop))
+
+
+def ctc_batch_loss_backward(dloss: float, cache: CtcBatchCache) -> list[np.ndarray]:
+    """Gradients with respect to each utterance's logits (T_i, V); zeros for those that were left out."""
+    return [
+        ctc_loss_backward(dloss * scale, each) if scale else np.zeros(each.log_y.shape, each.dtype)
+        for each, scale in zip(cache.each, cache.scales)
+    ]
+
+
+def require_feasible(frames: int, targets: Sequence[int] | np.ndarray) -> None:
+    """Raise ObjectiveError, with the numbers, if ``targets`` need more than ``frames``."""
+    if frames < frames_needed(targets):
+        raise ObjectiveError(_infeasible(frames, np.repeat(np.asarray(targets, int), 2)[: 2 * len(targets)]))
+
+
+def frames_needed(targets: Sequence[int] | np.ndarray) -> int:
+    """A frame for each target, and a blank between two equal neighbours: S + the number of such pairs."""
+    labels = np.asarray(targets)
+    return len(labels) + int((labels[1:] == labels[:-1]).sum())
+
+
+def _infeasible(frames: int, places: np.ndarray) -> str:
+    labels = places[1::2]
+    return (
+        f"{len(labels)} targets with {frames_needed(labels) - len(labels)} equal neighbours need "
+        f"{frames_needed(labels)} frames, but there are {frames}: the loss is infinite and has no gradient"
+    )
+
+
+def _checked(logits: np.ndarray, targets: Sequence[int] | np.ndarray, blank: int) -> tuple[np.ndarray, np.ndarray]:
+    logits, labels = np.asarray(logits), np.asarray(targets)
+    if logits.ndim != 2 or 0 in logits.shape or logits.dtype not in (np.float32, np.float64):
+        raise ObjectiveError(f"logits must be (frames, tokens) floats, not {logits.dtype} of shape {logits.shape}")
+    if labels.ndim != 1 or (labels.size and labels.dtype.kind not in "iu"):
+        raise ObjectiveError(f"targets must be a row of ids, not {labels.dtype} of shape {labels.shape}")
+    if not 0 <= blank < logits.shape[1]:
+        raise ObjectiveError(f"the blank is {blank}, but the logits have the tokens 0 to {logits.shape[1] - 1}")
+    wrong = sorted({int(id) for id in labels if id == blank or not 0 <= id < logits.shape[1]})
+    if wrong:
+        raise ObjectiveError(
+            f"targets contain {wrong}: ids go from 0 to {logits.shape[1] - 1}, without the blank {blank}"
+        )
+    if not np.isfinite(logits).all():
+        frame = int(np.argwhere(~np.isfinite(logits))[0, 0])
+        raise ObjectiveError(f"the logits of frame {frame} are NaN or infinite")
+    return logits, labels.astype(np.int64)
+
+
+# --- kernels ---------------------------------------------------------------------------------------------------------
+
+
+def _may_skip(places: np.ndarray) -> np.ndarray:
+    """(2S+1,) bool: may a path come to place s straight from s − 2? Blanks are every other place."""
+    skip = np.zeros(len(places), bool)
+    skip[3::2] = places[3::2] != places[1:-2:2]
+    return skip
+
+
+def _log_alpha_numpy(log_y: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """The specification: one frame at a time, all places at once."""
+    skip = np.where(_may_skip(places), 0.0, -np.inf)
+    log_alpha = np.full((len(log_y), len(places)), -np.inf)
+    log_alpha[0, :2] = log_y[0, places[:2]]  # begin on the first blank or the first target
+    for t in range(1, len(log_y)):
+        before = np.concatenate([[-np.inf, -np.inf], log_alpha[t - 1]])
+        ways = np.logaddexp(np.logaddexp(before[2:], before[1:-1]), before[:-2] + skip)
+        log_alpha[t] = ways + log_y[t, places]
+    return log_alpha
+
+
+def _log_beta_numpy(log_y: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """The specification: the same from the end; what frame t itself says is in α already."""
+    skip = np.where(_may_skip(places), 0.0, -np.inf)
+    log_beta = np.full((len(log_y), len(places)), -np.inf)
+    log_beta[-1, -2:] = 0
+    for t in range(len(log_y) - 2, -1, -1):
+        after = np.concatenate([log_beta[t + 1] + log_y[t + 1, places], [-np.inf, -np.inf]])
+        log_beta[t] = np.logaddexp(np.logaddexp(after[:-2], after[1:-1]), after[2:] + np.append(skip, [0, 0])[2:])
+    return log_beta
+
+
+@njit()
+def _log_sum(a, b, c):
+    """ln(e^a + e^b + e^c), where −inf is a value."""
+    largest = max(a, b, c)
+    if largest == -math.inf:
+        return largest
+    return largest + math.log(math.exp(a - largest) + math.exp(b - largest) + math.exp(c - largest))
+
+
+@njit()
+def _log_alpha_loop(log_y, places, skip, log_alpha):
+    T, n = log_alpha.shape
+    log_alpha[0, 0] = log_y[0, places[0]]
+    if n > 1:
+        log_alpha[0, 1] = log_y[0, places[1]]
+    for t in range(1, T):
+        for s in range(n):
+            one = log_alpha[t - 1, s - 1] if s > 0 else -math.inf
+            two = log_alpha[t - 1, s - 2] if skip[s] else -math.inf
+            log_alpha[t, s] = _log_sum(log_alpha[t - 1, s], one, two) + log_y[t, places[s]]
+
+
+@njit()
+def _log_beta_loop(log_y, places, skip, log_beta):
+    T, n = log_beta.shape
+    for s in range(max(0, n - 2), n):
+        log_beta[T - 1, s] = 0
+    for t in range(T - 2, -1, -1):
+        for s in range(n):
+            zero = log_beta[t + 1, s] + log_y[t + 1, places[s]]
+            one = log_beta[t + 1, s + 1] + log_y[t + 1, places[s + 1]] if s + 1 < n else -math.inf
+            two = log_beta[t + 1, s + 2] + log_y[t + 1, places[s + 2]] if s + 2 < n and skip[s + 2] else -math.inf
+            log_beta[t, s] = _log_sum(zero, one, two)
+
+
+def _log_alpha_numba(log_y: np.ndarray, places: np.ndarray) -> np.ndarray:
+    log_alpha = np.full((len(log_y), len(places)), -np.inf)
+    _log_alpha_loop(log_y, places, _may_skip(places), log_alpha)
+    return log_alpha
+
+
+def _log_beta_numba(log_y: np.ndarray, places: np.ndarray) -> np.ndarray:
+    log_beta = np.full((len(log_y), len(places)), -np.inf)
+    _log_beta_loop(log_y, places, _may_skip(places), log_beta)
+    return log_beta
+
+
+_log_alpha = choose(_log_alpha_numba, _log_alpha_numpy)
+_log_beta = choose(_log_beta_numba, _log_beta_numpy)

@@ -1,0 +1,232 @@
+"""Pre-training: the network learns from sound alone, by telling what it may not see from what stands elsewhere.
+
+    features ─┬─ quantizer ─ project_q ────────────────────┬─ contrastive loss        the quantizer sees all frames,
+              └─ projection ─ mask ─ encoder ─ project_hid ─┘                          the encoder not the masked ones
+    total = Σ contrastive + α n diversity (+ weight n penalty)         n: masked frames of the whole batch
+
+A batch is a list. Spans, negatives and contrastive loss belong to one utterance; the diversity loss looks at the codes
+of all of them at once. So a step has two phases: all forward, one reduction in the order of the utterances, all
+backward. Everything is a sum over masked frames: divide loss and gradients by n for a mean.
+Where: wav2vec 2.0 §3.2, eq. 2 (α = 0.1; its losses are means, and toolkits' are sums, as here).
+Checkpoint: `wav2vec2.masked_spec_embed` (C,), `quantizer`, `project_q`, `project_hid`, and the whole backbone.
+Letters: L samples, T frames, C channels, n masked frames, K negatives of each, G groups, V codes of each, N utterances.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+
+from xlsr_ref.config import Config
+from xlsr_ref.errors import ObjectiveError
+from xlsr_ref.network.context import ProjectionCache, encoder, encoder_backward, feature_projection
+from xlsr_ref.network.feature_encoder import feature_encoder, feature_encoder_backward
+from xlsr_ref.network.positional import Kernel
+from xlsr_ref.network.quantizer import QuantizerCache, quantize, quantize_backward
+from xlsr_ref.network.stage import Keep, Stages
+from xlsr_ref.objectives.contrastive import ContrastiveCache, contrastive_loss, contrastive_loss_backward, hits
+from xlsr_ref.objectives.diversity import (
+    CodeUseCache,
+    code_use,
+    code_use_backward,
+    diversity_loss,
+    diversity_loss_backward,
+)
+from xlsr_ref.objectives.feature_penalty import (
+    feature_penalty,
+    feature_penalty_backward,
+    scale_gradient,
+    scale_gradient_backward,
+)
+from xlsr_ref.ops import threads
+from xlsr_ref.ops.conv import weight_norm
+from xlsr_ref.ops.linear import LinearCache, linear, linear_backward
+from xlsr_ref.ops.norm import layer_norm_backward
+from xlsr_ref.params import add_to
+
+
+class PretrainLosses(NamedTuple):
+    total: float  # what the gradients are of
+    contrastive: float  # nats, summed over the masked frames
+    diversity: float  # 0 to 1, not yet times α n
+    feature_penalty: float  # mean of squares, not yet times its weight and n
+    perplexity: np.ndarray  # (G,)  codes in use over the batch's masked frames; transformers reports their sum
+    accuracy: float  # share of masked frames whose positive beats every negative; NaN if none has one with other codes
+    masked_frames: int  # n
+    skipped: int  # utterances with fewer than two masked frames: nothing to tell apart, no contrastive term
+
+
+class UtteranceCache(NamedTuple):
+    extractor: Stages
+    features: np.ndarray  # (T, conv_dim[-1])  what the penalty looks at
+    gradient_scale: float
+    projection: ProjectionCache
+    quantizer: QuantizerCache
+    project_q: LinearCache
+    encoder: Stages
+    project_hid: LinearCache
+    contrastive: ContrastiveCache
+    code_use: CodeUseCache
+    mask: np.ndarray  # (T,) bool
+
+
+class UtteranceForward(NamedTuple):
+    contrastive: float
+    use: np.ndarray  # (G, V)  probabilities of the codes, added up
+    hits: tuple[int, int]  # frames told correctly, of how many that could be
+    skipped: bool
+    cache: UtteranceCache
+
+
+def pretrain_loss(
+    waveforms: Sequence[np.ndarray],
+    p: dict,
+    config: Config,
+    spans: Sequence[np.ndarray],
+    negatives: Sequence[np.ndarray],
+    gumbel: Sequence[np.ndarray],
+    tau: float,
+    *,
+    feature_penalty_weight: float = 0.0,
+    encoder_gradient_scale: float = 1.0,
+    checkpoints: bool = False,
+) -> tuple[PretrainLosses, dict]:
+    """The losses of a batch, and the gradient of their total, nested as the parameters ``p`` are.
+
+    One of each per utterance: ``waveforms`` (L,), normalised; ``spans`` (T,) bool, which frames are masked;
+    ``negatives`` (n, K) frames, see objectives/masking.py; ``gumbel`` (T, G, V) noise, see network/quantizer.py.
+    ``checkpoints`` keeps only each block's input and computes the block again on the way back. Raises ObjectiveError
+    for parameters without a quantizer, for arrays that do not go together, and if no frame at all is masked.
+    """
+    n = _checked(waveforms, p, spans, negatives, gumbel)
+    backbone = p.get("wav2vec2", p)
+
+    # all forward, side by side
+    kernel = weight_norm(backbone["encoder"]["pos_conv_embed"]["conv"])
+    keep: Keep = "checkpoints" if checkpoints else True
+    done: dict[int, UtteranceForward] = {}
+
+    def one(i: int) -> None:
+        draws = spans[i], negatives[i], gumbel[i]
+        done[i] = _forward(waveforms[i], p, config, *draws, tau, encoder_gradient_scale, keep, kernel)
+
+    threads.run(partial(one, i) for i in range(len(waveforms)))
+    forwards = [done.pop(i) for i in range(len(waveforms))]
+
+    # one reduction, in the order of the utterances
+    contrastive = sum(forward.contrastive for forward in forwards)
+    diversity, diversity_cache = diversity_loss([forward.use for forward in forwards], n)
+    penalty, features = feature_penalty([forward.cache.features for forward in forwards])
+    alpha = config.diversity_loss_weight
+    told, asked = (sum(counts) for counts in zip(*(forward.hits for forward in forwards)))
+    losses = PretrainLosses(
+        total=contrastive + alpha * n * diversity + feature_penalty_weight * n * penalty,
+        contrastive=contrastive,
+        diversity=diversity,
+        feature_penalty=penalty,
+        perplexity=diversity_cache.perplexity,
+        accuracy=told / asked if asked else math.nan,
+        masked_frames=n,
+        skipped=sum(forward.skipped for forward in forwards),
+    )
+
+    # all backward, one after the other: there is one gradient in memory, not N
+    duse = diversity_loss_backward(alpha * n, diversity_cache)  # undoes: α n diversity
+    dpenalties = feature_penalty_backward(feature_penalty_weight * n, features)  # undoes: weight n penalty
+    grads: dict = {}
+    for dpenalty in dpenalties:
+        cache = forwards.pop(0).cache  # and it dies when it has served
+        add_to(grads, _backward(cache, p, config, duse, dpenalty))
+    return losses, grads
+
+
+def _forward(
+    waveform: np.ndarray,
+    p: dict,
+    config: Config,
+    mask: np.ndarray,
+    negatives: np.ndarray,
+    noise: np.ndarray,
+    tau: float,
+    gradient_scale: float,
+    keep: Keep,
+    kernel: Kernel,
+) -> UtteranceForward:
+    backbone = p.get("wav2vec2", p)
+    features, extractor = feature_encoder(waveform, backbone["feature_extractor"], config, keep)
+    features, scale_cache = scale_gradient(features, gradient_scale)
+    if mask.shape != (len(features),):
+        raise ObjectiveError(f"a mask is {mask.shape}, but its {len(waveform)} samples make {len(features)} frames")
+    projected, projection = feature_projection(features, backbone["feature_projection"], config.layer_norm_eps)
+    normed = projection.projection.x  # (T, conv_dim[-1])
+
+    # what is to be told apart: the features as they are, never masked
+    quantized, quantizer = quantize(normed, p["quantizer"], config.num_codevector_groups, noise, tau)
+    targets, project_q = linear(quantized, p["project_q"])  # (T, d)
+
+    # what it is told by: a context that has not seen the masked frames
+    seen = np.where(mask[:, None], backbone["masked_spec_embed"], projected)  # (T, C)
+    context, encoder_stages = encoder(seen, backbone["encoder"], config, keep, kernel)
+    masked = np.flatnonzero(mask)  # (n,)
+    predictions, project_hid = linear(context[masked], p["project_hid"])  # (n, d)
+
+    if len(masked) < 2:  # no other frame to tell it from
+        negatives = np.empty((len(masked), 0), int)
+    kappa = config.contrastive_logits_temperature
+    loss, contrastive = contrastive_loss(predictions, targets, quantizer.codes, masked, negatives, kappa)
+    use, use_cache = code_use(quantizer.logits, mask)
+    front = extractor, features, scale_cache, projection
+    cache = UtteranceCache(*front, quantizer, project_q, encoder_stages, project_hid, contrastive, use_cache, mask)
+    return UtteranceForward(loss, use, hits(contrastive), len(masked) < 2, cache)
+
+
+def _backward(cache: UtteranceCache, p: dict, config: Config, duse: np.ndarray, dpenalty: np.ndarray) -> dict:
+    """Gradients of the total with respect to every parameter, through this utterance."""
+    backbone = p.get("wav2vec2", p)
+    grads, inner = {}, {}
+    dlogits = code_use_backward(duse, cache.code_use)  # undoes: code_use
+    dpredictions, dtargets = contrastive_loss_backward(1.0, cache.contrastive)  # undoes: contrastive_loss
+
+    dmasked_context, grads["project_hid"] = linear_backward(dpredictions, cache.project_hid)  # undoes: project_hid
+    dcontext = np.zeros((len(cache.mask), dmasked_context.shape[1]), dmasked_context.dtype)
+    dcontext[cache.mask] = dmasked_context  # undoes: context[masked]
+    dseen, inner["encoder"] = encoder_backward(dcontext, cache.encoder, backbone["encoder"], config)  # undoes: encoder
+    inner["masked_spec_embed"] = dseen[cache.mask].sum(axis=0, dtype=np.float64).astype(dseen.dtype)  # undoes: where
+    dprojected = np.where(cache.mask[:, None], 0, dseen)  # undoes: where, its other side
+
+    dquantized, grads["project_q"] = linear_backward(dtargets, cache.project_q)  # undoes: project_q
+    dnormed_quantizer, grads["quantizer"] = quantize_backward(dquantized, cache.quantizer, dlogits)  # undoes: quantize
+
+    dnormed, projection_grads = linear_backward(dprojected, cache.projection.projection)  # undoes: feature_projection
+    dnormed += dnormed_quantizer  # the normalised features went both ways
+    dfeatures, norm_grads = layer_norm_backward(dnormed, cache.projection.layer_norm)  # undoes: its layer norm
+    inner["feature_projection"] = {"layer_norm": norm_grads, "projection": projection_grads}
+    dfeatures += dpenalty  # the penalty looked at them too
+    dfeatures = scale_gradient_backward(dfeatures, cache.gradient_scale)  # undoes: scale_gradient
+    _, inner["feature_extractor"] = feature_encoder_backward(dfeatures, cache.extractor)  # undoes: feature_encoder
+    return grads | ({"wav2vec2": inner} if "wav2vec2" in p else inner)
+
+
+def _checked(waveforms: Sequence, p: dict, spans: Sequence, negatives: Sequence, gumbel: Sequence) -> int:
+    """The number of masked frames, if everything goes together."""
+    backbone = p.get("wav2vec2", p)
+    missing = [name for name in ("quantizer", "project_q", "project_hid") if name not in p]
+    missing += [name for name in ("masked_spec_embed",) if name not in backbone]
+    if missing:
+        raise ObjectiveError(f"the parameters lack {', '.join(missing)}: take a checkpoint of Wav2Vec2ForPreTraining")
+    N = len(waveforms)
+    if not N or not N == len(spans) == len(negatives) == len(gumbel):
+        raise ObjectiveError(
+            f"there are {N} waveforms, {len(spans)} spans, {len(negatives)} negatives and {len(gumbel)} noises: "
+            "give one of each for every utterance"
+        )
+    if not all(isinstance(mask, np.ndarray) and mask.dtype == bool for mask in spans):
+        raise ObjectiveError("spans must be arrays of bool, one entry for each frame")
+    n = sum(int(mask.sum()) for mask in spans)
+    if n == 0:
+        raise ObjectiveError(f"none of the {N} utterances has a masked frame: there is nothing to learn from")
+    return n
