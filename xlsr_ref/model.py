@@ -11,6 +11,7 @@ Letters: L samples, T frames, C channels (`hidden_size`), V tokens.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Sequence
 from functools import cached_property, partial
 from pathlib import Path
@@ -21,15 +22,23 @@ import numpy as np
 from xlsr_ref import audio
 from xlsr_ref.audio import Preprocessor
 from xlsr_ref.config import Config
-from xlsr_ref.errors import AudioError, CannotTranscribeError, WeightsError
-from xlsr_ref.network.context import encoder, feature_projection, hidden_states
-from xlsr_ref.network.feature_encoder import feature_encoder
-from xlsr_ref.network.heads import ctc_head
+from xlsr_ref.errors import AudioError, CannotTranscribeError, ObjectiveError, WeightsError
+from xlsr_ref.network.context import (
+    encoder,
+    encoder_backward,
+    feature_projection,
+    feature_projection_backward,
+    hidden_states,
+)
+from xlsr_ref.network.feature_encoder import feature_encoder, feature_encoder_backward
+from xlsr_ref.network.heads import ctc_head, ctc_head_backward
 from xlsr_ref.network.positional import Kernel
 from xlsr_ref.network.stage import Keep, Stage, Stages, remember
+from xlsr_ref.objectives.ctc import ctc_loss, ctc_loss_backward
+from xlsr_ref.objectives.pretraining import PretrainLosses, pretrain_loss
 from xlsr_ref.ops import threads
 from xlsr_ref.ops.conv import weight_norm
-from xlsr_ref.params import LoadReport, load_params
+from xlsr_ref.params import LoadReport, add_to, load_params
 from xlsr_ref.text.greedy import greedy
 from xlsr_ref.text.tokenizer import Tokenizer
 from xlsr_ref.text.transcript import Transcript
@@ -119,6 +128,38 @@ class Model:
             remember(stages, "lm_head", logits, head_cache, keep)
         return logits, stages
 
+    def backward(self, dlogits: np.ndarray, stages: Stages) -> tuple[np.ndarray, dict]:
+        """Gradients with respect to the normalised waveform (L,) and every parameter, nested as ``params`` is.
+
+        ``dlogits`` (T, V) is a loss's gradient with respect to the result of :meth:`forward`, and ``stages`` what that
+        returned with ``keep=True`` or ``"checkpoints"``. Raises ObjectiveError for another shape or dtype.
+        """
+        p, base = self._backbone, self._prefix
+        y = next(reversed(stages.values())).output if stages else None
+        if y is None or stages[f"{base}feature_projection"].cache is None:
+            raise ObjectiveError("forward kept nothing to go back through: call it with keep=True")
+        if not isinstance(dlogits, np.ndarray) or (dlogits.shape, dlogits.dtype) != (y.shape, y.dtype):
+            found = f"{dlogits.dtype} of shape {dlogits.shape}" if isinstance(dlogits, np.ndarray) else type(dlogits)
+            raise ObjectiveError(f"the gradient is {found}, but forward gave {y.dtype} of shape {y.shape}")
+        grads: dict = {}
+        dcontext = dlogits
+        with threads.one_blas_thread():
+            if "lm_head" in self.params:
+                dcontext, head_grads = ctc_head_backward(dlogits, stages["lm_head"].cache)  # undoes: ctc_head
+                grads["lm_head"] = head_grads
+            inner = _within(f"{base}encoder.", stages)
+            dprojected, encoder_grads = encoder_backward(dcontext, inner, p["encoder"], self.config)  # undoes: encoder
+            projection = stages[f"{base}feature_projection"].cache
+            dfeatures, projection_grads = feature_projection_backward(dprojected, projection)  # undoes: the projection
+            inner = _within(f"{base}feature_extractor.", stages)
+            dwaveform, extractor_grads = feature_encoder_backward(dfeatures, inner)  # undoes: feature_encoder
+        backbone = {
+            "feature_extractor": extractor_grads,
+            "feature_projection": projection_grads,
+            "encoder": encoder_grads,
+        }
+        return dwaveform, grads | ({"wav2vec2": backbone} if base else backbone)
+
     def logits(self, waveform: np.ndarray, sampling_rate: int) -> np.ndarray:
         """Unnormalised log-probabilities (T, V) of ``waveform`` (L,), at the model's rate. Raises AudioError, and
         CannotTranscribeError where the model has no lm_head."""
@@ -180,6 +221,85 @@ class Model:
         logits, _ = self._network(self._normalised(waveform), keep=False)
         return greedy(logits, tokenizer, self.seconds_per_frame, len(waveform) / rate)
 
+    # --- learning ----------------------------------------------------------------------------------------------------
+
+    def ctc_loss(
+        self, waveform: np.ndarray, sampling_rate: int, targets: Sequence[int] | np.ndarray, checkpoints: bool = False
+    ) -> tuple[float, dict]:
+        """−ln p(targets) of one utterance and its gradients, nested as ``params`` is.
+
+        ``waveform`` (L,) is at the model's rate, ``targets`` (S,) are token ids (``tokenizer.encode``), the blank is
+        the config's pad token. ``checkpoints`` saves memory: blocks are computed again on the way back.
+        Raises ObjectiveError, with the numbers, where the targets do not fit into the frames.
+        """
+        self._require_head()
+        blank = self.config.pad_token_id
+        if blank is None:
+            raise ObjectiveError("config.json has no pad_token_id, which is the blank of CTC")
+        logits, stages = self.forward(waveform, sampling_rate, "checkpoints" if checkpoints else True)
+        loss, cache = ctc_loss(logits, targets, blank)
+        _, grads = self.backward(ctc_loss_backward(1.0, cache), stages)
+        return loss, grads
+
+    def ctc_losses(
+        self,
+        waveforms: Sequence[np.ndarray],
+        sampling_rate: int,
+        targets: Sequence[Sequence[int] | np.ndarray],
+        checkpoints: bool = False,
+    ) -> tuple[list[float], dict]:
+        """:meth:`ctc_loss` of several utterances, side by side: each loss, and the sum of the gradients.
+
+        Gradients are added in the order of the utterances: any number of threads gives the same bits.
+        """
+        if len(waveforms) != len(targets) or not waveforms:
+            raise ObjectiveError(f"there are {len(waveforms)} utterances and {len(targets)} targets: give one for each")
+        losses = [0.0] * len(waveforms)
+        total: dict = {}
+        waiting: dict[int, dict] = {}  # gradients whose predecessors are not all added yet
+        added, lock = 0, threading.Lock()
+
+        def one(i: int) -> None:
+            nonlocal added
+            losses[i], grads = self.ctc_loss(waveforms[i], sampling_rate, targets[i], checkpoints)
+            with lock:
+                waiting[i] = grads
+                while added in waiting:
+                    add_to(total, waiting.pop(added))
+                    added += 1
+
+        _ = self._positional_kernel  # made before the utterances go their own ways
+        threads.run(partial(one, i) for i in range(len(waveforms)))
+        return losses, total
+
+    def pretrain_loss(
+        self,
+        waveforms: Sequence[np.ndarray],
+        sampling_rate: int,
+        spans: Sequence[np.ndarray],
+        negatives: Sequence[np.ndarray],
+        gumbel: Sequence[np.ndarray],
+        tau: float,
+        *,
+        feature_penalty_weight: float = 0.0,
+        encoder_gradient_scale: float = 1.0,
+        checkpoints: bool = False,
+    ) -> tuple[PretrainLosses, dict]:
+        """The losses of pre-training on a list of ``waveforms`` (L,), and the total's gradient, nested like ``params``.
+
+        One of each per utterance: ``spans`` (T,) bool and ``negatives`` (n, K) from objectives/masking.py, ``gumbel``
+        noise (T, G, V) from network/quantizer.py. ``tau`` is the quantizer's temperature. The rest is described in
+        objectives/pretraining.py. Raises AudioError and ObjectiveError.
+        """
+        inputs = [self._input(waveform, sampling_rate) for waveform in waveforms]
+        brakes = {"feature_penalty_weight": feature_penalty_weight, "encoder_gradient_scale": encoder_gradient_scale}
+        with threads.one_blas_thread():
+            return pretrain_loss(
+                inputs, self.params, self.config, spans, negatives, gumbel, tau, checkpoints=checkpoints, **brakes
+            )
+
+    # --- what goes in, and what must be there ------------------------------------------------------------------------
+
     def _input(self, waveform: np.ndarray, sampling_rate: int) -> np.ndarray:
         rate = self.preprocessor.sampling_rate
         if sampling_rate is not None and sampling_rate != rate:
@@ -211,3 +331,7 @@ class Model:
 
 def _under(prefix: str, stages: Stages) -> dict[str, Stage]:
     return {prefix + name: stage for name, stage in stages.items()}
+
+
+def _within(prefix: str, stages: Stages) -> Stages:
+    return {name.removeprefix(prefix): stage for name, stage in stages.items() if name.startswith(prefix)}
