@@ -76,9 +76,8 @@ def conv1d_backward(dy: np.ndarray, cache: ConvCache) -> tuple[np.ndarray, dict]
     x_windows, kernel = windows(x, K, stride), weight.transpose(0, 2, 1).reshape(C_out, K * C_in)
     dkernel, dx = np.zeros_like(kernel), np.zeros_like(x)
     for rows in threads.blocks(T_out, BACKWARD_ROWS):  # one after the other: windows overlap, and sums keep their order
-        dkernel += matmul(
-            dy[rows].T, np.ascontiguousarray(x_windows[rows])
-        )  # undoes: windows times kernel, seen from the kernel
+        some_windows = np.ascontiguousarray(x_windows[rows])
+        dkernel += matmul(dy[rows].T, some_windows)  # undoes: windows times kernel, seen from the kernel
         dwindows = matmul(dy[rows], kernel).reshape(-1, K, C_in)  # and from the windows
         for k in range(K):  # undoes: windows. A frame that was in several of them gets the sum
             first = rows.start * stride + k
