@@ -122,6 +122,20 @@ def test_frames_are_counted_as_the_paper_does(model):
         assert len(model.logits(np.sin(np.arange(samples)), 16000)) == frames
 
 
+def test_parameters_may_be_replaced(waveform):
+    """Nothing that was derived from old parameters is used with new ones."""
+    model = xlsr_ref.load(GOLDEN / "xlsr")
+    before = model.logits(waveform, 16000)
+    parts = model.params["wav2vec2"]["encoder"]["pos_conv_embed"]["conv"]["parametrizations"]["weight"]
+    parts["original0"] = parts["original0"] * 3
+    after = model.logits(waveform, 16000)
+    assert np.abs(after - before).max() > 0.01
+    parts["original0"] *= 2  # in place: it is a copy, and can be written to
+    assert np.abs(model.logits(waveform, 16000) - after).max() > 0.01
+    model.params = xlsr_ref.load(GOLDEN / "xlsr").params
+    np.testing.assert_array_equal(model.logits(waveform, 16000), before)
+
+
 def test_the_numpy_twins_give_the_same_model(waveform, model, tmp_path):
     """The whole network without Numba, in a process of its own."""
     np.save(tmp_path / "x.npy", waveform)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Sequence
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import Any, overload
 
@@ -37,7 +37,8 @@ from xlsr_ref.network.stage import Keep, Stage, Stages, remember
 from xlsr_ref.objectives.ctc import ctc_loss, ctc_loss_backward
 from xlsr_ref.objectives.pretraining import PretrainLosses, pretrain_loss
 from xlsr_ref.ops import threads
-from xlsr_ref.ops.conv import weight_norm
+from xlsr_ref.ops.conv import weight_norm, weight_norm_parts
+from xlsr_ref.ops.upstream import require_upstream
 from xlsr_ref.params import LoadReport, add_to, load_params
 from xlsr_ref.text.greedy import greedy
 from xlsr_ref.text.tokenizer import Tokenizer
@@ -83,11 +84,18 @@ class Model:
     ) -> None:
         self.config, self.params, self.preprocessor = config, params, preprocessor
         self.tokenizer, self.report = tokenizer, report
-        self._prefix = "wav2vec2." if "wav2vec2" in params else ""
-        self._backbone = params.get("wav2vec2", params)
+        self._known_kernel: Kernel | None = None
 
     def __repr__(self) -> str:
         return f"Model({self.report.kind}, {self.report.parameters:,} parameters, {self.dtype.name})"
+
+    @property
+    def _prefix(self) -> str:
+        return "wav2vec2." if "wav2vec2" in self.params else ""
+
+    @property
+    def _backbone(self) -> dict[str, Any]:
+        return self.params.get("wav2vec2", self.params)
 
     @property
     def dtype(self) -> np.dtype:
@@ -129,7 +137,8 @@ class Model:
         return logits, stages
 
     def backward(self, dlogits: np.ndarray, stages: Stages) -> tuple[np.ndarray, dict]:
-        """Gradients with respect to the normalised waveform (L,) and every parameter, nested as ``params`` is.
+        """Gradients with respect to the normalised waveform (L,) and every parameter that took part, nested as
+        ``params`` is. The quantizer and masked_spec_embed take no part: only pre-training uses them.
 
         ``dlogits`` (T, V) is a loss's gradient with respect to the result of :meth:`forward`, and ``stages`` what that
         returned with ``keep=True`` or ``"checkpoints"``. Raises ObjectiveError for another shape or dtype.
@@ -138,9 +147,7 @@ class Model:
         y = next(reversed(stages.values())).output if stages else None
         if y is None or stages[f"{base}feature_projection"].cache is None:
             raise ObjectiveError("forward kept nothing to go back through: call it with keep=True")
-        if not isinstance(dlogits, np.ndarray) or (dlogits.shape, dlogits.dtype) != (y.shape, y.dtype):
-            found = f"{dlogits.dtype} of shape {dlogits.shape}" if isinstance(dlogits, np.ndarray) else type(dlogits)
-            raise ObjectiveError(f"the gradient is {found}, but forward gave {y.dtype} of shape {y.shape}")
+        require_upstream(dlogits, y.shape, y.dtype)
         grads: dict = {}
         dcontext = dlogits
         with threads.one_blas_thread():
@@ -167,18 +174,25 @@ class Model:
         return self.forward(waveform, sampling_rate, keep=False)[0]
 
     def hidden_states(self, waveform: np.ndarray, sampling_rate: int) -> list[np.ndarray]:
-        """The L+1 hidden states, each (T, C): [0] enters block 0 and [i] leaves block i. The final norm of a pre-norm
-        model is not among them. ``waveform`` (L,) is at the model's rate. Raises AudioError."""
+        """The hidden states, each (T, C), one more than there are blocks: [0] enters the first block, [i] leaves the
+        i-th. The final norm of a pre-norm model is not among them. ``waveform`` (L,) is at the model's rate. Raises
+        AudioError."""
         x, p = self._input(waveform, sampling_rate), self._backbone
-        features, _ = feature_encoder(x, p["feature_extractor"], self.config)
-        projected, _ = feature_projection(features, p["feature_projection"], self.config.layer_norm_eps)
-        _, stages = encoder(projected, p["encoder"], self.config, "outputs", self._positional_kernel)
+        with threads.one_blas_thread():
+            features, _ = feature_encoder(x, p["feature_extractor"], self.config)
+            projected, _ = feature_projection(features, p["feature_projection"], self.config.layer_norm_eps)
+            _, stages = encoder(projected, p["encoder"], self.config, "outputs", self._positional_kernel)
         return hidden_states(projected, stages, self.config)
 
-    @cached_property
+    @property
     def _positional_kernel(self) -> Kernel:
-        """Derived once for speed, kept beside the parameters and never saved."""
-        return weight_norm(self._backbone["encoder"]["pos_conv_embed"]["conv"])
+        """Derived once for speed, and again when g or v has been replaced; kept beside the parameters, never saved."""
+        conv = self._backbone["encoder"]["pos_conv_embed"]["conv"]
+        (g, v), known = weight_norm_parts(conv), self._known_kernel
+        changeable = g.flags.writeable or v.flags.writeable  # what load returns is not: it can only be replaced
+        if known is None or changeable or known[1].g is not g or known[1].v is not v:
+            known = self._known_kernel = weight_norm(conv)
+        return known
 
     # --- audio in, text out ------------------------------------------------------------------------------------------
 
@@ -226,7 +240,7 @@ class Model:
     def ctc_loss(
         self, waveform: np.ndarray, sampling_rate: int, targets: Sequence[int] | np.ndarray, checkpoints: bool = False
     ) -> tuple[float, dict]:
-        """−ln p(targets) of one utterance and its gradients, nested as ``params`` is.
+        """−ln p(targets) of one utterance and its gradients, as :meth:`backward` gives them.
 
         ``waveform`` (L,) is at the model's rate, ``targets`` (S,) are token ids (``tokenizer.encode``), the blank is
         the config's pad token. ``checkpoints`` saves memory: blocks are computed again on the way back.
@@ -252,7 +266,7 @@ class Model:
 
         Gradients are added in the order of the utterances: any number of threads gives the same bits.
         """
-        if len(waveforms) != len(targets) or not waveforms:
+        if len(waveforms) != len(targets) or len(waveforms) == 0:
             raise ObjectiveError(f"there are {len(waveforms)} utterances and {len(targets)} targets: give one for each")
         losses = [0.0] * len(waveforms)
         total: dict = {}

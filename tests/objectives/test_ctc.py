@@ -14,7 +14,6 @@ from xlsr_ref.objectives.ctc import (
     ctc_loss,
     ctc_loss_backward,
     frames_needed,
-    require_feasible,
 )
 from xlsr_ref.teach import check
 
@@ -122,15 +121,12 @@ def test_kernels_equal_their_twins(rng, T, targets):
 
 def test_frames_needed():
     assert [frames_needed(targets) for targets in ([], [1], [1, 2], [1, 1], [1, 1, 1, 2, 2])] == [0, 1, 2, 3, 8]
-    require_feasible(3, [1, 1])
-    with pytest.raises(ObjectiveError, match="2 targets with 1 equal neighbours need 3 frames, but there are 2"):
-        require_feasible(2, [1, 1])
 
 
 def test_an_infinite_loss_has_no_gradient():
     loss, cache = ctc_loss(np.zeros((2, 3)), [1, 1], 0)
     assert loss == math.inf
-    with pytest.raises(ObjectiveError, match="need 3 frames, but there are 2"):
+    with pytest.raises(ObjectiveError, match="2 targets with 1 equal neighbours need 3 frames, but there are 2"):
         ctc_loss_backward(1.0, cache)
 
 
@@ -141,6 +137,7 @@ def test_an_infinite_loss_has_no_gradient():
         (np.zeros((5, 3)), [1, 3], 0, r"\[3\].*0 to 2"),
         (np.zeros((5, 3)), [-1], 0, r"\[-1\]"),
         (np.zeros((5, 3)), [1], 3, "blank is 3.*0 to 2"),
+        (np.zeros((5, 3)), [1], None, "blank is None"),
         (np.full((5, 3), np.nan), [1], 0, "frame 0"),
         (np.full((5, 3), np.inf), [1], 0, "frame 0"),
         (np.zeros((0, 3)), [], 0, r"shape \(0, 3\)"),

@@ -43,6 +43,17 @@ def test_every_way_to_run_gives_the_same_numbers(tmp_path, how, dtype):
     assert said.count("UserWarning") == (1 if how == "hidden" else 0)
 
 
+def test_sums_are_float64_without_the_compiler_too(tmp_path):
+    code = (
+        "import numpy; from xlsr_ref.ops import norm; "
+        "x = (numpy.random.default_rng(0).standard_normal((3, 900)) + 1000).astype('f4'); "
+        "one, zero = numpy.ones(900, 'f4'), numpy.zeros(900, 'f4'); "
+        "kernel, twin = (f(x, one, zero, 1e-5)[0] for f in (norm._layer_norm_numba, norm._layer_norm_numpy)); "
+        "assert abs(kernel - twin).max() < 1e-6"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, env=os.environ | {"NUMBA_DISABLE_JIT": "1"})
+
+
 def test_an_unknown_backend_is_refused(monkeypatch):
     monkeypatch.setenv("XLSR_REF_BACKEND", "cuda")
     with pytest.raises(ValueError, match="numba or numpy"):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from xlsr_ref.errors import ObjectiveError
 from xlsr_ref.ops import conv
 from xlsr_ref.ops.activation import _gelu_slope_numba, _gelu_slope_numpy, gelu, gelu_backward
 from xlsr_ref.ops.attention import (
@@ -20,6 +21,7 @@ from xlsr_ref.ops.conv import (
     weight_norm,
     weight_norm_backward,
 )
+from xlsr_ref.ops.dropout import dropout, dropout_backward
 from xlsr_ref.ops.linear import linear, linear_backward
 from xlsr_ref.ops.norm import group_norm, group_norm_backward, layer_norm, layer_norm_backward
 from xlsr_ref.ops.softmax import softmax, softmax_backward
@@ -140,3 +142,34 @@ def test_gradients_keep_float32(rng):
         y, cache = forward(x, p)
         dx, grads = backward(np.ones_like(y), cache)
         assert {dx.dtype, *(grad.dtype for grad in grads.values())} == {np.dtype(np.float32)}
+
+
+def weight_norm_of(rng):
+    return weight_norm({"weight_g": np.ones((1, 1, 3)), "weight_v": rng.standard_normal((6, 3, 3))})
+
+
+PAIRS = {
+    "linear": (lambda rng, x: linear(x, parameters(rng, weight=(4, 6), bias=4)), linear_backward),
+    "gelu": (lambda rng, x: gelu(x), gelu_backward),
+    "softmax": (lambda rng, x: softmax(x), softmax_backward),
+    "layer_norm": (lambda rng, x: layer_norm(x, parameters(rng, weight=6, bias=6)), layer_norm_backward),
+    "group_norm": (lambda rng, x: group_norm(x, parameters(rng, weight=6, bias=6)), group_norm_backward),
+    "conv1d": (lambda rng, x: conv1d(x, parameters(rng, weight=(4, 6, 3)), 2), conv1d_backward),
+    "grouped_conv1d": (
+        lambda rng, x: grouped_conv1d(x, rng.standard_normal((6, 3, 3)), np.zeros(6), 2),
+        grouped_conv1d_backward,
+    ),
+    "weight_norm": (lambda rng, x: weight_norm_of(rng), weight_norm_backward),
+    "scaled_dot_product": (lambda rng, x: scaled_dot_product(x, x, x, 2), scaled_dot_product_backward),
+    "dropout": (lambda rng, x: dropout(x, np.ones_like(x)), dropout_backward),
+}
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_a_wrong_upstream_gradient_is_named(rng, name):
+    forward, backward = PAIRS[name]
+    y, cache = forward(rng, rng.standard_normal((9, 6)))
+    backward(np.ones_like(y), cache)
+    for wrong in (y[:1], np.concatenate([y, y]), y[..., :1], y.astype(np.float32), y[None], y.tolist(), 1.0):
+        with pytest.raises(ObjectiveError, match="the gradient is"):
+            backward(wrong, cache)

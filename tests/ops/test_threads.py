@@ -74,6 +74,46 @@ def test_an_exception_reaches_the_caller_and_stops_the_rest(n):
     assert done[-1] == "still works"
 
 
+def test_an_exception_on_another_thread_stops_the_rest():
+    caller, done, failed = threading.get_ident(), [], threading.Event()
+
+    def task():
+        if threading.get_ident() == caller:
+            failed.wait(20)
+            done.append(1)
+        elif not failed.is_set():
+            failed.set()
+            raise RuntimeError("on purpose")
+
+    with threads.use(2), pytest.raises(RuntimeError, match="on purpose"):
+        threads.run([task] * 1000)
+    assert len(done) < 1000
+
+
+def test_a_busy_pool_does_not_hold_up_others():
+    release, started, finished = threading.Event(), threading.Barrier(3, timeout=20), threading.Event()
+
+    def long_task():
+        started.wait()
+        release.wait(20)
+
+    def short_run():
+        threads.run([lambda: None] * 5)
+        finished.set()
+
+    with threads.use(2):
+        busy = threading.Thread(target=threads.run, args=([long_task, long_task],))
+        busy.start()
+        started.wait()  # both threads of the pool are inside the long tasks
+        other = threading.Thread(target=short_run)
+        other.start()
+        came_back = finished.wait(20)
+        release.set()
+        busy.join()
+        other.join()
+    assert came_back
+
+
 def test_blas_is_held_inside_and_handed_back():
     before = blas_threads()
     inside = []

@@ -4,7 +4,7 @@
     pre-norm:   x ← x + positional(x);         x ← block(x) for every block;   context = norm(x)
     post-norm:  x ← norm(x + positional(x));   x ← block(x) for every block;   context = x
 
-Hidden states are what enters block 0 and what leaves each block, L + 1 in all; the final norm of a pre-norm model is
+Hidden states are what enters the first block and what leaves each one; the final norm of a pre-norm model is
 not among them. Where: wav2vec 2.0 §2 "Contextualized representations with Transformers".
 Checkpoint: `feature_projection.{layer_norm,projection}`, `encoder.{pos_conv_embed,layers,layer_norm}`.
 Letters: T frames, C channels (`hidden_size`).
@@ -148,7 +148,10 @@ def _zeros(p: dict) -> dict:
 
 
 def hidden_states(projected: np.ndarray, stages: Stages, config: Config) -> list[np.ndarray]:
-    """The L + 1 hidden states, each (T, C), from the projection's output and the stages of :func:`encoder`."""
+    """The hidden states, each (T, C), one more than there are blocks.
+
+    They come from the projection's output (T, C) and the stages of :func:`encoder`.
+    """
     pre_norm = config.do_stable_layer_norm
     first = projected + stages["pos_conv_embed"].output if pre_norm else stages["layer_norm"].output
     return [first, *(stages[f"layers.{i}"].output for i in range(config.num_hidden_layers))]

@@ -1,7 +1,8 @@
 """The feature encoder: a waveform becomes 49 feature frames a second, by strided convolutions.
 
-    x ← GELU(norm(conv(x)))         for every layer; released models have seven: hop 320 samples, field 400
+    x ← GELU(norm(conv(x)))         for every layer; released models have seven
 
+Frames begin 320 samples apart (the hop) and each sees 400 (its receptive field): 16000 samples make 49 frames, not 50.
 Two families. "layer" (XLSR): every convolution is followed by a layer norm over its channels. "group" (wav2vec2-base):
 only the first one is normalised, each channel over time; the others have no norm. The epsilon of these norms is always
 1e-5; `layer_norm_eps` of the config governs the other norms only.

@@ -1,6 +1,6 @@
-"""What a room hands on besides its result: its stages by name, each with its output and its cache.
+"""What a part of the network hands on besides its result: its stages by name, each with its output and its cache.
 
-Names are the checkpoint's module paths inside the room, such as `conv_layers.0` or `layers.3`. A stage holds
+Names are the checkpoint's module paths inside that part, such as `conv_layers.0` or `layers.3`. A stage holds
 references to arrays that exist anyway, so remembering one is free; what it costs is that they live on.
 """
 

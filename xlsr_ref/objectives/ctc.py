@@ -51,14 +51,14 @@ def ctc_loss(logits: np.ndarray, targets: Sequence[int] | np.ndarray, blank: int
     places[1::2] = labels
     log_alpha = _log_alpha(log_y, places)
     log_p = float(np.logaddexp.reduce(log_alpha[-1, -2:]))  # end on the last target or on the blank behind it
-    return -log_p, CtcCache(log_y, places, log_alpha, log_p, logits.dtype)
+    return 0.0 - log_p, CtcCache(log_y, places, log_alpha, log_p, logits.dtype)
 
 
 def ctc_loss_backward(dloss: float, cache: CtcCache) -> np.ndarray:
     """Gradient with respect to the logits (T, V), from that of the loss. Raises ObjectiveError for an infinite loss."""
     log_y, places, log_alpha, log_p, dtype = cache
     if log_p == -math.inf:
-        raise ObjectiveError(_infeasible(len(log_y), places))
+        raise ObjectiveError(_infeasible(len(log_y), places[1::2]))
     log_gamma = log_alpha + _log_beta(log_y, places) - log_p  # (T, 2S+1)
     posterior = np.zeros_like(log_y)  # (T, V)
     for token in np.unique(places):  # it may stand at several places
@@ -82,7 +82,7 @@ def ctc_batch_loss(
     """
     if reduction not in ("sum", "mean"):
         raise ObjectiveError(f"reduction is {reduction!r}: it must be 'sum' or 'mean'")
-    if len(logits) != len(targets) or not logits:
+    if len(logits) != len(targets) or len(logits) == 0:
         raise ObjectiveError(f"there are {len(logits)} utterances and {len(targets)} targets: give one for each")
     losses, caches = zip(*(ctc_loss(each, labels, blank) for each, labels in zip(logits, targets)))
     drop = [zero_infinity and math.isinf(loss) for loss in losses]
@@ -93,17 +93,14 @@ def ctc_batch_loss(
 
 
 def ctc_batch_loss_backward(dloss: float, cache: CtcBatchCache) -> list[np.ndarray]:
-    """Gradients with respect to each utterance's logits (T_i, V); zeros for those that were left out."""
+    """Gradients with respect to each utterance's logits (T_i, V); zeros for those that were left out.
+
+    Raises ObjectiveError for an infinite loss that was not.
+    """
     return [
         ctc_loss_backward(dloss * scale, each) if scale else np.zeros(each.log_y.shape, each.dtype)
         for each, scale in zip(cache.each, cache.scales)
     ]
-
-
-def require_feasible(frames: int, targets: Sequence[int] | np.ndarray) -> None:
-    """Raise ObjectiveError, with the numbers, if ``targets`` need more than ``frames``."""
-    if frames < frames_needed(targets):
-        raise ObjectiveError(_infeasible(frames, np.repeat(np.asarray(targets, int), 2)[: 2 * len(targets)]))
 
 
 def frames_needed(targets: Sequence[int] | np.ndarray) -> int:
@@ -112,11 +109,11 @@ def frames_needed(targets: Sequence[int] | np.ndarray) -> int:
     return len(labels) + int((labels[1:] == labels[:-1]).sum())
 
 
-def _infeasible(frames: int, places: np.ndarray) -> str:
-    labels = places[1::2]
+def _infeasible(frames: int, labels: np.ndarray) -> str:
+    needed = frames_needed(labels)
     return (
-        f"{len(labels)} targets with {frames_needed(labels) - len(labels)} equal neighbours need "
-        f"{frames_needed(labels)} frames, but there are {frames}: the loss is infinite and has no gradient"
+        f"{len(labels)} targets with {needed - len(labels)} equal neighbours need {needed} frames, but there are {frames}:"
+        " the loss is infinite and has no gradient"
     )
 
 
@@ -126,7 +123,7 @@ def _checked(logits: np.ndarray, targets: Sequence[int] | np.ndarray, blank: int
         raise ObjectiveError(f"logits must be (frames, tokens) floats, not {logits.dtype} of shape {logits.shape}")
     if labels.ndim != 1 or (labels.size and labels.dtype.kind not in "iu"):
         raise ObjectiveError(f"targets must be a row of ids, not {labels.dtype} of shape {labels.shape}")
-    if not 0 <= blank < logits.shape[1]:
+    if not isinstance(blank, int | np.integer) or not 0 <= blank < logits.shape[1]:
         raise ObjectiveError(f"the blank is {blank}, but the logits have the tokens 0 to {logits.shape[1] - 1}")
     wrong = sorted({int(id) for id in labels if id == blank or not 0 <= id < logits.shape[1]})
     if wrong:

@@ -19,6 +19,7 @@ import numpy as np
 from xlsr_ref.ops import threads
 from xlsr_ref.ops.backend import choose, njit
 from xlsr_ref.ops.softmax import exp_float32
+from xlsr_ref.ops.upstream import require_upstream
 
 
 class GeluCache(NamedTuple):
@@ -32,6 +33,7 @@ def gelu(x: np.ndarray) -> tuple[np.ndarray, GeluCache]:
 
 def gelu_backward(dy: np.ndarray, cache: GeluCache) -> tuple[np.ndarray, dict]:
     """Gradient with respect to x, from ``dy`` of the same shape. There are no parameters."""
+    require_upstream(dy, cache.x.shape, cache.x.dtype)
     return dy * _gelu_slope(cache.x), {}  # undoes: x Φ(x), whose slope is Φ(x) + x φ(x)
 
 
@@ -85,7 +87,8 @@ def _gelu_slope_loop(x, slope):
 
 # math.erf is a call and keeps the loop from being vectorised; a quotient of polynomials is not. For |z| ≤ 3.9
 #     erf(z) ≈ z P(z²) / Q(z²)      with an error below 1.5e-8 (tests/ops/fit_erf.py finds P and Q)
-# and beyond 3.9 erf is 1 to 3.5e-8. It is evaluated in float64, so that y is wrong by float32's last rounding, no more.
+# and beyond 3.9 erf is 1 to 3.5e-8; below −3.9 · √2 Φ is taken as 0. It is evaluated in float64: the error of y is
+# below 2e-8 · |x| and one rounding of y to float32.
 BOUND = 3.9
 P0, P1, P2, P3, P4, P5 = 1.128379033, 1.919380538e-1, 5.296651742e-2, 3.836741956e-3, 2.874529456e-4, 2.050395895e-6
 Q1, Q2, Q3, Q4, Q5 = 5.034324513e-1, 1.147569684e-1, 1.510894324e-2, 1.181699110e-3, 3.823059954e-5
@@ -100,7 +103,7 @@ def _normal_distribution(x):
     s = z * z
     p = P0 + s * (P1 + s * (P2 + s * (P3 + s * (P4 + s * P5))))
     q = 1 + s * (Q1 + s * (Q2 + s * (Q3 + s * (Q4 + s * Q5))))
-    return 0.5 * (1 + z * p / q)
+    return 0.0 if z == -BOUND else 0.5 * (1 + z * p / q)
 
 
 @njit(fastmath={"contract"})

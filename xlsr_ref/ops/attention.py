@@ -21,6 +21,7 @@ import numpy as np
 from xlsr_ref.ops import threads
 from xlsr_ref.ops.linear import LinearCache, linear, linear_backward
 from xlsr_ref.ops.softmax import SoftmaxCache, softmax_backward, softmax_in_place
+from xlsr_ref.ops.upstream import require_upstream
 
 QUERIES = 256  # rows of the score matrix that one task holds
 
@@ -106,6 +107,7 @@ def scaled_dot_product_backward(
     Weights that were not kept are made again from q and k: the same numbers, for one more product.
     """
     q, k, v, heads, kept, factor = cache
+    require_upstream(dmixed, v.shape, v.dtype)
     T, C = q.shape
     D = C // heads
     scale = 1 / math.sqrt(D)

@@ -21,6 +21,7 @@ from numpy.lib.stride_tricks import as_strided
 
 from xlsr_ref.ops import threads
 from xlsr_ref.ops.matmul import matmul
+from xlsr_ref.ops.upstream import require_upstream
 
 ROWS = 256  # output frames of the strided convolution that one task computes
 BACKWARD_ROWS = 4096  # and of its backward pass, whose windows are copied
@@ -72,10 +73,11 @@ def conv1d_backward(dy: np.ndarray, cache: ConvCache) -> tuple[np.ndarray, dict]
     """Gradients with respect to x (T_in, C_in), weight and, where there is one, bias, from ``dy`` (T_out, C_out)."""
     x, weight, stride, has_bias = cache
     C_out, C_in, K = weight.shape
-    T_out = len(dy)
-    x_windows, kernel = windows(x, K, stride), weight.transpose(0, 2, 1).reshape(C_out, K * C_in)
+    x_windows = windows(x, K, stride)  # (T_out, K*C_in)
+    require_upstream(dy, (len(x_windows), C_out), x.dtype)
+    kernel = weight.transpose(0, 2, 1).reshape(C_out, K * C_in)
     dkernel, dx = np.zeros_like(kernel), np.zeros_like(x)
-    for rows in threads.blocks(T_out, BACKWARD_ROWS):  # one after the other: windows overlap, and sums keep their order
+    for rows in threads.blocks(len(dy), BACKWARD_ROWS):  # one after the other: windows overlap, sums have an order
         some_windows = np.ascontiguousarray(x_windows[rows])
         dkernel += matmul(dy[rows].T, some_windows)  # undoes: windows times kernel, seen from the kernel
         dwindows = matmul(dy[rows], kernel).reshape(-1, K, C_in)  # and from the windows
@@ -105,6 +107,7 @@ def grouped_conv1d_backward(dy: np.ndarray, cache: GroupedConvCache) -> tuple[np
     x, weight, groups = cache
     T, C = x.shape
     K, width = weight.shape[2], C // groups
+    require_upstream(dy, x.shape, x.dtype)
     dbias = dy.sum(axis=0, dtype=np.float64).astype(dy.dtype)  # undoes: … + bias
     # undoes: Σ_k x[t + k − K//2] W[k]. Seen from x: dx[s] = Σ_k dy[s − k + K//2] W[k]ᵀ, a convolution with the kernel
     # turned round in time and each group's channels exchanged
@@ -167,6 +170,7 @@ def weight_norm(p: dict) -> tuple[np.ndarray, WeightNormCache]:
 def weight_norm_backward(dweight: np.ndarray, cache: WeightNormCache) -> dict:
     """Gradients of g (1, 1, K) and v, under the checkpoint's names, from ``dweight`` (C_out, C_in/G, K)."""
     v, g, inv_norm, old_spelling = cache
+    require_upstream(dweight, v.shape, v.dtype)
     direction = v * inv_norm
     dg = (dweight * direction).sum(axis=(0, 1), keepdims=True, dtype=np.float64).astype(v.dtype)  # undoes: g · …
     dv = (g * inv_norm) * (dweight - direction * dg)  # undoes: v / ‖v‖. Along v itself nothing changes: it is taken out

@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from xlsr_ref.ops.upstream import require_upstream
+
 
 class DropoutCache(NamedTuple):
     factor: np.ndarray | None  # the shape of x; None: nothing was dropped
@@ -25,6 +27,8 @@ def dropout(x: np.ndarray, factor: np.ndarray | None) -> tuple[np.ndarray, Dropo
 
 def dropout_backward(dy: np.ndarray, cache: DropoutCache) -> tuple[np.ndarray, dict]:
     """Gradient with respect to x, from ``dy`` of the same shape. There are no parameters."""
+    if cache.factor is not None:
+        require_upstream(dy, cache.factor.shape, cache.factor.dtype)
     return (dy if cache.factor is None else dy * cache.factor), {}  # undoes: x · factor
 
 

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from xlsr_ref.ops.matmul import matmul
+from xlsr_ref.ops.upstream import require_upstream
 
 
 class LinearCache(NamedTuple):
@@ -30,6 +31,7 @@ def linear(x: np.ndarray, p: dict) -> tuple[np.ndarray, LinearCache]:
 def linear_backward(dy: np.ndarray, cache: LinearCache) -> tuple[np.ndarray, dict]:
     """Gradients with respect to x (T, C_in), weight (C_out, C_in) and bias (C_out,), from ``dy`` (T, C_out)."""
     x, weight = cache
+    require_upstream(dy, (len(x), len(weight)), x.dtype)
     dbias = dy.sum(axis=0, dtype=np.float64).astype(dy.dtype)  # undoes: … + b, which every frame shares
     dweight = matmul(dy.T, x)  # undoes: … Wᵀ, summed over the frames that went through it
     dx = matmul(dy, weight)  # undoes: x Wᵀ

@@ -20,6 +20,7 @@ import numpy as np
 
 from xlsr_ref.ops import threads
 from xlsr_ref.ops.backend import REORDER, choose, njit
+from xlsr_ref.ops.upstream import require_upstream
 
 
 class LayerNormCache(NamedTuple):
@@ -42,6 +43,7 @@ def layer_norm(x: np.ndarray, p: dict, eps: float = 1e-5) -> tuple[np.ndarray, L
 
 def layer_norm_backward(dy: np.ndarray, cache: LayerNormCache) -> tuple[np.ndarray, dict]:
     """Gradients with respect to x (T, C), weight (C,) and bias (C,), from ``dy`` (T, C)."""
+    require_upstream(dy, cache.normalised.shape, cache.normalised.dtype)
     dx, dweight, dbias = _layer_norm_backward(dy, *cache)
     return dx, {"weight": dweight, "bias": dbias}
 
@@ -54,6 +56,7 @@ def group_norm(x: np.ndarray, p: dict, eps: float = 1e-5) -> tuple[np.ndarray, G
 
 def group_norm_backward(dy: np.ndarray, cache: GroupNormCache) -> tuple[np.ndarray, dict]:
     """Gradients with respect to x (T, C), weight (C,) and bias (C,), from ``dy`` (T, C)."""
+    require_upstream(dy, cache.normalised.shape, cache.normalised.dtype)
     dx, dweight, dbias = _norm_backward_numpy(dy, *cache, axis=0)
     return dx, {"weight": dweight, "bias": dbias}
 
@@ -105,11 +108,11 @@ def _layer_norm_numba(x, weight, bias, eps):
 def _layer_norm_loop(x, weight, bias, eps, y, normalised, inv_std):
     T, C = x.shape
     for t in range(T):
-        total = 0.0  # float64: a float32 running sum is 13 times worse than the twin at mean 1000
+        total = np.float64(0)  # a float32 running sum is 13 times worse than the twin at mean 1000
         for c in range(C):
             total += x[t, c]
         mean = total / C
-        squares = 0.0
+        squares = np.float64(0)
         for c in range(C):
             centred = x[t, c] - mean
             squares += centred * centred
@@ -136,7 +139,7 @@ def _layer_norm_backward_numba(dy, normalised, inv_std, weight):
 def _layer_norm_backward_loop(dy, normalised, inv_std, weight, dx, dweight, dbias):
     T, C = dy.shape
     for t in range(T):
-        along_mean, along_scale = 0.0, 0.0
+        along_mean, along_scale = np.float64(0), np.float64(0)
         for c in range(C):
             dnormalised = dy[t, c] * weight[c]
             along_mean += dnormalised

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from xlsr_ref.ops.backend import REORDER, choose, njit
+from xlsr_ref.ops.upstream import require_upstream
 
 
 class SoftmaxCache(NamedTuple):
@@ -32,6 +33,7 @@ def softmax_backward(dy: np.ndarray, cache: SoftmaxCache) -> tuple[np.ndarray, d
     ∂y_i/∂x_j = y_i (δ_ij − y_j): more of one score takes from all others, so a shift of the whole row changes nothing.
     """
     y = cache.y
+    require_upstream(dy, y.shape, y.dtype)
     along_row = (dy * y).sum(axis=-1, keepdims=True)  # undoes: / Σ_j exp, which every score moves
     return y * (dy - along_row), {}  # undoes: exp(x_i) over that sum; m needs no line, since shifts change nothing
 
@@ -90,7 +92,7 @@ def _softmax_float32_loop(scores):
             largest = row[i] if row[i] > largest else largest
         for i in range(row.size):
             row[i] = exp_float32(row[i] - largest)
-        total = 0.0
+        total = np.float64(0)
         for i in range(row.size):
             total += row[i]
         scale = np.float32(1 / total)

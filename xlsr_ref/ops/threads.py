@@ -25,7 +25,8 @@ Task = Callable[[], Any]
 
 
 def run(tasks: Iterable[Task]) -> None:
-    """Call every task once, side by side on the pool. The first exception is raised when all have stopped.
+    """Call every task once, side by side on the pool. After an exception no other task starts; it is raised when those
+    under way have stopped.
 
     Called from inside a task it runs its tasks one after the other: the cores are already busy.
     """
@@ -36,12 +37,12 @@ def run(tasks: Iterable[Task]) -> None:
             for task in pending:
                 task()
             return
-        shares = [_get_pool().submit(_work_through, pending) for _ in range(helpers)]
+        pool = _get_pool(helpers)
+        shares = [pool.submit(_work_through, pending) for _ in range(helpers)]
         try:
             _work_through(pending)
-        finally:
-            pending.clear()  # after an exception nobody starts another task
-            errors = [share.exception() for share in shares]
+        finally:  # a share that has not begun, because others keep the pool busy, has nothing left to do
+            errors = [share.exception() for share in shares if not share.cancel()]
         for error in errors:
             if error is not None:
                 raise error
@@ -61,7 +62,7 @@ def count() -> int:
 
 @contextmanager
 def use(threads: int) -> Iterator[None]:
-    """Use another number of threads inside a `with` block."""
+    """Use another number of threads inside a `with` block, in the whole process."""
     global _count
     if threads < 1:
         raise ValueError(f"threads must be at least 1, not {threads}")
@@ -110,6 +111,9 @@ def _work_through(pending: deque[Task]) -> None:
             except IndexError:
                 return
             task()
+    except BaseException:
+        pending.clear()
+        raise
     finally:
         _here.inside_a_task = False
 
@@ -125,11 +129,11 @@ def _default_count() -> int:
     return os.cpu_count() or 1
 
 
-def _get_pool() -> ThreadPoolExecutor:
+def _get_pool(helpers: int) -> ThreadPoolExecutor:
     global _pool
     with _lock:
-        if _pool is None or _pool[0] < count() - 1:
-            _pool = (count() - 1, ThreadPoolExecutor(count() - 1, "xlsr_ref", _one_blas_thread_in_a_worker))
+        if _pool is None or _pool[0] < helpers:
+            _pool = (helpers, ThreadPoolExecutor(helpers, "xlsr_ref", _one_blas_thread_in_a_worker))
         return _pool[1]
 
 
