@@ -112,8 +112,8 @@ def frames_needed(targets: Sequence[int] | np.ndarray) -> int:
 def _infeasible(frames: int, labels: np.ndarray) -> str:
     needed = frames_needed(labels)
     return (
-        f"{len(labels)} targets with {needed - len(labels)} equal neighbours need {needed} frames, but there are {frames}:"
-        " the loss is infinite and has no gradient"
+        f"{len(labels)} targets with {needed - len(labels)} equal neighbours need {needed} frames, "
+        f"but there are {frames}: the loss is infinite and has no gradient"
     )
 
 
