@@ -60,7 +60,6 @@ def execute(path: Path, deadline: float) -> Any:
         resources={"metadata": {"path": str(path.parent)}},
         timeout_func=lambda cell: max(1, math.ceil(deadline - time.monotonic())),
         record_timing=False,
-        coalesce_streams=True,
         shutdown_kernel="immediate",
         extra_arguments=["--log-level=ERROR"],  # its warning that localhost is not encrypted
         on_cell_start=lambda cell, cell_index: started.append(cell_index),

@@ -147,6 +147,14 @@ def test_names(execute, tmp_path, capsys):
     assert "second is no notebook: there are 00_first, 01_second" in capsys.readouterr().err
 
 
+def test_what_is_printed_stays_where_it_was_printed(execute, tmp_path):
+    source = "from IPython.display import display\nprint(1)\ndisplay(2)\nprint(3)\nprint(4)"
+    path = write(tmp_path, "00_first", source)
+    assert execute.main(["--store"], tmp_path) == 0
+    outputs = json.loads(path.read_text(encoding="utf-8"))["cells"][0]["outputs"]
+    assert [output.get("text", "shown") for output in outputs] == [["1\n"], "shown", ["3\n", "4\n"]]
+
+
 def test_streams_are_merged(execute):
     streams = [("stdout", "a"), ("stdout", ["b\n"]), ("stdout", "c"), ("stderr", "d"), ("stdout", "e")]
     outputs = [{"output_type": "stream", "name": name, "text": text} for name, text in streams]
