@@ -32,12 +32,11 @@ from xlsr_ref.network.context import (
 )
 from xlsr_ref.network.feature_encoder import feature_encoder, feature_encoder_backward
 from xlsr_ref.network.heads import ctc_head, ctc_head_backward
-from xlsr_ref.network.positional import Kernel
+from xlsr_ref.network.prepare import Prepared, prepare
 from xlsr_ref.network.stage import Keep, Stage, Stages, remember
 from xlsr_ref.objectives.ctc import ctc_loss, ctc_loss_backward
 from xlsr_ref.objectives.pretraining import PretrainLosses, pretrain_loss
 from xlsr_ref.ops import threads
-from xlsr_ref.ops.conv import weight_norm, weight_norm_parts
 from xlsr_ref.ops.upstream import require_upstream
 from xlsr_ref.params import LoadReport, add_to, load_params
 from xlsr_ref.text.greedy import greedy
@@ -84,7 +83,7 @@ class Model:
     ) -> None:
         self.config, self.params, self.preprocessor = config, params, preprocessor
         self.tokenizer, self.report = tokenizer, report
-        self._known_kernel: Kernel | None = None
+        self._known: Prepared | None = None
 
     def __repr__(self) -> str:
         return f"Model({self.report.kind}, {self.report.parameters:,} parameters, {self.dtype.name})"
@@ -123,12 +122,13 @@ class Model:
         p, eps, base = self._backbone, self.config.layer_norm_eps, self._prefix
         stages: Stages = {}
         with threads.one_blas_thread():
-            features, inner = feature_encoder(x, p["feature_extractor"], self.config, keep)
+            prepared = self._prepared
+            features, inner = feature_encoder(x, p["feature_extractor"], self.config, keep, prepared.matrices)
             stages |= _under(f"{base}feature_extractor.", inner)
             projected, cache = feature_projection(features, p["feature_projection"], eps)
             remember(stages, f"{base}feature_projection", projected, cache, keep)
             del features, cache
-            context, inner = encoder(projected, p["encoder"], self.config, keep, self._positional_kernel)
+            context, inner = encoder(projected, p["encoder"], self.config, keep, prepared.positional)
             stages |= _under(f"{base}encoder.", inner)
             if "lm_head" not in self.params:
                 return context, stages
@@ -177,22 +177,18 @@ class Model:
         """The hidden states, each (T, C), one more than there are blocks: [0] enters the first block, [i] leaves the
         i-th. The final norm of a pre-norm model is not among them. ``waveform`` (L,) is at the model's rate. Raises
         AudioError."""
-        x, p = self._input(waveform, sampling_rate), self._backbone
+        x, p, prepared = self._input(waveform, sampling_rate), self._backbone, self._prepared
         with threads.one_blas_thread():
-            features, _ = feature_encoder(x, p["feature_extractor"], self.config)
+            features, _ = feature_encoder(x, p["feature_extractor"], self.config, False, prepared.matrices)
             projected, _ = feature_projection(features, p["feature_projection"], self.config.layer_norm_eps)
-            _, stages = encoder(projected, p["encoder"], self.config, "outputs", self._positional_kernel)
+            _, stages = encoder(projected, p["encoder"], self.config, "outputs", prepared.positional)
         return hidden_states(projected, stages, self.config)
 
     @property
-    def _positional_kernel(self) -> Kernel:
-        """Derived once for speed, and again when g or v has been replaced; kept beside the parameters, never saved."""
-        conv = self._backbone["encoder"]["pos_conv_embed"]["conv"]
-        (g, v), known = weight_norm_parts(conv), self._known_kernel
-        changeable = g.flags.writeable or v.flags.writeable  # what load returns is not: it can only be replaced
-        if known is None or changeable or known[1].g is not g or known[1].v is not v:
-            known = self._known_kernel = weight_norm(conv)
-        return known
+    def _prepared(self) -> Prepared:
+        """Derived once for speed, and again when what it comes from has been replaced."""
+        self._known = prepare(self._backbone, self._known)
+        return self._known
 
     # --- audio in, text out ------------------------------------------------------------------------------------------
 
@@ -222,7 +218,7 @@ class Model:
         def one(i: int, item: Recording) -> None:
             transcripts[i] = self._transcribe_one(item, sampling_rate, tokenizer)
 
-        _ = self._positional_kernel  # made before the utterances go their own ways
+        _ = self._prepared  # made before the utterances go their own ways
         threads.run(partial(one, i, item) for i, item in enumerate(recording))
         return [transcripts[i] for i in range(len(recording))]
 
@@ -282,7 +278,7 @@ class Model:
                     add_to(total, waiting.pop(added))
                     added += 1
 
-        _ = self._positional_kernel  # made before the utterances go their own ways
+        _ = self._prepared  # made before the utterances go their own ways
         threads.run(partial(one, i) for i in range(len(waveforms)))
         return losses, total
 
