@@ -58,5 +58,6 @@ def _rows(block: slice, lengths: Sequence[int], kernels: Sequence[int], strides:
         return tuple(slice(start, length) for start, length in zip(_first_rows(block.start, strides), lengths))
     rows = [block]
     for kernel, stride in zip(reversed(kernels), reversed(strides)):
-        rows.append(slice(rows[-1].start * stride, (rows[-1].stop - 1) * stride + kernel))
+        seen = max(kernel, stride)  # where a kernel is shorter than its stride, the rows between go with this tile
+        rows.append(slice(rows[-1].start * stride, (rows[-1].stop - 1) * stride + seen))
     return tuple(rows[::-1])

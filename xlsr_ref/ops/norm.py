@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -36,10 +36,11 @@ class GroupNormCache(NamedTuple):
     weight: np.ndarray  # (C,)
 
 
-def layer_norm(x: np.ndarray, p: dict, eps: float = 1e-5) -> tuple[np.ndarray, LayerNormCache]:
-    """Normalise each frame of ``x`` (T, C); ``p`` holds ``weight`` and ``bias`` (C,). Returns y (T, C), cache."""
-    y, normalised, inv_std = _layer_norm(x, p["weight"], p["bias"], eps)
-    return y, LayerNormCache(normalised, inv_std, p["weight"])
+def layer_norm(x: np.ndarray, p: dict, eps: float = 1e-5, keep: bool = True) -> tuple[np.ndarray, Any]:
+    """Normalise each frame of ``x`` (T, C); ``p`` holds ``weight`` and ``bias`` (C,). Returns y (T, C) and the
+    LayerNormCache; None in its place without ``keep``."""
+    y, normalised, inv_std = _layer_norm(x, p["weight"], p["bias"], eps, keep)
+    return y, LayerNormCache(normalised, inv_std, p["weight"]) if keep else None
 
 
 def layer_norm_backward(dy: np.ndarray, cache: LayerNormCache) -> tuple[np.ndarray, dict]:
@@ -103,7 +104,7 @@ BLOCK = 1 << 16  # elements of x that one task takes
 STATISTICS_ROWS = 1024  # frames of one task; what the tasks found is then joined in order
 
 
-def _layer_norm_numpy(x, weight, bias, eps):
+def _layer_norm_numpy(x, weight, bias, eps, keep=True):
     """The specification, in two passes: E[x²] − E[x]² would lose the digits that a large mean eats."""
     centred = x - x.mean(axis=1, keepdims=True, dtype=np.float64)
     var = (centred * centred).mean(axis=1, keepdims=True)
@@ -145,9 +146,10 @@ def _norm_backward_numpy(dy, normalised, inv_std, weight, axis=-1):
     return dx, dweight, dbias
 
 
-def _layer_norm_numba(x, weight, bias, eps):
+def _layer_norm_numba(x, weight, bias, eps, keep=True):
     x = np.ascontiguousarray(x)
-    y, normalised, inv_std = np.empty_like(x), np.empty_like(x), np.empty((len(x), 1), x.dtype)
+    y, inv_std = np.empty_like(x), np.empty((len(x), 1), x.dtype)
+    normalised = np.empty_like(x if keep else x[:0])
     threads.run(
         partial(_layer_norm_loop, x[rows], weight, bias, eps, y[rows], normalised[rows], inv_std[rows])
         for rows in threads.blocks(len(x), max(1, BLOCK // x.shape[1]))
@@ -170,8 +172,11 @@ def _layer_norm_loop(x, weight, bias, eps, y, normalised, inv_std):
         scale = 1 / math.sqrt(squares / C + eps)
         inv_std[t, 0] = scale
         for c in range(C):
-            normalised[t, c] = (x[t, c] - mean) * scale
-            y[t, c] = normalised[t, c] * weight[c] + bias[c]
+            y[t, c] = (x[t, c] - mean) * scale
+        if normalised.shape[0]:  # it is kept
+            normalised[t] = y[t]
+        for c in range(C):
+            y[t, c] = y[t, c] * weight[c] + bias[c]
 
 
 def _layer_norm_backward_numba(dy, normalised, inv_std, weight):
