@@ -13,7 +13,8 @@ from xlsr_ref.objectives.ctc import (
     ctc_batch_loss_backward,
     ctc_loss,
     ctc_loss_backward,
-    frames_needed,
+    log_beta,
+    posteriors,
 )
 from xlsr_ref.teach import check
 
@@ -79,6 +80,24 @@ def test_the_gradient(rng, targets):
     np.testing.assert_allclose(gradient.sum(axis=1), 0, atol=1e-14)  # every frame's softmax and posterior sum to 1
 
 
+@pytest.mark.parametrize("targets", [[], [1], [1, 1], [1, 2, 1]])
+def test_posteriors(rng, targets):
+    """How probable a place is at a frame: the share of the paths through it. Each frame passes all paths."""
+    T, V = 5, 3
+    logits = rng.standard_normal((T, V))
+    loss, cache = ctc_loss(logits, targets, 0)
+    gamma = posteriors(cache)
+    np.testing.assert_allclose(gamma.sum(axis=1), 1, rtol=1e-12)
+    np.testing.assert_allclose(np.logaddexp.reduce(cache.log_alpha + log_beta(cache), axis=1), -loss, rtol=1e-12)
+    y = np.exp(cache.log_y)
+    expected = np.zeros((T, V))
+    for path in itertools.product(range(V), repeat=T):
+        if collapse(path, 0) == list(targets):
+            expected[range(T), path] += math.prod(y[range(T), path]) / math.exp(-loss)
+    by_token = np.stack([gamma[:, cache.places == token].sum(axis=1) for token in range(V)], axis=1)
+    np.testing.assert_allclose(by_token, expected, atol=1e-13)
+
+
 def test_a_blank_that_is_last_or_in_the_middle(rng):
     logits, targets = rng.standard_normal((7, 4)), np.array([1, 1, 2])
     loss, _ = ctc_loss(logits, targets, 0)
@@ -117,10 +136,6 @@ def test_kernels_equal_their_twins(rng, T, targets):
 
 
 # --- what does not fit -----------------------------------------------------------------------------------------------
-
-
-def test_frames_needed():
-    assert [frames_needed(targets) for targets in ([], [1], [1, 2], [1, 1], [1, 1, 1, 2, 2])] == [0, 1, 2, 3, 8]
 
 
 def test_an_infinite_loss_has_no_gradient():

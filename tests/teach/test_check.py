@@ -99,3 +99,73 @@ def test_a_gradient_of_another_shape_is_seen(rng, inputs):
 
     comparison = check.gradient(square, backward, *inputs, rng=rng)
     assert comparison.missing == comparison.extra == ("p.scale",)
+
+
+# --- close and fails -------------------------------------------------------------------------------------------------
+
+
+def test_close_prints_the_error_beside_what_is_expected(capsys):
+    check.close(np.array([1.0, 4.0 + 4e-9]), np.array([1.0, 4.0]), 1e-8, "mine")
+    assert capsys.readouterr().out == "mine: error 1.0e-09, expected below 1e-08\n"
+    check.close(np.ones(2), np.ones(2), 0)
+    assert capsys.readouterr().out == "error 0, expected none\n"
+
+
+@pytest.mark.parametrize(
+    ("mine", "reference", "expected"),
+    [
+        ([1.0, 1.1], [1.0, 1.0], 0.05),
+        ([np.nan, 1.0], [1.0, 1.0], 1e9),
+        ([np.nan], [np.nan], 1e9),
+        ([np.inf], [-np.inf], 1e9),
+        ([1.0], [np.inf], 1e9),
+        ([[1.0, 1.0]], [1.0, 1.0], 1e9),  # another shape
+        ([1.0 + 1e-16], [1.0 + 1e-15], 0),
+        ([1e-3], [0.0], 1e-4),  # absolute: there is nothing to divide by
+    ],
+)
+def test_close_raises_beyond_it(capsys, mine, reference, expected):
+    with pytest.raises(AssertionError, match="mine: "):
+        check.close(np.array(mine), np.array(reference), expected, "mine")
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("mine", "reference", "error"),
+    [
+        ([100.0, 0.1], [100.0, 0.0], "1.0e-03"),  # relative to the largest of all
+        ([-np.inf, 3.0], [-np.inf, 2.0], "5.0e-01"),  # an infinity is no scale
+        (np.float32([0.1]), [0.1], "1.5e-08"),  # float32 is not rounded again
+        ([1e-3], [0.0], "1.0e-03"),
+        ([True, False], [True, True], "1.0e+00"),
+        (2.5, 2.0, "2.5e-01"),
+        ([], [], "0"),
+    ],
+)
+def test_the_error_of_close(capsys, mine, reference, error):
+    check.close(np.array(mine), np.array(reference), 2.0)
+    assert capsys.readouterr().out == f"error {error}, expected below 2\n"
+
+
+def test_close_says_which_shapes_differ():
+    with pytest.raises(AssertionError, match=r"x: the shape is \(1, 2\), but the reference's is \(2,\)"):
+        check.close(np.ones((1, 2)), np.ones(2), 1, "x")
+
+
+def test_fails_is_quiet_about_a_failure_that_must_be(capsys):
+    with check.fails():
+        check.close(1.0, 2.0, 1e-12, "broken")
+    assert capsys.readouterr().out == "failed, as it must: broken: error 5.0e-01, expected below 1e-12\n"
+    with check.fails():
+        assert not np.ones(1)
+    assert capsys.readouterr().out.startswith("failed, as it must: ")
+
+
+def test_fails_raises_when_the_body_passes(capsys):
+    with pytest.raises(AssertionError, match="this passed, but it had to fail"), check.fails():
+        check.close(1.0, 1.0, 1e-12)
+
+
+def test_fails_lets_other_errors_through():
+    with pytest.raises(ZeroDivisionError), check.fails():
+        1 / 0  # noqa: B018

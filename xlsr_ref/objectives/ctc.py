@@ -21,6 +21,7 @@ import numpy as np
 
 from xlsr_ref.errors import ObjectiveError
 from xlsr_ref.ops.backend import choose, njit
+from xlsr_ref.ops.lattice import may_skip, places_of, require_targets, too_few
 
 
 class CtcCache(NamedTuple):
@@ -47,8 +48,7 @@ def ctc_loss(logits: np.ndarray, targets: Sequence[int] | np.ndarray, blank: int
     wide = logits.astype(np.float64)
     wide -= wide.max(axis=1, keepdims=True)
     log_y = wide - np.log(np.exp(wide).sum(axis=1, keepdims=True))
-    places = np.full(2 * len(labels) + 1, blank)
-    places[1::2] = labels
+    places = places_of(labels, blank)
     log_alpha = _log_alpha(log_y, places)
     log_p = float(np.logaddexp.reduce(log_alpha[-1, -2:]))  # end on the last target or on the blank behind it
     return 0.0 - log_p, CtcCache(log_y, places, log_alpha, log_p, logits.dtype)
@@ -56,14 +56,27 @@ def ctc_loss(logits: np.ndarray, targets: Sequence[int] | np.ndarray, blank: int
 
 def ctc_loss_backward(dloss: float, cache: CtcCache) -> np.ndarray:
     """Gradient with respect to the logits (T, V), from that of the loss. Raises ObjectiveError for an infinite loss."""
-    log_y, places, log_alpha, log_p, dtype = cache
-    if log_p == -math.inf:
-        raise ObjectiveError(_infeasible(len(log_y), places[1::2]))
-    log_gamma = log_alpha + _log_beta(log_y, places) - log_p  # (T, 2S+1)
-    posterior = np.zeros_like(log_y)  # (T, V)
-    for token in np.unique(places):  # it may stand at several places
-        posterior[:, token] = np.exp(log_gamma[:, places == token]).sum(axis=1)
-    return (dloss * (np.exp(log_y) - posterior)).astype(dtype)  # undoes: softmax and −ln Σ_π, in one
+    gamma = posteriors(cache)  # (T, 2S+1)
+    posterior = np.zeros_like(cache.log_y)  # (T, V)
+    for token in np.unique(cache.places):  # it may stand at several places
+        posterior[:, token] = gamma[:, cache.places == token].sum(axis=1)
+    return (dloss * (np.exp(cache.log_y) - posterior)).astype(cache.dtype)  # undoes: softmax and −ln Σ_π, in one
+
+
+def posteriors(cache: CtcCache) -> np.ndarray:
+    """γ (T, 2S+1) float64: how probable place s is at frame t, given the targets; every frame sums to 1.
+
+    Raises ObjectiveError for an infinite loss.
+    """
+    if cache.log_p == -math.inf:
+        wrong = too_few(len(cache.log_y), cache.places[1::2])
+        raise ObjectiveError(f"{wrong}: the loss is infinite and has no gradient")
+    return np.exp(cache.log_alpha + log_beta(cache) - cache.log_p)
+
+
+def log_beta(cache: CtcCache) -> np.ndarray:
+    """ln β (T, 2S+1) float64: all ways to go on from place s after frame t. The loss itself does without it."""
+    return _log_beta(cache.log_y, cache.places)
 
 
 def ctc_batch_loss(
@@ -103,52 +116,23 @@ def ctc_batch_loss_backward(dloss: float, cache: CtcBatchCache) -> list[np.ndarr
     ]
 
 
-def frames_needed(targets: Sequence[int] | np.ndarray) -> int:
-    """A frame for each target, and a blank between two equal neighbours: S + the number of such pairs."""
-    labels = np.asarray(targets)
-    return len(labels) + int((labels[1:] == labels[:-1]).sum())
-
-
-def _infeasible(frames: int, labels: np.ndarray) -> str:
-    needed = frames_needed(labels)
-    return (
-        f"{len(labels)} targets with {needed - len(labels)} equal neighbours need {needed} frames, "
-        f"but there are {frames}: the loss is infinite and has no gradient"
-    )
-
-
 def _checked(logits: np.ndarray, targets: Sequence[int] | np.ndarray, blank: int) -> tuple[np.ndarray, np.ndarray]:
-    logits, labels = np.asarray(logits), np.asarray(targets)
+    logits = np.asarray(logits)
     if logits.ndim != 2 or 0 in logits.shape or logits.dtype not in (np.float32, np.float64):
         raise ObjectiveError(f"logits must be (frames, tokens) floats, not {logits.dtype} of shape {logits.shape}")
-    if labels.ndim != 1 or (labels.size and labels.dtype.kind not in "iu"):
-        raise ObjectiveError(f"targets must be a row of ids, not {labels.dtype} of shape {labels.shape}")
-    if not isinstance(blank, int | np.integer) or not 0 <= blank < logits.shape[1]:
-        raise ObjectiveError(f"the blank is {blank}, but the logits have the tokens 0 to {logits.shape[1] - 1}")
-    wrong = sorted({int(id) for id in labels if id == blank or not 0 <= id < logits.shape[1]})
-    if wrong:
-        raise ObjectiveError(
-            f"targets contain {wrong}: ids go from 0 to {logits.shape[1] - 1}, without the blank {blank}"
-        )
+    labels = require_targets(targets, blank, logits.shape[1])
     if not np.isfinite(logits).all():
         frame = int(np.argwhere(~np.isfinite(logits))[0, 0])
         raise ObjectiveError(f"the logits of frame {frame} are NaN or infinite")
-    return logits, labels.astype(np.int64)
+    return logits, labels
 
 
 # --- kernels ---------------------------------------------------------------------------------------------------------
 
 
-def _may_skip(places: np.ndarray) -> np.ndarray:
-    """(2S+1,) bool: may a path come to place s straight from s − 2? Blanks are every other place."""
-    skip = np.zeros(len(places), bool)
-    skip[3::2] = places[3::2] != places[1:-2:2]
-    return skip
-
-
 def _log_alpha_numpy(log_y: np.ndarray, places: np.ndarray) -> np.ndarray:
     """The specification: one frame at a time, all places at once."""
-    skip = np.where(_may_skip(places), 0.0, -np.inf)
+    skip = np.where(may_skip(places), 0.0, -np.inf)
     log_alpha = np.full((len(log_y), len(places)), -np.inf)
     log_alpha[0, :2] = log_y[0, places[:2]]  # begin on the first blank or the first target
     for t in range(1, len(log_y)):
@@ -160,7 +144,7 @@ def _log_alpha_numpy(log_y: np.ndarray, places: np.ndarray) -> np.ndarray:
 
 def _log_beta_numpy(log_y: np.ndarray, places: np.ndarray) -> np.ndarray:
     """The specification: the same from the end; what frame t itself says is in α already."""
-    skip = np.where(_may_skip(places), 0.0, -np.inf)
+    skip = np.where(may_skip(places), 0.0, -np.inf)
     log_beta = np.full((len(log_y), len(places)), -np.inf)
     log_beta[-1, -2:] = 0
     for t in range(len(log_y) - 2, -1, -1):
@@ -206,13 +190,13 @@ def _log_beta_loop(log_y, places, skip, log_beta):
 
 def _log_alpha_numba(log_y: np.ndarray, places: np.ndarray) -> np.ndarray:
     log_alpha = np.full((len(log_y), len(places)), -np.inf)
-    _log_alpha_loop(log_y, places, _may_skip(places), log_alpha)
+    _log_alpha_loop(log_y, places, may_skip(places), log_alpha)
     return log_alpha
 
 
 def _log_beta_numba(log_y: np.ndarray, places: np.ndarray) -> np.ndarray:
     log_beta = np.full((len(log_y), len(places)), -np.inf)
-    _log_beta_loop(log_y, places, _may_skip(places), log_beta)
+    _log_beta_loop(log_y, places, may_skip(places), log_beta)
     return log_beta
 
 

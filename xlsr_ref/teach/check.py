@@ -1,64 +1,68 @@
-"""Checks: a gradient against finite differences, and two sets of arrays against each other, by name.
+"""Checks: a gradient against finite differences, a number against its reference, and a check against a broken line.
 
     numeric(θ) = (L(θ + h) − L(θ − h)) / 2h          L = Σ dy · forward(θ), dy random: every output counts
 
 Central differences are wrong by O(h²) and by rounding, O(ε/h): in float64 with h = 1e-5 that is about 1e-10 of L.
 The error of a tensor is its largest difference divided by the largest value of the reference: a gradient whose true
 value is exactly zero has no such scale, and is judged by its absolute difference.
+`compare` and `stages` are in compare.py, `shapes` in shapes.py, `changed` and `using` in change.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from xlsr_ref.params import flatten, nest
+from xlsr_ref.teach.change import changed, using
+from xlsr_ref.teach.compare import Comparison, Departure, Row, compare, difference, stages
+from xlsr_ref.teach.shapes import Shapes, shapes
+
+__all__ = [
+    "Comparison",
+    "Departure",
+    "Row",
+    "Shapes",
+    "changed",
+    "close",
+    "compare",
+    "fails",
+    "gradient",
+    "shapes",
+    "stages",
+    "using",
+]
 
 
-@dataclass(frozen=True)
-class Row:
-    """One tensor: how far mine is from the reference."""
+def close(mine: Any, reference: Any, expected: float, name: str = "") -> None:
+    """Print how far ``mine`` is from ``reference``, beside the error that is ``expected`` at most.
 
-    name: str
-    shape: tuple[int, ...]
-    absolute: float  # largest difference
-    relative: float  # divided by the reference's largest value; the absolute one where that is 0
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """The rows, and the names that only one side has. Printed, it is a table with the worst first."""
-
-    rows: tuple[Row, ...]
-    missing: tuple[str, ...] = ()  # in the reference, not in mine
-    extra: tuple[str, ...] = ()  # in mine, not in the reference
-
-    @property
-    def worst(self) -> float:
-        """The largest relative error; infinite where a name is missing or extra, NaN where a number is."""
-        if self.missing or self.extra:
-            return float("inf")
-        return float(np.max([row.relative for row in self.rows], initial=0.0))
-
-    def __str__(self) -> str:
-        width = max((len(row.name) for row in self.rows), default=4)
-        lines = [f"{'name':<{width}}  {'shape':<16}  absolute  relative"]
-        for row in sorted(self.rows, key=lambda row: -row.relative):
-            lines.append(f"{row.name:<{width}}  {row.shape!s:<16}  {row.absolute:8.1e}  {row.relative:8.1e}")
-        lines += [f"missing: {name}" for name in self.missing] + [f"extra: {name}" for name in self.extra]
-        return "\n".join(lines)
+    Arrays or numbers. The error is the largest difference divided by the largest value of the reference; equal
+    infinities do not differ. Raises AssertionError where it is above ``expected`` or NaN, or the shapes differ.
+    """
+    label = f"{name}: " if name else ""
+    if np.shape(mine) != np.shape(reference):
+        raise AssertionError(f"{label}the shape is {np.shape(mine)}, but the reference's is {np.shape(reference)}")
+    error = difference(name, mine, reference).relative
+    found = f"{error:.1e}" if error else "0"
+    line = f"{label}error {found}, expected {f'below {expected:g}' if expected else 'none'}"
+    if not error <= expected:  # NaN is not
+        raise AssertionError(line)
+    print(line)
 
 
-def compare(mine: Mapping[str, Any], reference: Mapping[str, Any]) -> Comparison:
-    """Compare two dicts of arrays, flat or nested, by dotted name. Another shape counts as missing and extra."""
-    ours, theirs = flatten(mine), flatten(reference)
-    same = [name for name in theirs if name in ours and np.shape(ours[name]) == np.shape(theirs[name])]
-    rows = (_row(name, np.asarray(ours[name]), np.asarray(theirs[name])) for name in same)
-    missing, extra = (tuple(name for name in names if name not in same) for names in (theirs, ours))
-    return Comparison(tuple(rows), missing, extra)
+@contextmanager
+def fails() -> Iterator[None]:
+    """The body must raise AssertionError: its message is printed. Raises AssertionError if it does not."""
+    try:
+        yield
+    except AssertionError as error:
+        print(f"failed, as it must: {str(error).strip() or 'an assertion without a message'}")
+        return
+    raise AssertionError("this passed, but it had to fail: the check does not see what was broken")
 
 
 def gradient(
@@ -113,9 +117,3 @@ def _difference(
     below = run()[0].copy()
     flat[i] = value
     return float((dy * (above - below)).sum() / (2 * step))
-
-
-def _row(name: str, mine: np.ndarray, reference: np.ndarray) -> Row:
-    absolute = float(np.abs(mine - reference).max(initial=0))
-    scale = float(np.abs(reference).max(initial=0))
-    return Row(name, reference.shape, absolute, absolute / scale if scale else absolute)
