@@ -81,7 +81,7 @@ def test_a_layer_norm_that_keeps_nothing_gives_the_same_bits(rng, dtype):
 def test_moments_of_pieces_join_to_those_of_the_whole(rng, cuts):
     x = rng.standard_normal((50, 6)) * 3 + 1000
     joined = joined_moments([moments(x[a:b]) for a, b in pairwise(cuts)])
-    assert joined.count == 50
+    assert joined.frames == 50
     np.testing.assert_allclose(joined.mean, x.mean(axis=0), rtol=1e-13)
     np.testing.assert_allclose(joined.squares, 50 * x.var(axis=0), rtol=1e-12)
 

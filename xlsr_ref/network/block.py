@@ -56,8 +56,8 @@ class BlockCache(NamedTuple):
 
 def feed_forward(
     x: np.ndarray, p: dict, drop: BlockDropout = NOTHING, keep: Keep = True
-) -> tuple[np.ndarray, FeedForwardCache | None]:
-    """``x`` (T, C) through F channels and back: (T, C), and the cache; None without ``keep``.
+) -> tuple[np.ndarray, Any]:
+    """``x`` (T, C) through F channels and back: (T, C), and the FeedForwardCache; None without ``keep``.
 
     Long recordings go through in blocks of rows: the F channels of ten minutes would be 0.5 GB.
     """

@@ -47,12 +47,18 @@ class ConvLayerCache(NamedTuple):
 
 
 def feature_encoder(
-    waveform: np.ndarray, p: dict, config: Config, keep: Keep = False, matrices: Sequence[np.ndarray] = ()
+    waveform: np.ndarray,
+    p: dict,
+    config: Config,
+    keep: Keep = False,
+    matrices: Sequence[np.ndarray] = (),
+    whole: Moments | None = None,
 ) -> tuple[np.ndarray, Stages]:
     """``waveform`` (L,) to features (T, conv_dim[-1]), and the stages `conv_layers.i`.
 
     Each tile of network/tiles.py goes through all layers; the tiles run side by side. ``matrices`` are the layers'
-    kernels as network/prepare.py makes them, where that has been done.
+    kernels as network/prepare.py makes them, where that has been done; ``whole`` are the :func:`first_moments` of the
+    recording, where ``waveform`` is a part of it.
     """
     layers = [p["conv_layers"][str(i)] for i in range(len(config.conv_stride))]
     norms = [
@@ -61,7 +67,8 @@ def feature_encoder(
     ]
     matrices = matrices or [kernel_matrix(layer["conv"]["weight"]) for layer in layers]
     pieces = tiles(len(waveform), config.conv_kernel, config.conv_stride)
-    whole = _moments(waveform, pieces, layers[0], matrices[0], config.conv_stride[0]) if norms[0] == "group" else None
+    if norms[0] == "group" and whole is None:
+        whole = _moments(waveform, pieces, layers[0], matrices[0], config.conv_stride[0])
     features = np.empty((pieces[-1].rows[-1].stop, config.conv_dim[-1]), waveform.dtype)
     kept: list[list[Stage]] = [[] for _ in pieces]  # of each tile, its layers
 
@@ -158,13 +165,27 @@ def _moments(waveform: np.ndarray, pieces: list[Tile], p: dict, matrix: np.ndarr
     return joined_moments([found[number] for number in range(len(pieces))])
 
 
+def first_moments(stretches: Iterable[np.ndarray], p: dict, config: Config) -> Moments | None:
+    """The moments that group norm needs of a recording that is too long to be heard at once.
+
+    ``stretches`` (n,) of sound: what the first convolution makes of each follows what it makes of the one before.
+    """
+    layer, whole = p["conv_layers"]["0"], None
+    matrix = kernel_matrix(layer["conv"]["weight"])
+    for stretch in stretches:
+        convolved, _ = conv1d(stretch[:, None], layer["conv"], config.conv_stride[0], matrix)
+        here = moments(convolved)
+        whole = here if whole is None else joined_moments([whole, here])
+    return whole
+
+
 def _put_together(parts: list[Stage], own: list[int], x: np.ndarray) -> Stage:
     """One layer's stage from those of its tiles, of which the first ``own`` rows count; ``x`` is the layer's input."""
 
     def whole(arrays: Iterable[np.ndarray]) -> np.ndarray:
         return np.concatenate([array[:rows] for array, rows in zip(arrays, own)])
 
-    caches: list[ConvLayerCache] = [part.cache for part in parts]
+    caches = [part.cache for part in parts]
     norm = caches[0].layer_norm
     if norm is not None:
         norm = norm._replace(normalised=whole(cache.layer_norm.normalised for cache in caches))

@@ -56,10 +56,10 @@ def attention(
     ``keep_weights`` stores the weights (H, T, T); ``factor`` (H, T, T) is their dropout, see ops/dropout.py. Without
     ``keep`` there is no cache and the heads write over q.
     """
-    (q, k, v), caches = linears(x, [p["q_proj"], p["k_proj"], p["v_proj"]])
+    (q, k, v), (q_cache, k_cache, v_cache) = linears(x, [p["q_proj"], p["k_proj"], p["v_proj"]])
     mixed, mixed_cache = scaled_dot_product(q, k, v, heads, keep_weights, factor, None if keep else q)
     y, out_cache = linear(mixed, p["out_proj"])
-    return y, AttentionCache(*caches, mixed_cache, out_cache) if keep else None
+    return y, AttentionCache(q_cache, k_cache, v_cache, mixed_cache, out_cache) if keep else None
 
 
 def attention_backward(dy: np.ndarray, cache: AttentionCache) -> tuple[np.ndarray, dict]:

@@ -53,7 +53,7 @@ def layer_norm_backward(dy: np.ndarray, cache: LayerNormCache) -> tuple[np.ndarr
 class Moments(NamedTuple):
     """What group norm must know of a stretch of time, in float64."""
 
-    count: int  # frames
+    frames: int
     mean: np.ndarray  # (C,)
     squares: np.ndarray  # (C,)  Σ (x − mean)² over the frames
 
@@ -82,13 +82,13 @@ def joined_moments(parts: Sequence[Moments]) -> Moments:
 
     (Chan, Golub & LeVeque 1983.) E[x²] − E[x]² would lose the digits that a large mean eats.
     """
-    count, mean, squares = parts[0]
+    frames, mean, squares = parts[0]
     for part in parts[1:]:
-        total, delta = count + part.count, part.mean - mean
-        mean = mean + delta * (part.count / total)
-        squares = squares + part.squares + delta * delta * (count * part.count / total)
-        count = total
-    return Moments(count, mean, squares)
+        total, delta = frames + part.frames, part.mean - mean
+        mean = mean + delta * (part.frames / total)
+        squares = squares + part.squares + delta * delta * (frames * part.frames / total)
+        frames = total
+    return Moments(frames, mean, squares)
 
 
 def group_norm_backward(dy: np.ndarray, cache: GroupNormCache) -> tuple[np.ndarray, dict]:
@@ -114,7 +114,7 @@ def _layer_norm_numpy(x, weight, bias, eps, keep=True):
 
 
 def _mean_and_inv_std(over: Moments, eps: float) -> tuple[np.ndarray, np.ndarray]:
-    return over.mean, 1 / np.sqrt(over.squares / over.count + eps)
+    return over.mean, 1 / np.sqrt(over.squares / over.frames + eps)
 
 
 def _stretches(T: int) -> list[slice]:
