@@ -1,0 +1,203 @@
+"""Execute the notebooks, each from a clean kernel, one after the other.
+
+    python notebooks/execute.py [NAME …] [--store] [--limit SECONDS]
+
+A NAME is a notebook's number or file name; without one it is all of them, in reading order. Prints a line for each:
+name, seconds, MB. Nothing is written without --store. With it the outputs go into the notebooks, in a form that is the
+same on every machine: an executed notebook whose outputs did not change keeps its bytes. Exit status 1 if a cell fails,
+if a notebook or all of them take too long, or if an output would show this machine's folders.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import re
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).resolve().parent
+ALL = "[0-9][0-9]_*.ipynb"
+NOTEBOOK_SECONDS = 90
+ERROR_LINES = 12  # of a cell that failed
+
+
+class Problem(Exception):
+    """What went wrong, in one sentence or with the last lines of an error."""
+
+
+def find(names: Sequence[str], folder: Path) -> list[Path]:
+    """The notebooks that the names mean, in reading order; all of them where there are none."""
+    known = sorted(folder.glob(ALL))
+    if not known:
+        raise Problem(f"there is no notebook in {folder}")
+    wanted = set()
+    for name in names:
+        stem = Path(name).name.removesuffix(".ipynb")
+        fitting = [path for path in known if stem in (path.stem, path.stem[:2])]
+        if not fitting:
+            raise Problem(f"{name} is no notebook: there are {', '.join(path.stem for path in known)}")
+        wanted.update(fitting)
+    return [path for path in known if path in wanted or not names]
+
+
+def execute(path: Path, deadline: float) -> Any:
+    """The notebook with its outputs, from a new kernel that works in the notebook's folder."""
+    import nbformat
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+
+    notebook = nbformat.read(path, as_version=4)
+    started: list[int] = []
+    client = NotebookClient(
+        notebook,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(path.parent)}},
+        timeout_func=lambda cell: max(1, math.ceil(deadline - time.monotonic())),
+        record_timing=False,
+        coalesce_streams=True,
+        shutdown_kernel="immediate",
+        extra_arguments=["--log-level=ERROR"],  # its warning that localhost is not encrypted
+        on_cell_start=lambda cell, cell_index: started.append(cell_index),
+    )
+    try:
+        client.execute()
+    except CellExecutionError as error:
+        last = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).strip().splitlines()[-ERROR_LINES:]
+        raise Problem(f"{path.stem}, cell {started[-1]}:\n    " + "\n    ".join(last)) from None
+    except CellTimeoutError:
+        raise Problem(f"{path.stem}, cell {started[-1]}: still running when the notebook's time was over") from None
+    except DeadKernelError:
+        raise Problem(f"{path.stem}, cell {started[-1]}: the kernel died") from None
+    return notebook
+
+
+def normalise(notebook: Any, stem: str) -> None:
+    """Take out, in place, whatever differs between two executions of the same cells or between two editors."""
+    notebook["metadata"] = {
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+        "language_info": {"name": "python"},
+    }
+    notebook["nbformat"], notebook["nbformat_minor"] = 4, 5
+    for i, cell in enumerate(notebook["cells"]):
+        cell["id"] = f"{stem[:2]}-{i:02d}"
+        kept = {name: cell["metadata"][name] for name in ("tags", "jupyter") if cell["metadata"].get(name)}
+        cell["metadata"] = kept
+        if cell["cell_type"] == "code":
+            cell["outputs"] = merged(cell["outputs"])
+
+
+def merged(outputs: Sequence[Any]) -> list[Any]:
+    """Neighbouring pieces of one stream as one: how the kernel cuts them is a matter of timing."""
+    result: list[Any] = []
+    for output in outputs:
+        before = result[-1] if result else {}
+        if output["output_type"] == before.get("output_type") == "stream" and output["name"] == before["name"]:
+            before["text"] = "".join(before["text"]) + "".join(output["text"])
+        else:
+            result.append(output)
+    return result
+
+
+def not_to_be_stored(notebook: Any) -> Iterator[str]:
+    """A sentence for each output that would be different on another machine, or in the next execution."""
+    folders = {str(FOLDER.parent), str(Path.home()), tempfile.gettempdir(), sys.prefix, os.path.realpath(sys.prefix)}
+    ours = "|".join(re.escape(folder) for folder in sorted(folders, key=len, reverse=True) if len(folder) > 1)
+    usual = r"/(?:home|Users|root|tmp|var|work|mnt|private)/|\b[A-Za-z]:\\\w"
+    patterns = {
+        "a folder of this machine": re.compile(rf"(?<![\w.:/])(?:(?:{ours})(?![\w-])|{usual})[^\s\"'<>]*"),
+        "an address in memory": re.compile(r"\bat 0x[0-9a-fA-F]{6,}"),
+    }
+    for i, cell in enumerate(notebook["cells"]):
+        for output in cell.get("outputs", []):
+            if output["output_type"] == "stream" and output["name"] == "stderr":
+                text = "".join(output["text"]).strip()
+                yield f"cell {i} writes to stderr: {text.splitlines()[-1] if text else ''}"
+            for text in texts(output):
+                for what, pattern in patterns.items():
+                    if found := pattern.search(text):
+                        yield f"cell {i} shows {what}: {found.group()}"
+
+
+def texts(output: Any) -> Iterator[str]:
+    """Everything in an output that is text: streams, and data such as text/html and image/svg+xml."""
+    if output["output_type"] == "stream":
+        yield "".join(output["text"])
+    for kind, data in output.get("data", {}).items():
+        if kind.startswith("text/") or kind == "image/svg+xml":
+            yield "".join(data)
+
+
+def as_bytes(notebook: Any) -> bytes:
+    """The file: keys sorted, a line of source or output on a line of its own."""
+    import nbformat
+
+    nbformat.validate(notebook)
+    return (nbformat.writes(notebook, indent=1, sort_keys=True, ensure_ascii=False).rstrip("\n") + "\n").encode()
+
+
+def store(path: Path, content: bytes) -> None:
+    """Replace the file, whole or not at all; leave it alone if nothing changed."""
+    if path.read_bytes() != content:
+        unfinished = path.with_name(f".{path.name}.unfinished")
+        unfinished.write_bytes(content)
+        os.replace(unfinished, path)
+
+
+def one(path: Path, deadline: float, storing: bool) -> None:
+    """Execute one notebook, print its line, and store it if that is asked for."""
+    began = time.monotonic()
+    notebook = execute(path, min(deadline, began + NOTEBOOK_SECONDS))
+    seconds = time.monotonic() - began
+    normalise(notebook, path.stem)
+    content = as_bytes(notebook)
+    if storing:
+        if faults := list(not_to_be_stored(notebook)):
+            raise Problem(f"{path.stem} is not stored:\n    " + "\n    ".join(faults))
+        store(path, content)
+    print(f"{path.stem:<28} {seconds:6.1f} s  {len(content) / 1e6:5.2f} MB", flush=True)
+    if seconds > NOTEBOOK_SECONDS:
+        raise Problem(f"{path.stem}: {seconds:.0f} s, where {NOTEBOOK_SECONDS} are allowed")
+
+
+def main(arguments: list[str] | None = None, folder: Path = FOLDER) -> int:
+    """The command line: 0 if every notebook ran in its time, else 1."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="a number or a file name; none: all of them")
+    parser.add_argument("--store", action="store_true", help="put the outputs into the notebooks")
+    parser.add_argument("--limit", type=float, default=math.inf, metavar="SECONDS", help="for all of them together")
+    chosen = parser.parse_args(arguments)
+    os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")  # or the kernel warns about its own debugger
+    began, failed, done = time.monotonic(), 0, 0
+    try:
+        import nbclient  # noqa: F401
+
+        for path in find(chosen.names, folder):
+            if time.monotonic() - began > chosen.limit:
+                raise Problem(f"over {chosen.limit:.0f} s, the limit for all notebooks, before {path.stem}")
+            try:
+                one(path, began + chosen.limit, chosen.store)
+            except Problem as problem:
+                print(problem, file=sys.stderr, flush=True)
+                failed += 1
+            done += 1
+        seconds = time.monotonic() - began
+        print(f"{f'{done} notebooks, {failed} failed':<28} {seconds:6.1f} s")
+        if seconds > chosen.limit:
+            raise Problem(f"{seconds:.0f} s in all, where {chosen.limit:.0f} are allowed")
+    except ImportError as error:
+        print(f'execute: {error.name} is missing: pip install -e ".[notebooks]"', file=sys.stderr)
+        return 1
+    except Problem as problem:
+        print(f"execute: {problem}", file=sys.stderr)
+        return 1
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
