@@ -54,16 +54,14 @@ class BlockCache(NamedTuple):
     feed_forward: FeedForwardCache
 
 
-def feed_forward(
-    x: np.ndarray, p: dict, drop: BlockDropout = NOTHING, keep: Keep = True
-) -> tuple[np.ndarray, Any]:
+def feed_forward(x: np.ndarray, p: dict, drop: BlockDropout = NOTHING, keep: Keep = True) -> tuple[np.ndarray, Any]:
     """``x`` (T, C) through F channels and back: (T, C), and the FeedForwardCache; None without ``keep``.
 
     Long recordings go through in blocks of rows: the F channels of ten minutes would be 0.5 GB.
     """
     results, caches = [], []
     for rows in threads.blocks(len(x), ROWS):
-        y, cache = _feed_forward(x[rows], p, _of_rows(drop.active, rows), _of_rows(drop.transformed, rows))
+        y, cache = feed_forward_rows(x[rows], p, _of_rows(drop.active, rows), _of_rows(drop.transformed, rows))
         results.append(y)
         if keep:
             caches.append(cache)
@@ -71,9 +69,10 @@ def feed_forward(
     return _joined(results), _joined(caches) if keep else None
 
 
-def _feed_forward(
+def feed_forward_rows(
     x: np.ndarray, p: dict, drop_active: np.ndarray | None, drop_transformed: np.ndarray | None
 ) -> tuple[np.ndarray, FeedForwardCache]:
+    """The feed-forward of some rows (T', C), with their dropout of the F and of the C channels."""
     wide, wide_cache = linear(x, p["intermediate_dense"])  # (T, F)
     active, gelu_cache = gelu(wide)
     thinned, active_cache = dropout(active, drop_active)

@@ -116,18 +116,19 @@ def conv_layer(
     """
     convolved, conv_cache = conv1d(x, p["conv"], stride, matrix)
     if keep:
-        y, norm_cache, gelu_cache = _norm_and_gelu(convolved, p, norm, whole)
+        y, norm_cache, gelu_cache = norm_and_gelu(convolved, p, norm, whole)
         return y, ConvLayerCache(conv_cache, norm_cache, gelu_cache)
     if norm == "group":
         whole = whole or moments(convolved)
     for rows in threads.blocks(len(convolved), ROWS):  # in place, while the rows are in a core's cache
-        convolved[rows], _, _ = _norm_and_gelu(convolved[rows], p, norm, whole)
+        convolved[rows], _, _ = norm_and_gelu(convolved[rows], p, norm, whole)
     return convolved, None
 
 
-def _norm_and_gelu(
+def norm_and_gelu(
     convolved: np.ndarray, p: dict, norm: str, whole: Moments | None
 ) -> tuple[np.ndarray, LayerNormCache | GroupNormCache | None, GeluCache]:
+    """GELU(norm(``convolved``)) (T, C) and the two caches; ``norm`` and ``whole`` as for :func:`conv_layer`."""
     normalised = convolved
     norm_cache: LayerNormCache | GroupNormCache | None = None
     if norm == "layer":
