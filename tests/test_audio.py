@@ -273,6 +273,17 @@ def test_reading_in_blocks_leaves_no_seams(tmp_path, monkeypatch, container, sub
     assert len(list(audio.blocks(tmp_path / "x"))) == 14
 
 
+@pytest.mark.parametrize("rate", [8000, 16000, 44100])
+def test_pieces_are_the_whole_at_another_rate(tmp_path, monkeypatch, rate):
+    x = tone(440, rate, 1.7)
+    sf.write(tmp_path / "x.wav", np.stack([x, -0.5 * x], axis=1), rate, subtype="DOUBLE")
+    monkeypatch.setattr(audio, "BLOCK", 5000)
+    monkeypatch.setattr("xlsr_ref.resampling.FEWEST", 1)
+    found = list(audio.pieces(tmp_path / "x.wav", 16000, "float64"))
+    assert len(found) > 5
+    np.testing.assert_array_equal(np.concatenate(found), audio.resample(0.25 * x, rate, 16000))
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows names are Unicode")
 def test_a_name_that_is_not_text(tmp_path):
     name = os.path.join(os.fsencode(tmp_path), b"caf\xe9\n.wav")
@@ -575,105 +586,6 @@ def test_other_dtypes_are_refused(tmp_path, dtype):
             act()
 
 
-# --- resampling ------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize(
-    ("rate", "hertz", "low", "high"),
-    [
-        (48000, 7000, -0.1, 0.1),
-        (44100, 7000, -0.1, 0.1),
-        (48000, 9000, -np.inf, -60),
-        (44100, 9000, -np.inf, -60),
-        (8000, 3000, -0.1, 0.1),
-        (16001, 7000, -0.1, 0.1),
-    ],
-)
-def test_what_passes_and_what_does_not(rate, hertz, low, high, dtype):
-    x = tone(hertz, rate).astype(dtype)
-    y = audio.resample(x, rate, 16000)
-    assert y.dtype == dtype
-    assert low <= decibels(y, x) <= high
-
-
-@pytest.mark.parametrize("slowly", [False, True])
-@pytest.mark.parametrize("rate", [8000, 11025, 22050, 44100, 48000, 96000, 16001])
-def test_a_tone_arrives_in_time(monkeypatch, rate, slowly):
-    """Equal to the same tone sampled at 16 kHz: no delay, no drift, up to the ripple of the pass band."""
-    if slowly:
-        monkeypatch.setattr(audio, "MOST_TAPS", 0)
-    y = audio.resample(tone(3000, rate, 0.4), rate, 16000)
-    error = np.abs(y - tone(3000, 16000, 0.4))
-    assert error[500:-500].max() < 1e-4
-
-
-@pytest.mark.parametrize("rate", [8000, 11025, 16001, 22050, 32000, 44100, 48000, 96000, 655350])
-def test_length_is_rounded_halves_to_even(rate):
-    for samples in (0, 1, 2, 3, 5, 7, 100, 441, 1001):
-        y = audio.resample(np.ones(samples, np.float32), rate, 16000)
-        exact = samples * 16000 / rate  # both below 2**53: the division rounds correctly and hits halves exactly
-        assert len(y) == round(exact)
-        assert y.dtype == np.float32
-
-
-@pytest.mark.parametrize(
-    ("rate", "target"), [(8000, 16000), (44100, 16000), (48000, 16000), (1009, 16000), (16001, 16000), (16000, 11025)]
-)
-@pytest.mark.parametrize("samples", [3, 400, 3000])
-def test_the_table_and_the_equation_agree(monkeypatch, rate, target, samples):
-    x = np.random.default_rng(samples).uniform(-1, 1, samples)
-    quick = audio.resample(x, rate, target)
-    single = audio.resample(x.astype(np.float32), rate, target)
-    monkeypatch.setattr(audio, "MOST_TAPS", 0)
-    slow = audio.resample(x, rate, target)
-    np.testing.assert_allclose(quick, slow, rtol=0, atol=1e-12)
-    # float32 adds 64·down/up products of size below 1 in turn, each rounded
-    np.testing.assert_allclose(single, slow, rtol=0, atol=2e-6)
-
-
-def test_the_filter_is_scipys_kaiser_design():
-    from scipy.signal import firwin
-
-    for up, down in ((160, 441), (1, 3), (2, 1)):
-        widest = max(up, down)
-        ours = audio._kernel(np.arange(-32 * widest, 32 * widest + 1), up, down) / up
-        theirs = firwin(64 * widest + 1, 0.96 / widest, window=("kaiser", 8.0))
-        # firwin makes the sum exactly one; the window leaves ours within its ripple of that
-        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-9)
-
-
-def test_beyond_the_ends_is_silence():
-    """An impulse in the middle gives the symmetric kernel; the same impulse near an end gives the same, cut off."""
-    x = np.zeros(301)
-    x[150] = 1
-    middle = audio.resample(x, 8000, 16000)
-    assert np.array_equal(np.argsort(np.abs(middle))[-1], 300)
-    np.testing.assert_allclose(middle[300 - 64 : 300], middle[300 + 64 : 300 : -1], rtol=0, atol=1e-15)
-    np.testing.assert_allclose(audio.resample(x[145:], 8000, 16000)[:12], middle[290:302], rtol=0, atol=1e-15)
-
-
-@pytest.mark.parametrize(("rate", "megabytes"), [(655349, 60), (999983, 60), (655350, 120), (16001, 120)])
-def test_awkward_rates_stay_small(rate, megabytes):
-    """The first two share no factor with 16000: a table of the kernel would take gigabytes, so there is none."""
-    x = tone(1000, rate, 0.04).astype(np.float32)
-    tracemalloc.start()
-    y = audio.resample(x, rate, 16000)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert y.shape == (640,)
-    assert y.dtype == np.float32
-    assert peak < megabytes * 1e6  # measured: 18 where there is no table, at most 60 where there is
-    assert np.abs(y - tone(1000, 16000, 0.04))[200:-200].max() < 1e-4  # the pass band's ripple
-
-
-def test_resampling_to_the_same_rate_changes_nothing():
-    x = np.random.default_rng(0).standard_normal(100).astype(np.float32)
-    y = audio.resample(x, 22050, 22050)
-    assert np.array_equal(y, x)
-    assert np.shares_memory(y, x)
-
-
 def test_inputs_are_not_modified():
     x = np.random.default_rng(0).standard_normal((1000, 2))
     x.setflags(write=False)
@@ -718,6 +630,23 @@ def test_float32_is_the_float64_answer_rounded_once():
     y = audio.normalise(x)
     assert y.dtype == np.float32
     assert np.array_equal(y, audio.normalise(x.astype(np.float64)).astype(np.float32))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_scale_does_not_depend_on_the_pieces(monkeypatch, rng, dtype):
+    """Means that differ from stretch to stretch must be joined; where the pieces end changes no bit."""
+    monkeypatch.setattr(audio, "BLOCK", 1000)
+    x = (rng.standard_normal(5432) * np.linspace(0.1, 3, 5432) + np.linspace(-1000, 50, 5432)).astype(dtype)
+    wide = x.astype(np.float64)
+    scale = audio.measure([x])
+    assert scale.samples == 5432
+    assert scale.mean == pytest.approx(wide.mean(), rel=1e-14)
+    assert scale.std == pytest.approx(np.sqrt(wide.var() + 1e-7), rel=1e-14)
+    for edges in ([], [1], [999, 1000, 1001, 3500], range(0, 5432, 7), [0, 5432]):
+        assert audio.measure(iter(np.split(x, edges))) == scale
+    whole = audio.normalise(x)
+    np.testing.assert_array_equal(audio.rescale(x[1234:4321], scale), whole[1234:4321])
+    np.testing.assert_allclose(whole, (wide - wide.mean()) / np.sqrt(wide.var() + 1e-7), rtol=0, atol=1e-6)
 
 
 def test_nothing_to_normalise_is_refused():

@@ -42,9 +42,9 @@ XLSR_53 = {
 class FakeModel:
     """Hears the name of the file; what is called bad.* cannot be read, and so on."""
 
-    tokenizer, params = object(), {"lm_head": {}}
+    tokenizer, params, seconds_per_frame = object(), {"lm_head": {}}, 0.02
 
-    def transcribe(self, path: Path) -> Transcript:
+    def transcribe(self, path: Path, **lengths: float | None) -> Transcript:
         if path.stem == "bad":
             raise AudioError(f"{shown(path)}: is not audio")
         if path.stem == "short":
@@ -57,6 +57,8 @@ class FakeModel:
             raise KeyboardInterrupt
         if path.stem == "warn":
             warnings.warn("look\nout", stacklevel=1)
+        if path.stem == "lengths":
+            return Transcript(repr(lengths), (), ())
         return Transcript(f"heard {path.stem}", (Span(path.stem, 0.5, 1.0, 0.9),), ())
 
 
@@ -95,7 +97,7 @@ def test_version(capsys):
     assert capsys.readouterr().out == f"xlsr-ref {xlsr_ref.__version__}\n"
 
 
-@pytest.mark.parametrize("command", [[], ["transcribe"], ["inspect"], ["doctor"]])
+@pytest.mark.parametrize("command", [[], ["transcribe"], ["inspect"], ["doctor"], ["bench"]])
 def test_help_is_short_and_has_an_example(capsys, monkeypatch, command):
     monkeypatch.setenv("COLUMNS", "80")
     assert main([*command, "--help"]) == 0
@@ -110,6 +112,7 @@ def test_help_is_short_and_has_an_example(capsys, monkeypatch, command):
 @pytest.mark.parametrize(
     "argv",
     [["sing"], ["transcribe", "--format", "mp4"], ["transcribe", "--dtype", "int8"], ["transcribe", "--form", "text"],
+     ["transcribe", "--chunk", "long"], ["transcribe", "--stride"],
      ["inspect", "a", "b"], ["doctor", "x"]],
 )  # fmt: skip
 def test_wrong_usage(capsys, argv):
@@ -166,6 +169,38 @@ def test_float64_and_another_model_reach_the_loader(fake):
     main(["transcribe", "a.wav"])
     main(["transcribe", "a.wav", "--model", "somewhere", "--dtype", "float64"])
     assert fake == [(None, "float32"), ("somewhere", "float64")]
+
+
+@pytest.mark.parametrize(
+    ("argv", "expected"),
+    [([], (None, None)), (["--chunk", "20", "--stride", "2.5"], (20.0, 2.5)), (["--chunk", "0"], (0.0, None)),
+     (["--stride", "5"], (None, 5.0))],
+)  # fmt: skip
+def test_chunk_and_stride_reach_the_model(fake, capsys, argv, expected):
+    assert main(["transcribe", "lengths.wav", *argv]) == 0
+    assert capsys.readouterr().out == f"{dict(zip(('chunk_seconds', 'stride_seconds'), expected))}\n"
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [(["--chunk", "-1"], "a chunk of -1.0 s"), (["--chunk", "nan"], "a chunk of nan s"), (["--chunk", "inf"], "inf"),
+     (["--stride", "-0.5"], "a stride of -0.5 s"), (["--chunk", "10", "--stride", "5"], "give a stride below 5 s"),
+     (["--chunk", "0.001"], "shorter than a frame"), (["--chunk", "0", "--stride", "1"], "needs chunks")],
+)  # fmt: skip
+def test_lengths_that_cannot_be_are_one_line_for_all_recordings(fake, capsys, argv, says):
+    assert main(["transcribe", "a.wav", "b.wav", *argv]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert len(err.splitlines()) == 1
+    assert says in err
+
+
+def test_a_clip_in_chunks(capsys):
+    assert main(["transcribe", str(CLIP), "--chunk", "1", "--stride", "0.3"]) == 0
+    out, err = capsys.readouterr()
+    assert out == xlsr_ref.load().transcribe(CLIP, chunk_seconds=1, stride_seconds=0.3).text + "\n"
+    assert out != xlsr_ref.load().transcribe(CLIP).text + "\n"
+    assert err == ""
 
 
 @pytest.mark.parametrize("command", [["transcribe", str(CLIP), "--model"], ["inspect"]])
@@ -331,7 +366,7 @@ def test_a_wrong_model_leaves_no_output_folder(monkeypatch, tmp_path, capsys):
 
 
 def test_a_model_without_a_head_is_blamed_once(fake, monkeypatch, capsys):
-    def refuse(self, path):
+    def refuse(self, path, **lengths):
         raise CannotTranscribeError("no lm_head")
 
     monkeypatch.setattr(FakeModel, "transcribe", refuse)
@@ -346,7 +381,7 @@ def test_a_model_without_a_head_is_blamed_once(fake, monkeypatch, capsys):
     ("error", "line"),
     [
         (WeightsError("m: is\nbroken"), "xlsr-ref: m: is broken"),
-        (MemoryError(), "xlsr-ref: not enough memory: cut the recording into shorter ones, or use a smaller model"),
+        (MemoryError(), "xlsr-ref: not enough memory: give a shorter --chunk, or use a smaller model"),
         (PermissionError(13, "Permission denied", "m/config.json"), "xlsr-ref: m/config.json: Permission denied"),
         (ModuleNotFoundError("No module 'x'"), "xlsr-ref: No module 'x': pip install it, and see xlsr-ref doctor"),
         (KeyError("x"), "xlsr-ref: KeyError: 'x' (XLSR_REF_TRACEBACK=1 shows where)"),

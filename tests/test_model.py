@@ -315,3 +315,22 @@ def test_the_names_at_the_front_door():
         assert getattr(xlsr_ref, name) is not None
     with pytest.raises(AttributeError, match="nothing"):
         _ = xlsr_ref.nothing
+
+
+def test_the_number_of_threads_is_the_models_own(monkeypatch):
+    seen = []
+    run = threads.run
+    monkeypatch.setattr(threads, "run", lambda tasks: (seen.append(threads.count()), run(tasks)))
+    x = np.zeros(4000, np.float32)
+    xlsr_ref.load(threads=3).logits(x, 16000)
+    assert set(seen) == {3}
+    seen.clear()
+    with threads.use(5):
+        xlsr_ref.load().logits(x, 16000)
+    assert set(seen) == {5}
+
+
+@pytest.mark.parametrize("wrong", [0, -1, 1.5, "2"])
+def test_a_number_of_threads_that_is_none(wrong):
+    with pytest.raises(xlsr_ref.XlsrError, match="whole number of at least 1"):
+        xlsr_ref.load(threads=wrong)

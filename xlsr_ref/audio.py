@@ -3,7 +3,8 @@
     file → samples in [-1, 1) → mono → the model's rate → zero mean, unit variance
 
 The network was trained at one rate and on one scale, so both are fixed here, once, before the first convolution sees
-anything. The rate and whether to normalise come from the model folder's ``preprocessor_config.json``.
+anything. The rate and whether to normalise come from the model folder's ``preprocessor_config.json``. A file is read in
+pieces, so that a long one is never whole in memory unless :func:`read` asks for it.
 Also here: how many frames the conv encoder makes of n samples, which is arithmetic on its kernels and strides:
 
     n → floor((n - kernel) / stride) + 1          layer by layer
@@ -20,18 +21,18 @@ import os
 import re
 import reprlib
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from fractions import Fraction
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from xlsr_ref.config import model_folder, read_json
-from xlsr_ref.errors import AudioError, ConfigError, XlsrError
+from xlsr_ref.errors import AudioError, ConfigError
+from xlsr_ref.resampling import check_rate, float_type, resample, resample_pieces
 
-SLOWEST, FASTEST = 1_000, 1_000_000  # Hz. Beyond lie damaged headers: 1 Hz would turn a minute into a week
 LOUDEST = 1e12  # int32 samples written as floats reach 2e9; beyond this a file is damaged, and float32 would overflow
 BLOCK = 1 << 18  # values decoded at a time: memory follows what a file holds, never what its header promises
 UNKNOWN_SIZE = 0x7F000000  # a recorder that writes to a pipe cannot know the length; it promises about 2 GiB or more
@@ -76,14 +77,6 @@ class Preprocessor:
         if not isinstance(do_normalize, bool):
             raise ConfigError(f"{path}: do_normalize is {reprlib.repr(do_normalize)}; it should be true or false")
         return cls(rate, do_normalize)
-
-
-def check_rate(rate: object, what: str = "the sampling rate", error: type[XlsrError] = AudioError) -> int:
-    """``rate`` as a Python int in Hz; a float may stand for it if it is whole. Raises ``error`` for anything else."""
-    number = isinstance(rate, (int, float, np.integer, np.floating))
-    if number and SLOWEST <= rate <= FASTEST and rate == int(rate):  # type: ignore
-        return int(rate)  # type: ignore
-    raise error(f"{what} is {reprlib.repr(rate)}; give whole Hz from {SLOWEST} to {FASTEST}")
 
 
 # --- frames ----------------------------------------------------------------------------------------------------------
@@ -132,9 +125,14 @@ def read(path: str | os.PathLike[str], sampling_rate: int, dtype: Any = "float32
     Any format that libsndfile knows, any rate, any channel count. Raises AudioError, naming the file.
     An MP3 of varying bit rate that lacks its Xing header is read only as far as libsndfile guesses it to be long.
     """
-    target = check_rate(sampling_rate)
-    pieces, rates = zip(*blocks(path, dtype))
-    return resample(np.concatenate(pieces), rates[0], target)
+    return np.concatenate(list(pieces(path, sampling_rate, dtype)))
+
+
+def pieces(path: str | os.PathLike[str], sampling_rate: int, dtype: Any = "float32") -> Iterator[np.ndarray]:
+    """The samples of :func:`read`, piece by piece, each (n,); at least one comes. Raises AudioError, see blocks."""
+    target, stream = check_rate(sampling_rate), blocks(path, dtype)
+    first, rate = next(stream)
+    yield from resample_pieces(chain([first], (piece for piece, _ in stream)), rate, target)
 
 
 def blocks(path: str | os.PathLike[str], dtype: Any = "float32") -> Iterator[tuple[np.ndarray, int]]:
@@ -144,7 +142,7 @@ def blocks(path: str | os.PathLike[str], dtype: Any = "float32") -> Iterator[tup
     """
     name = str(path) if str(path).isprintable() else ascii(str(path))
     _require_a_file(path, name)
-    float_type, done = _float_type(dtype), 0
+    numbers, done = float_type(dtype), 0
     trouble = "is not audio that libsndfile can read"
     try:
         with _open(path) as stream:
@@ -159,7 +157,7 @@ def blocks(path: str | os.PathLike[str], dtype: Any = "float32") -> Iterator[tup
                     break
                 require_finite(piece, rate, f"{name}: ", done)
                 done += len(piece)
-                yield mono(piece).astype(float_type), rate
+                yield mono(piece).astype(numbers), rate
             missing = _missing(path, stream, done)
     except (RuntimeError, TypeError, OSError) as error:  # soundfile's own errors are RuntimeErrors
         reason = " ".join(getattr(error, "error_string", str(error)).split())
@@ -229,7 +227,7 @@ def from_array(array: Any, sampling_rate: Any, target_rate: int, dtype: Any = "f
     """
     if sampling_rate is None:
         raise AudioError("an array does not say its sampling rate, and it is not guessed: give sampling_rate in Hz")
-    rate, target, float_type = check_rate(sampling_rate), check_rate(target_rate), _float_type(dtype)
+    rate, target, numbers = check_rate(sampling_rate), check_rate(target_rate), float_type(dtype)
     try:
         array = np.asarray(array)
     except (ValueError, TypeError, RuntimeError) as error:  # ragged lists, tensors that live elsewhere
@@ -242,7 +240,7 @@ def from_array(array: Any, sampling_rate: Any, target_rate: int, dtype: Any = "f
         raise AudioError(f"an array of shape {array.shape} has more channels than samples: transpose it (array.T)")
     samples = _scaled(array)
     require_finite(samples, rate)
-    return resample(np.require(mono(samples), float_type, ["C", "A"]), rate, target)  # contiguous and aligned
+    return resample(np.require(mono(samples), numbers, ["C", "A"]), rate, target)  # contiguous and aligned
 
 
 def _scaled(array: np.ndarray) -> np.ndarray:
@@ -279,69 +277,15 @@ def require_finite(x: np.ndarray, sampling_rate: int | None = None, where: str =
     raise AudioError(f"{where}a sample is {x[first]:.6g} ({place}): not audio")
 
 
-def _float_type(dtype: Any) -> np.dtype:
-    try:
-        found = np.dtype(dtype)
-    except TypeError:
-        found = np.dtype(object)
-    if found not in (np.float32, np.float64):
-        raise AudioError(f"audio is made in float32 or float64, not in {reprlib.repr(dtype)}")
-    return found
+# --- scale -----------------------------------------------------------------------------------------------------------
 
 
-# --- rate and scale --------------------------------------------------------------------------------------------------
+class Scale(NamedTuple):
+    """What normalising must know of a whole recording."""
 
-LOBES = 32  # zero crossings of the sinc on each side, counted at the lower of the two rates
-ROLL_OFF = 0.96  # cutoff as a part of the lower Nyquist frequency: the transition band fits below it
-BETA = 8.0  # of the Kaiser window: about 100 dB between what passes and what does not
-MOST_TAPS = 1 << 22  # a table stays below 200 MB; 96001 Hz, which shares no factor with 16000 Hz, would need more
-
-
-def resample(x: np.ndarray, from_rate: Any, to_rate: Any) -> np.ndarray:
-    """``x`` (L,) at ``from_rate`` Hz as (round(L·to/from),) samples at ``to_rate``, in x's dtype; halves round to even.
-
-        y[m] = Σ_n x[n] · kernel(m·down - n·up)         up / down = to_rate / from_rate in lowest terms
-
-    a windowed sinc, centred, so nothing is delayed; beyond both ends x counts as silence. Returns x itself where the
-    rates agree. SciPy runs the sum from a table of the kernel; ``_resample_slowly`` is the equation as it stands.
-    """
-    _float_type(x.dtype)
-    ratio = Fraction(check_rate(to_rate), check_rate(from_rate))
-    up, down = ratio.numerator, ratio.denominator
-    length = round(len(x) * ratio)
-    if ratio == 1 or length == 0:
-        return x[:length]
-    if 2 * LOBES * max(up, down) > MOST_TAPS:
-        return _resample_slowly(x, up, down, length)
-    from scipy.signal import resample_poly  # late: a second of import that 16 kHz recordings do not need
-
-    half = LOBES * max(up, down)
-    table = _kernel(np.arange(-half, half + 1), up, down) / up  # resample_poly multiplies it by up
-    return resample_poly(x, up, down, window=table.astype(x.dtype))[:length]
-
-
-def _kernel(k: np.ndarray, up: int, down: int) -> np.ndarray:
-    """The filter at integer ``k``, in steps of 1/up input samples: a Kaiser-windowed sinc with unit gain."""
-    from scipy.special import i0
-
-    widest = max(up, down)
-    inside = np.clip(1 - (k / (LOBES * widest)) ** 2, 0, None)
-    window = i0(BETA * np.sqrt(inside)) / i0(BETA) * (np.abs(k) <= LOBES * widest)
-    return ROLL_OFF * up / widest * np.sinc(ROLL_OFF * k / widest) * window
-
-
-def _resample_slowly(x: np.ndarray, up: int, down: int, length: int) -> np.ndarray:
-    """The specification: every output evaluates its own kernel values, in float64. Needs no table."""
-    half = LOBES * max(up, down)
-    taps = 2 * half // up + 2  # input samples under one kernel
-    padded = np.pad(x, taps)  # silence beyond both ends
-    y = np.empty(length, x.dtype)
-    at_once = max(1, BLOCK // taps)
-    for start in range(0, length, at_once):
-        m = np.arange(start, min(start + at_once, length))[:, None]  # (outputs, 1)
-        n = -((half - m * down) // up) + np.arange(taps)  # (outputs, taps), the first one at the kernel's left edge
-        y[start : start + at_once] = (padded[n + taps] * _kernel(m * down - n * up, up, down)).sum(axis=1)
-    return y
+    samples: int
+    mean: float
+    std: float  # sqrt(var + 1e-7)
 
 
 def normalise(x: np.ndarray, sampling_rate: int | None = None) -> np.ndarray:
@@ -350,10 +294,48 @@ def normalise(x: np.ndarray, sampling_rate: int | None = None) -> np.ndarray:
     Mean and variance are taken in float64 and the result is rounded once. Raises AudioError for no samples, and for
     NaN or Inf (with its second where ``sampling_rate`` is given). As Wav2Vec2FeatureExtractor.zero_mean_unit_var_norm.
     """
-    float_type = _float_type(x.dtype)
+    float_type(x.dtype)
     if len(x) == 0:
         raise AudioError("there are no samples to normalise")
     require_finite(x, sampling_rate)
-    wide = x.astype(np.float64)
-    centred = wide - wide.mean()
-    return (centred / np.sqrt(np.square(centred).mean() + 1e-7)).astype(float_type)
+    return rescale(x, measure([x]))
+
+
+def measure(pieces: Iterable[np.ndarray]) -> Scale:
+    """The scale of a recording that comes in ``pieces`` (n,) of any sizes, in float64. Their sizes change no bit.
+
+        mean = m₁ + δ n₂/n      squares = s₁ + s₂ + δ² n₁ n₂/n      δ = m₂ - m₁, n = n₁ + n₂
+
+    joins two stretches that follow each other (Chan, Golub & LeVeque 1983); squares are Σ (x - mean)².
+    """
+    samples, mean, squares = 0, 0.0, 0.0
+    for stretch in _even(pieces, BLOCK):
+        wide = stretch.astype(np.float64)
+        its_mean = wide.mean()
+        delta, total = its_mean - mean, samples + len(wide)
+        squares += np.square(wide - its_mean).sum() + delta * delta * (samples * len(wide) / total)
+        mean += delta * (len(wide) / total)
+        samples = total
+    return Scale(samples, float(mean), math.sqrt(squares / max(samples, 1) + 1e-7))
+
+
+def rescale(x: np.ndarray, scale: Scale) -> np.ndarray:
+    """``x`` (n,), a part of the recording that has this ``scale``, normalised as the whole would be."""
+    y = np.empty_like(x)
+    for start in range(0, len(x), BLOCK):  # little of it is in float64 at any time
+        y[start : start + BLOCK] = (x[start : start + BLOCK].astype(np.float64) - scale.mean) / scale.std
+    return y
+
+
+def _even(pieces: Iterable[np.ndarray], length: int) -> Iterator[np.ndarray]:
+    """The samples of ``pieces`` in stretches of ``length``; the last one is what remains."""
+    held: list[np.ndarray] = []
+    for piece in pieces:
+        held.append(piece)
+        if sum(map(len, held)) >= length:
+            x = np.concatenate(held) if len(held) > 1 else piece
+            whole = len(x) // length * length
+            yield from (x[start : start + length] for start in range(0, whole, length))
+            held = [x[whole:]]
+    if any(map(len, held)):
+        yield np.concatenate(held)

@@ -88,6 +88,7 @@ def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentPars
         "  transcribe  write down what is said in recordings\n"
         "  inspect     show a model's stages, shapes, parameters and FLOPs\n"
         "  doctor      check that this machine has what is needed\n"
+        "  bench       measure speed and memory, stage by stage and beside others\n"
         "\n"
         "example:\n"
         "  xlsr-ref transcribe talk.wav\n"
@@ -121,6 +122,10 @@ def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentPars
         default="float32",
         help="compute in float32 or float64 (default: float32)",
     )
+    p.add_argument(
+        "--chunk", metavar="SEC", type=float, help="cut into pieces of SEC seconds (default: 30 over 60; 0: none)"
+    )
+    p.add_argument("--stride", metavar="SEC", type=float, help="of a piece, context on each side (default: a sixth)")
     p.set_defaults(call=transcribe)
 
     p = commands.add_parser(
@@ -142,6 +147,29 @@ def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentPars
         **style,
     )
     p.set_defaults(call=doctor)
+
+    p = commands.add_parser(
+        "bench",
+        usage="xlsr-ref bench [options]",
+        description="Measure the forward pass: time by stage, share of what the machine can do, memory.",
+        epilog="examples:\n"
+        "  xlsr-ref bench --seconds 10                                 the model in the package\n"
+        "  xlsr-ref bench --size xlsr-53 --against torch,onnxruntime   a full-size one, and others",
+        **style,
+    )
+    p.add_argument("--model", metavar="DIR", help="folder of the model (default: the one in the package)")
+    p.add_argument("--size", metavar="SIZE", help="random weights instead: xlsr-53 or base")
+    p.add_argument("--seconds", metavar="LIST", help="lengths of audio (default: 5,10,30)")
+    p.add_argument("--short", action="store_true", help="a bundled clip of 3 s")
+    p.add_argument("--clips", action="store_true", help="64 bundled clips of 2 to 4 s as one list")
+    p.add_argument("--threads", metavar="N", type=int, help="for all programs (default: all cores)")
+    p.add_argument("--rounds", metavar="R", type=int, default=5, help="measured runs of each (default: 5)")
+    p.add_argument("--against", metavar="LIST", default="", help="torch, torch-eager, onnxruntime")
+    p.add_argument("--scaling", action="store_true", help="also on one thread")
+    p.add_argument("--json", metavar="FILE", dest="json_file", help="write all numbers")
+    p.add_argument("--plot", metavar="FILE", dest="plot_file", help="draw the roofline, as .svg or .png")
+    p.add_argument("--keep", metavar="DIR", help="keep what must be made there, for the next time")
+    p.set_defaults(call=bench)
     return parser, commands.choices
 
 
@@ -165,13 +193,18 @@ def transcribe(arguments: argparse.Namespace) -> int:
             return 1
 
         import xlsr_ref
+        from xlsr_ref.chunks import chunking
+        from xlsr_ref.ops.backend import on_compilation
 
+        on_compilation(lambda: _complain("compiling for this machine: this is done once and takes some seconds"))
         model = xlsr_ref.load(arguments.model, arguments.dtype)
+        chunking(arguments.chunk, arguments.stride, model.seconds_per_frame)  # what is wrong here is so for all
+        lengths = {"chunk_seconds": arguments.chunk, "stride_seconds": arguments.stride}
         failed = bool(problems)
         with _progress(list(zip(recordings, places))) as (counted, aside):
             for recording, target in counted:
                 try:
-                    transcript = model.transcribe(recording.path)
+                    transcript = model.transcribe(recording.path, **lengths)
                     if target is not None:
                         write_whole(target, format_transcript(transcript, form))
                         continue
@@ -267,6 +300,23 @@ def doctor(arguments: argparse.Namespace) -> int:
     return int(failures > 0)
 
 
+def bench(arguments: argparse.Namespace) -> int:
+    """Print a table for each workload as soon as it is measured, and write what was asked for."""
+    from xlsr_ref.bench import run, table
+
+    options = {name: value for name, value in vars(arguments).items() if name not in ("command", "call")}
+    try:
+        settings = run.settings(**options)
+    except run.WrongSetting as error:
+        raise WrongUsage(str(error)) from None
+    with run.Benchmark(settings, _complain, _status) as benchmark:
+        _say(table.head(benchmark.about))
+        for workload in settings.workloads:
+            _say(table.one(benchmark.measure(workload)))
+    run.write_files(benchmark)
+    return 0
+
+
 # --- saying things ---------------------------------------------------------------------------------------------------
 
 
@@ -301,6 +351,13 @@ def _complain(message: str) -> None:
             print(f"xlsr-ref: {' '.join(message.split())}", file=sys.stderr, flush=True)
 
 
+def _status(text: str) -> None:
+    """What is going on, on one line of a terminal that the next one replaces; "" leaves it empty."""
+    with suppress(OSError, ValueError):
+        if sys.stderr is not None and sys.stderr.isatty():
+            print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+
+
 def _show_warning(message: Warning | str, *where: Any) -> None:
     _complain(f"warning: {message}")
 
@@ -316,7 +373,7 @@ def _about(recording: Recording, error: Exception) -> str:
 def _sentence(error: BaseException) -> str:
     """What went wrong and what to do, as one line."""
     if isinstance(error, MemoryError):
-        return "not enough memory: cut the recording into shorter ones, or use a smaller model"
+        return "not enough memory: give a shorter --chunk, or use a smaller model"
     if isinstance(error, XlsrError):
         return str(error)
     if isinstance(error, ModuleNotFoundError):

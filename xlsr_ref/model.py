@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, overload
@@ -20,9 +21,10 @@ from typing import Any, overload
 import numpy as np
 
 from xlsr_ref import audio
-from xlsr_ref.audio import Preprocessor
+from xlsr_ref.audio import Preprocessor, Scale
+from xlsr_ref.chunks import Chunk, Chunking, chunking, chunks, cut, first_pass
 from xlsr_ref.config import Config
-from xlsr_ref.errors import AudioError, CannotTranscribeError, ObjectiveError, WeightsError
+from xlsr_ref.errors import AudioError, CannotTranscribeError, ObjectiveError, WeightsError, XlsrError
 from xlsr_ref.network.context import (
     encoder,
     encoder_backward,
@@ -30,17 +32,18 @@ from xlsr_ref.network.context import (
     feature_projection_backward,
     hidden_states,
 )
-from xlsr_ref.network.feature_encoder import feature_encoder, feature_encoder_backward
+from xlsr_ref.network.feature_encoder import feature_encoder, feature_encoder_backward, first_moments
 from xlsr_ref.network.heads import ctc_head, ctc_head_backward
-from xlsr_ref.network.positional import Kernel
+from xlsr_ref.network.prepare import Prepared, prepare
 from xlsr_ref.network.stage import Keep, Stage, Stages, remember
 from xlsr_ref.objectives.ctc import ctc_loss, ctc_loss_backward
 from xlsr_ref.objectives.pretraining import PretrainLosses, pretrain_loss
 from xlsr_ref.ops import threads
-from xlsr_ref.ops.conv import weight_norm, weight_norm_parts
+from xlsr_ref.ops.memory import keep_freed_memory
+from xlsr_ref.ops.norm import Moments
 from xlsr_ref.ops.upstream import require_upstream
 from xlsr_ref.params import LoadReport, add_to, load_params
-from xlsr_ref.text.greedy import greedy
+from xlsr_ref.text.greedy import best_path, greedy, spell
 from xlsr_ref.text.tokenizer import Tokenizer
 from xlsr_ref.text.transcript import Transcript
 
@@ -48,12 +51,16 @@ BUNDLED = Path(__file__).parent / "data" / "small-ctc"
 
 Source = str | os.PathLike[str]
 Recording = Source | np.ndarray
+Pieces = Callable[[], Iterable[np.ndarray]]  # a recording, piece by piece, as often as it is called
+
+STATISTICS_ROWS = 4096  # of the first convolution, made at once where only group norm's statistics are wanted
 
 
-def load(source: Source | None = None, dtype: str = "float32") -> Model:
+def load(source: Source | None = None, dtype: str = "float32", threads: int | None = None) -> Model:
     """The model in the folder ``source``, in the Hugging Face layout; None is the small one inside the package.
 
-    ``dtype`` is "float32" (how it runs) or "float64" (how it is verified), whatever the file stores.
+    ``dtype`` is "float32" (how it runs) or "float64" (how it is verified), whatever the file stores. ``threads`` is how
+    many the model computes on; None for `XLSR_REF_THREADS` or, without that, as many as there are cores.
     Raises ConfigError, WeightsError or VocabularyError with one sentence that says what is wrong with the folder.
     """
     folder = BUNDLED if source is None else Path(source)
@@ -61,18 +68,22 @@ def load(source: Source | None = None, dtype: str = "float32") -> Model:
         name = np.dtype(dtype).name
     except TypeError:
         raise WeightsError(f"dtype is {dtype!r}: it must be float32 or float64") from None
+    if threads is not None and (not isinstance(threads, int) or threads < 1):
+        raise XlsrError(f"threads is {threads!r}: give a whole number of at least 1")
+    keep_freed_memory()
     config = Config.from_folder(folder)
     preprocessor = Preprocessor.from_folder(folder)
     params, report = load_params(folder, config, name)
     tokenizer = Tokenizer.from_folder(folder) if (folder / "vocab.json").exists() else None
     if tokenizer is not None and "lm_head" in params:
         tokenizer.check_rows(len(params["lm_head"]["weight"]))
-    return Model(config, params, preprocessor, tokenizer, report)
+    return Model(config, params, preprocessor, tokenizer, report, threads)
 
 
 class Model:
     """A wav2vec 2.0 model: ``config``, ``params`` (nested, under the checkpoint's names), ``tokenizer`` (None without a
-    vocabulary), ``preprocessor`` (rate and normalisation) and ``report`` (what loading used and what it left)."""
+    vocabulary), ``preprocessor`` (rate and normalisation), ``report`` (what loading used and what it left) and
+    ``threads`` (how many it computes on; None for the default)."""
 
     def __init__(
         self,
@@ -81,10 +92,11 @@ class Model:
         preprocessor: Preprocessor,
         tokenizer: Tokenizer | None,
         report: LoadReport,
+        threads: int | None = None,
     ) -> None:
         self.config, self.params, self.preprocessor = config, params, preprocessor
-        self.tokenizer, self.report = tokenizer, report
-        self._known_kernel: Kernel | None = None
+        self.tokenizer, self.report, self.threads = tokenizer, report, threads
+        self._known: Prepared | None = None
 
     def __repr__(self) -> str:
         return f"Model({self.report.kind}, {self.report.parameters:,} parameters, {self.dtype.name})"
@@ -101,6 +113,11 @@ class Model:
     def dtype(self) -> np.dtype:
         """float32 or float64: of the parameters, and so of everything computed with them."""
         return self._backbone["encoder"]["layer_norm"]["weight"].dtype
+
+    @contextmanager
+    def _threads(self) -> Iterator[None]:
+        with threads.use(self.threads), threads.one_blas_thread():
+            yield
 
     @property
     def seconds_per_frame(self) -> float:
@@ -119,16 +136,17 @@ class Model:
         """
         return self._network(self._input(waveform, sampling_rate), keep)
 
-    def _network(self, x: np.ndarray, keep: Keep) -> tuple[np.ndarray, Stages]:
+    def _network(self, x: np.ndarray, keep: Keep, whole: Moments | None = None) -> tuple[np.ndarray, Stages]:
         p, eps, base = self._backbone, self.config.layer_norm_eps, self._prefix
         stages: Stages = {}
-        with threads.one_blas_thread():
-            features, inner = feature_encoder(x, p["feature_extractor"], self.config, keep)
+        with self._threads():
+            prepared = self._prepared
+            features, inner = feature_encoder(x, p["feature_extractor"], self.config, keep, prepared.matrices, whole)
             stages |= _under(f"{base}feature_extractor.", inner)
             projected, cache = feature_projection(features, p["feature_projection"], eps)
             remember(stages, f"{base}feature_projection", projected, cache, keep)
             del features, cache
-            context, inner = encoder(projected, p["encoder"], self.config, keep, self._positional_kernel)
+            context, inner = encoder(projected, p["encoder"], self.config, keep, prepared.positional)
             stages |= _under(f"{base}encoder.", inner)
             if "lm_head" not in self.params:
                 return context, stages
@@ -150,7 +168,7 @@ class Model:
         require_upstream(dlogits, y.shape, y.dtype)
         grads: dict = {}
         dcontext = dlogits
-        with threads.one_blas_thread():
+        with self._threads():
             if "lm_head" in self.params:
                 dcontext, head_grads = ctc_head_backward(dlogits, stages["lm_head"].cache)  # undoes: ctc_head
                 grads["lm_head"] = head_grads
@@ -167,73 +185,138 @@ class Model:
         }
         return dwaveform, grads | ({"wav2vec2": backbone} if base else backbone)
 
-    def logits(self, waveform: np.ndarray, sampling_rate: int) -> np.ndarray:
-        """Unnormalised log-probabilities (T, V) of ``waveform`` (L,), at the model's rate. Raises AudioError, and
-        CannotTranscribeError where the model has no lm_head."""
+    def logits(
+        self,
+        waveform: np.ndarray,
+        sampling_rate: int,
+        *,
+        chunk_seconds: float | None = None,
+        stride_seconds: float | None = None,
+    ) -> np.ndarray:
+        """Unnormalised log-probabilities (T, V) of ``waveform`` (L,), at the model's rate.
+
+        In one piece, unless ``chunk_seconds`` asks for chunks: see :meth:`transcribe`. Raises AudioError, and
+        CannotTranscribeError where the model has no lm_head.
+        """
         self._require_head()
-        return self.forward(waveform, sampling_rate, keep=False)[0]
+        how = chunking(0 if chunk_seconds is None else chunk_seconds, stride_seconds, self.seconds_per_frame)
+        x, c = self._mono(waveform, sampling_rate), self.config
+        if how.size == 0:
+            return self._network(self._normalised(x), keep=False)[0]
+        T, V = audio.frames(len(x), c.conv_kernel, c.conv_stride), len(self.params["lm_head"]["weight"])
+        logits = np.empty((T, V), self.dtype)
+        for chunk, own in self._in_chunks(lambda: [x], audio.measure([x]), how):
+            logits[chunk.frames] = own
+        return logits
 
     def hidden_states(self, waveform: np.ndarray, sampling_rate: int) -> list[np.ndarray]:
         """The hidden states, each (T, C), one more than there are blocks: [0] enters the first block, [i] leaves the
         i-th. The final norm of a pre-norm model is not among them. ``waveform`` (L,) is at the model's rate. Raises
         AudioError."""
-        x, p = self._input(waveform, sampling_rate), self._backbone
-        with threads.one_blas_thread():
-            features, _ = feature_encoder(x, p["feature_extractor"], self.config)
+        x, p, prepared = self._input(waveform, sampling_rate), self._backbone, self._prepared
+        with self._threads():
+            features, _ = feature_encoder(x, p["feature_extractor"], self.config, False, prepared.matrices)
             projected, _ = feature_projection(features, p["feature_projection"], self.config.layer_norm_eps)
-            _, stages = encoder(projected, p["encoder"], self.config, "outputs", self._positional_kernel)
+            _, stages = encoder(projected, p["encoder"], self.config, "outputs", prepared.positional)
         return hidden_states(projected, stages, self.config)
 
     @property
-    def _positional_kernel(self) -> Kernel:
-        """Derived once for speed, and again when g or v has been replaced; kept beside the parameters, never saved."""
-        conv = self._backbone["encoder"]["pos_conv_embed"]["conv"]
-        (g, v), known = weight_norm_parts(conv), self._known_kernel
-        changeable = g.flags.writeable or v.flags.writeable  # what load returns is not: it can only be replaced
-        if known is None or changeable or known[1].g is not g or known[1].v is not v:
-            known = self._known_kernel = weight_norm(conv)
-        return known
+    def _prepared(self) -> Prepared:
+        """Derived once for speed, and again when what it comes from has been replaced."""
+        self._known = prepare(self._backbone, self._known)
+        return self._known
 
     # --- audio in, text out ------------------------------------------------------------------------------------------
 
     @overload  # a str is a sequence of str, too: it is a path
     def transcribe(  # type: ignore[overload-overlap]
-        self, recording: Recording, sampling_rate: int | None = None
+        self,
+        recording: Recording,
+        sampling_rate: int | None = None,
+        *,
+        chunk_seconds: float | None = None,
+        stride_seconds: float | None = None,
     ) -> Transcript: ...
     @overload
-    def transcribe(self, recording: Sequence[Recording], sampling_rate: int | None = None) -> list[Transcript]: ...
     def transcribe(
-        self, recording: Recording | Sequence[Recording], sampling_rate: int | None = None
+        self,
+        recording: Sequence[Recording],
+        sampling_rate: int | None = None,
+        *,
+        chunk_seconds: float | None = None,
+        stride_seconds: float | None = None,
+    ) -> list[Transcript]: ...
+    def transcribe(
+        self,
+        recording: Recording | Sequence[Recording],
+        sampling_rate: int | None = None,
+        *,
+        chunk_seconds: float | None = None,
+        stride_seconds: float | None = None,
     ) -> Transcript | list[Transcript]:
         """The words of a recording, with their times in seconds and a confidence.
 
         ``recording`` is the path of a file that libsndfile reads, or an array (L,) or (L, channels) with its
         ``sampling_rate`` in Hz; any rate, it is resampled. A list of recordings gives a list of transcripts: they run
         side by side, each at its own length, with the same result as one by one.
+        What is longer than 60 s is computed in chunks (chunks.py says how), and a file is then never whole in memory.
+        ``chunk_seconds`` cuts all recordings into chunks of this length, and 0 cuts none; of each chunk
+        ``stride_seconds`` on each side are context. By default 30 s, and a sixth of the chunk.
         Raises AudioError for what cannot be read and CannotTranscribeError for a model without a head or a vocabulary.
         """
         tokenizer = self._require_tokenizer()
+        how = chunking(chunk_seconds, stride_seconds, self.seconds_per_frame)
         if isinstance(recording, str | os.PathLike | np.ndarray):
-            return self._transcribe_one(recording, sampling_rate, tokenizer)
+            return self._transcribe_one(recording, sampling_rate, how, tokenizer)
         if not isinstance(recording, Sequence):
             raise AudioError(f"a recording is a path or an array, not {type(recording).__name__}")
         transcripts: dict[int, Transcript] = {}
 
         def one(i: int, item: Recording) -> None:
-            transcripts[i] = self._transcribe_one(item, sampling_rate, tokenizer)
+            transcripts[i] = self._transcribe_one(item, sampling_rate, how, tokenizer)
 
-        _ = self._positional_kernel  # made before the utterances go their own ways
-        threads.run(partial(one, i, item) for i, item in enumerate(recording))
+        _ = self._prepared  # made before the utterances go their own ways
+        with self._threads():
+            threads.run(partial(one, i, item) for i, item in enumerate(recording))
         return [transcripts[i] for i in range(len(recording))]
 
-    def _transcribe_one(self, recording: Recording, sampling_rate: int | None, tokenizer: Tokenizer) -> Transcript:
+    def _transcribe_one(
+        self, recording: Recording, sampling_rate: int | None, how: Chunking, tokenizer: Tokenizer
+    ) -> Transcript:
+        pieces, rate = self._pieces(recording, sampling_rate), self.preprocessor.sampling_rate
+        scale, short = first_pass(pieces(), how.above * rate)
+        duration = scale.samples / rate
+        if short is not None:
+            logits, _ = self._network(self._normalised(short), keep=False)
+            return greedy(logits, tokenizer, self.seconds_per_frame, duration)
+        paths = [best_path(logits, chunk.frames.start) for chunk, logits in self._in_chunks(pieces, scale, how)]
+        best, probability = map(np.concatenate, zip(*paths))
+        return spell(best, probability, tokenizer, self.seconds_per_frame, duration)
+
+    def _pieces(self, recording: Recording, sampling_rate: int | None) -> Pieces:
         rate = self.preprocessor.sampling_rate
         if isinstance(recording, np.ndarray):
             waveform = audio.from_array(recording, sampling_rate, rate, self.dtype)
-        else:
-            waveform = audio.read(recording, rate, self.dtype)
-        logits, _ = self._network(self._normalised(waveform), keep=False)
-        return greedy(logits, tokenizer, self.seconds_per_frame, len(waveform) / rate)
+            return lambda: [waveform]
+        return lambda: audio.pieces(recording, rate, self.dtype)
+
+    def _in_chunks(self, pieces: Pieces, scale: Scale, how: Chunking) -> Iterator[tuple[Chunk, np.ndarray]]:
+        """Each chunk of a recording and the logits (T', V) of its own frames, one chunk after the other."""
+        c, p = self.config, self._backbone["feature_extractor"]
+        self._require_a_frame(scale.samples)
+
+        def heard(parts: Sequence[slice]) -> Iterator[np.ndarray]:
+            for x in cut(pieces(), parts):
+                yield audio.rescale(x, scale) if self.preprocessor.do_normalize else x
+
+        plan = chunks(scale.samples, how.size, how.context, c.conv_kernel, c.conv_stride)
+        whole = None
+        if c.feat_extract_norm == "group" and len(plan) > 1:  # its statistics are those of the whole recording
+            rows = chunks(scale.samples, STATISTICS_ROWS, 0, c.conv_kernel[:1], c.conv_stride[:1])
+            whole = first_moments(heard([row.samples for row in rows]), p, c)
+        for chunk, x in zip(plan, heard([chunk.samples for chunk in plan])):
+            logits, _ = self._network(x, keep=False, whole=whole)
+            yield chunk, logits[chunk.own]
 
     # --- learning ----------------------------------------------------------------------------------------------------
 
@@ -282,8 +365,9 @@ class Model:
                     add_to(total, waiting.pop(added))
                     added += 1
 
-        _ = self._positional_kernel  # made before the utterances go their own ways
-        threads.run(partial(one, i) for i in range(len(waveforms)))
+        _ = self._prepared  # made before the utterances go their own ways
+        with self._threads():
+            threads.run(partial(one, i) for i in range(len(waveforms)))
         return losses, total
 
     def pretrain_loss(
@@ -307,7 +391,7 @@ class Model:
         """
         inputs = [self._input(waveform, sampling_rate) for waveform in waveforms]
         brakes = {"feature_penalty_weight": feature_penalty_weight, "encoder_gradient_scale": encoder_gradient_scale}
-        with threads.one_blas_thread():
+        with self._threads():
             return pretrain_loss(
                 inputs, self.params, self.config, spans, negatives, gumbel, tau, checkpoints=checkpoints, **brakes
             )
@@ -315,17 +399,23 @@ class Model:
     # --- what goes in, and what must be there ------------------------------------------------------------------------
 
     def _input(self, waveform: np.ndarray, sampling_rate: int) -> np.ndarray:
+        return self._normalised(self._mono(waveform, sampling_rate))
+
+    def _mono(self, waveform: np.ndarray, sampling_rate: int) -> np.ndarray:
         rate = self.preprocessor.sampling_rate
         if sampling_rate is not None and sampling_rate != rate:
             raise AudioError(
                 f"the model takes {rate} Hz, not {sampling_rate}: resample first, or use transcribe, which does"
             )
-        return self._normalised(audio.from_array(waveform, sampling_rate, rate, self.dtype))
+        return audio.from_array(waveform, sampling_rate, rate, self.dtype)
 
     def _normalised(self, waveform: np.ndarray) -> np.ndarray:
-        c = self.config
-        audio.require_a_frame(len(waveform), self.preprocessor.sampling_rate, c.conv_kernel, c.conv_stride)
+        self._require_a_frame(len(waveform))
         return audio.normalise(waveform) if self.preprocessor.do_normalize else waveform
+
+    def _require_a_frame(self, samples: int) -> None:
+        c = self.config
+        audio.require_a_frame(samples, self.preprocessor.sampling_rate, c.conv_kernel, c.conv_stride)
 
     def _require_head(self) -> None:
         if "lm_head" not in self.params:

@@ -12,13 +12,16 @@ import argparse
 import os
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
-import turns
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
+
+from xlsr_ref.bench import table, turns  # noqa: E402
+from xlsr_ref.bench.machine import describe  # noqa: E402
 
 RATE, CLIPS = 16000, 16
 FOLDER = ROOT / "xlsr_ref" / "data" / "small-ctc"
@@ -74,14 +77,24 @@ def main() -> None:
     args = parser.parse_args()
     clips = make_clips()
     if args.worker:
-        step = PROGRAMS[args.worker](args.threads)
-        turns.serve(lambda line: step(clips))
+        turns.serve(lambda: job(PROGRAMS[args.worker](args.threads), clips))
         return
-    print(turns.machine(args.threads), flush=True)
-    commands = {name: [__file__, "--worker", name, "--threads", str(args.threads)] for name in PROGRAMS}
+    about = describe(["numpy", "numba", "torch", "transformers"])
+    print("\n".join(table.machine(about, args.threads)), flush=True)
+    with ExitStack() as open_workers:
+        workers = {
+            name: open_workers.enter_context(turns.Worker([__file__, "--worker", name, "--threads", str(args.threads)]))
+            for name in PROGRAMS
+        }
+        answers = turns.take_turns(workers, "step", args.rounds)
     audio = sum(len(x) for x, _ in clips) / RATE
-    print(f"\n{CLIPS} clips, {audio:.1f} s of audio, {args.rounds} rounds")
-    turns.report(turns.compare(commands, ["step"], args.rounds)["step"], audio)
+    print(f"\n{CLIPS} clips, {audio:.1f} s of audio, {args.rounds} rounds\n")
+    seconds = {name: [answer["seconds"] for answer in found[1:]] for name, found in answers.items()}
+    print("\n".join(table.programs(seconds, audio)))
+
+
+def job(step: Callable[[Clips], object], clips: Clips) -> turns.Job:
+    return lambda line: {"seconds": turns.timed(lambda: step(clips))[0][0]}
 
 
 if __name__ == "__main__":

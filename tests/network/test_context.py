@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from xlsr_ref.config import Config
-from xlsr_ref.network.block import feed_forward, post_norm_block, pre_norm_block
+from xlsr_ref.network.block import ROWS, BlockDropout, feed_forward, post_norm_block, pre_norm_block
 from xlsr_ref.network.context import encoder, feature_projection, hidden_states
 from xlsr_ref.network.heads import ctc_head
 from xlsr_ref.network.positional import positional
@@ -12,6 +12,7 @@ from xlsr_ref.ops.activation import gelu
 from xlsr_ref.ops.attention import attention
 from xlsr_ref.ops.conv import grouped_conv1d, weight_norm
 from xlsr_ref.ops.norm import layer_norm
+from xlsr_ref.params import flatten, nest
 
 T, C, F, HEADS, EPS = 9, 6, 10, 3, 1e-3
 
@@ -69,7 +70,38 @@ def test_a_block_is_its_equation(rng, block, equation):
     y, cache = block(x, parameters, HEADS, EPS)
     np.testing.assert_allclose(y, equation(x, parameters), atol=1e-13)
     assert cache.attention.heads.weights is None
-    assert block(x, parameters, HEADS, EPS, keep_weights=True)[1].attention.heads.weights.shape == (HEADS, T, T)
+    assert block(x, parameters, HEADS, EPS, keep="attention")[1].attention.heads.weights.shape == (HEADS, T, T)
+
+
+@pytest.mark.parametrize("block", [pre_norm_block, post_norm_block])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_what_a_block_keeps_changes_no_bit(rng, block, dtype):
+    parameters = nest({name: array.astype(dtype) for name, array in flatten(block_parameters(rng)).items()})
+    x = rng.standard_normal((300, C)).astype(dtype)  # two blocks of queries
+    before = x.copy()
+    y, _ = block(x, parameters, HEADS, EPS)
+    np.testing.assert_array_equal(block(x, parameters, HEADS, EPS, keep="attention")[0], y)
+    plain, cache = block(x, parameters, HEADS, EPS, keep=False)
+    np.testing.assert_array_equal(plain, y)
+    assert cache is None
+    np.testing.assert_array_equal(x, before)  # what is written over is never the caller's
+
+
+def test_long_recordings_go_through_the_feed_forward_in_blocks_of_rows(rng):
+    p, x = block_parameters(rng)["feed_forward"], rng.standard_normal((2 * ROWS + 5, C))
+    active, transformed = rng.random((len(x), F)), rng.random((len(x), C))
+    drop = BlockDropout(active=active, transformed=transformed)
+    wide = gelu(x @ p["intermediate_dense"]["weight"].T + p["intermediate_dense"]["bias"])[0] * active
+    y, cache = feed_forward(x, p, drop)
+    expected = (wide @ p["output_dense"]["weight"].T + p["output_dense"]["bias"]) * transformed
+    np.testing.assert_allclose(y, expected, atol=1e-13)
+    np.testing.assert_allclose(cache.output_dense.x, wide, atol=1e-13)
+    np.testing.assert_array_equal(cache.intermediate_dense.x, x)
+    np.testing.assert_array_equal(cache.dropout.factor, transformed)
+    assert cache.output_dense.weight is p["output_dense"]["weight"]
+    plain, nothing = feed_forward(x, p, drop, keep=False)
+    np.testing.assert_array_equal(plain, y)
+    assert nothing is None
 
 
 def test_feed_forward_is_its_equation(rng):

@@ -5,9 +5,11 @@ import pytest
 
 from xlsr_ref.config import Config
 from xlsr_ref.network.feature_encoder import EPS, conv_layer, feature_encoder
+from xlsr_ref.ops import threads
 from xlsr_ref.ops.activation import gelu
 from xlsr_ref.ops.conv import conv1d
 from xlsr_ref.ops.norm import group_norm, layer_norm
+from xlsr_ref.params import flatten, nest
 
 
 def layer_parameters(rng, C_in, C_out, K):
@@ -52,14 +54,46 @@ def test_which_layers_are_normalised(rng, network, norm):
     assert EPS == 1e-5
 
 
-def test_keeping_nothing_changes_no_bit(rng, network):
+@pytest.mark.parametrize("norm", ["layer", "group"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_neither_what_is_kept_nor_the_threads_change_a_bit(rng, network, norm, dtype):
     p, sizes = network
-    config = Config.from_dict({"model_type": "wav2vec2", **sizes})
-    waveform = rng.standard_normal(100)
+    p = nest({name: array.astype(dtype) for name, array in flatten(p).items()})
+    config = Config.from_dict({"model_type": "wav2vec2", "feat_extract_norm": norm, **sizes})
+    waveform = rng.standard_normal(1201).astype(dtype)  # four tiles
     kept, _ = feature_encoder(waveform, p, config, keep=True)
     plain, stages = feature_encoder(waveform, p, config)
     np.testing.assert_array_equal(plain, kept)
     assert stages == {}
+    assert plain.dtype == dtype
+    with threads.use(3):
+        np.testing.assert_array_equal(feature_encoder(waveform, p, config)[0], kept)
+
+
+@pytest.mark.parametrize("norm", ["layer", "group"])
+@pytest.mark.parametrize("samples", [100, 500, 1199, 1200, 1201, 1202])
+def test_tiles_give_what_the_whole_recording_gives(rng, network, norm, samples):
+    p, sizes = network
+    config = Config.from_dict({"model_type": "wav2vec2", "feat_extract_norm": norm, **sizes})
+    waveform = rng.standard_normal(samples)
+    features, stages = feature_encoder(waveform, p, config, keep=True)
+    x = waveform[:, None]
+    for i, stride in enumerate(sizes["conv_stride"]):
+        layer_norm_here = norm if norm == "layer" or i == 0 else "none"
+        x, cache = conv_layer(x, p["conv_layers"][str(i)], stride, layer_norm_here)
+        stage = stages[f"conv_layers.{i}"]
+        np.testing.assert_allclose(stage.output, x, atol=1e-12)
+        ours, theirs = flatten_cache(stage.cache), flatten_cache(cache)
+        assert len(ours) == len(theirs)
+        for mine, whole in zip(ours, theirs):
+            np.testing.assert_allclose(mine, whole, atol=1e-12)
+    np.testing.assert_array_equal(features, stages["conv_layers.2"].output)
+
+
+def flatten_cache(cache):
+    if isinstance(cache, tuple):
+        return [array for part in cache for array in flatten_cache(part)]
+    return [] if cache is None else [np.asarray(cache)]
 
 
 def test_the_cache_holds_what_backward_needs(rng):

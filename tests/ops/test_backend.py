@@ -62,3 +62,17 @@ def test_an_unknown_backend_is_refused(monkeypatch):
 
 def test_choose(monkeypatch):
     assert backend.choose(max, min) is (max if backend.BACKEND == "numba" else min)
+
+
+def test_a_first_run_says_once_that_it_compiles(tmp_path):
+    code = (
+        "from xlsr_ref.ops import backend; backend.on_compilation(lambda: print('compiling')); import numpy; "
+        "from xlsr_ref.ops.softmax import softmax; from xlsr_ref.ops.activation import gelu; "
+        "x = numpy.zeros((2, 3), 'f4'); softmax(x), gelu(x)"  # two kernels
+    )
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path), "XLSR_REF_BACKEND": "numba"}
+    first, second = (
+        subprocess.run([sys.executable, "-c", code], check=True, env=environment, capture_output=True, text=True).stdout
+        for _ in range(2)
+    )
+    assert (first, second) == ("compiling\n", "")

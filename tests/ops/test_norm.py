@@ -1,10 +1,11 @@
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
 from xlsr_ref.ops import norm
-from xlsr_ref.ops.norm import group_norm, layer_norm
+from xlsr_ref.ops.norm import group_norm, joined_moments, layer_norm, moments
 
 
 def one_row(values, eps):
@@ -50,17 +51,47 @@ def test_float32_loses_no_digits_to_a_large_mean(rng, normalise, axis, mean):
     assert y.dtype == cache.normalised.dtype == cache.inv_std.dtype == np.float32
 
 
-@pytest.mark.parametrize("kind", ["layer", "group"])
+@pytest.mark.parametrize("kind", ["layer_norm", "moments", "scale_columns"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize(("T", "C"), CASES)
 def test_kernel_equals_twin(rng, kind, dtype, T, C):
     x, p = (rng.standard_normal((T, C)) * 5 + 1).astype(dtype), parameters(rng, C, dtype)
-    kernel = getattr(norm, f"_{kind}_norm_numba")(x, p["weight"], p["bias"], 1e-5)
-    twin = getattr(norm, f"_{kind}_norm_numpy")(x, p["weight"], p["bias"], 1e-5)
+    arguments = {
+        "layer_norm": (x, p["weight"], p["bias"], 1e-5),
+        "moments": (x,),
+        "scale_columns": (x, rng.standard_normal(C), rng.random(C) + 0.1, p["weight"], p["bias"]),
+    }[kind]
+    kernel, twin = getattr(norm, f"_{kind}_numba")(*arguments), getattr(norm, f"_{kind}_numpy")(*arguments)
     for ours, theirs in zip(kernel, twin):
         assert ours.shape == theirs.shape
-        assert ours.dtype == theirs.dtype == dtype
+        assert ours.dtype == theirs.dtype == (np.float64 if kind == "moments" else dtype)
         assert np.abs(ours - theirs).max() <= (2e-6 if dtype == np.float32 else 1e-12) * max(1, np.abs(theirs).max())
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_layer_norm_that_keeps_nothing_gives_the_same_bits(rng, dtype):
+    x, p = rng.standard_normal((300, 70)).astype(dtype), parameters(rng, 70, dtype)
+    kept, _ = layer_norm(x, p)
+    plain, cache = layer_norm(x, p, keep=False)
+    np.testing.assert_array_equal(plain, kept)
+    assert cache is None
+
+
+@pytest.mark.parametrize("cuts", [[0, 1, 50], [0, 20, 21, 49, 50]])
+def test_moments_of_pieces_join_to_those_of_the_whole(rng, cuts):
+    x = rng.standard_normal((50, 6)) * 3 + 1000
+    joined = joined_moments([moments(x[a:b]) for a, b in pairwise(cuts)])
+    assert joined.frames == 50
+    np.testing.assert_allclose(joined.mean, x.mean(axis=0), rtol=1e-13)
+    np.testing.assert_allclose(joined.squares, 50 * x.var(axis=0), rtol=1e-12)
+
+
+def test_a_piece_is_normalised_by_the_moments_of_the_whole(rng):
+    x, p = rng.standard_normal((50, 6)) + 2, parameters(rng, 6, float)
+    y, _ = group_norm(x, p)
+    piece, cache = group_norm(x[10:20], p, over=moments(x))
+    np.testing.assert_array_equal(piece, y[10:20])
+    assert cache.normalised.shape == (10, 6)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

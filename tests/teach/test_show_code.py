@@ -23,7 +23,7 @@ def test_a_compiled_kernel_is_shown_as_it_was_written(capsys):
     show.source(norm._layer_norm_loop)
     lines = capsys.readouterr().out.splitlines()
     assert lines[:2] == ["# xlsr_ref/ops/norm.py", "@njit(**REORDER)"]
-    assert lines[-1].endswith("normalised[t, c] * weight[c] + bias[c]")
+    assert lines[-1].endswith("= y[t, c] * weight[c] + bias[c]")
 
 
 def test_a_changed_function_says_so(capsys):

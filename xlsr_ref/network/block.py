@@ -12,10 +12,13 @@ Letters: T frames, C channels (`hidden_size`), F channels of the feed-forward (`
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from xlsr_ref.network.stage import Keep
+from xlsr_ref.ops import threads
 from xlsr_ref.ops.activation import GeluCache, gelu, gelu_backward
 from xlsr_ref.ops.attention import AttentionCache, attention, attention_backward
 from xlsr_ref.ops.dropout import DropoutCache, dropout, dropout_backward
@@ -51,13 +54,30 @@ class BlockCache(NamedTuple):
     feed_forward: FeedForwardCache
 
 
-def feed_forward(x: np.ndarray, p: dict, drop: BlockDropout = NOTHING) -> tuple[np.ndarray, FeedForwardCache]:
-    """``x`` (T, C) through F channels and back: (T, C)."""
+def feed_forward(x: np.ndarray, p: dict, drop: BlockDropout = NOTHING, keep: Keep = True) -> tuple[np.ndarray, Any]:
+    """``x`` (T, C) through F channels and back: (T, C), and the FeedForwardCache; None without ``keep``.
+
+    Long recordings go through in blocks of rows: the F channels of ten minutes would be 0.5 GB.
+    """
+    results, caches = [], []
+    for rows in threads.blocks(len(x), ROWS):
+        y, cache = feed_forward_rows(x[rows], p, _of_rows(drop.active, rows), _of_rows(drop.transformed, rows))
+        results.append(y)
+        if keep:
+            caches.append(cache)
+        del cache
+    return _joined(results), _joined(caches) if keep else None
+
+
+def feed_forward_rows(
+    x: np.ndarray, p: dict, drop_active: np.ndarray | None, drop_transformed: np.ndarray | None
+) -> tuple[np.ndarray, FeedForwardCache]:
+    """The feed-forward of some rows (T', C), with their dropout of the F and of the C channels."""
     wide, wide_cache = linear(x, p["intermediate_dense"])  # (T, F)
     active, gelu_cache = gelu(wide)
-    thinned, active_cache = dropout(active, drop.active)
+    thinned, active_cache = dropout(active, drop_active)
     narrow, output_cache = linear(thinned, p["output_dense"])  # (T, C)
-    y, drop_cache = dropout(narrow, drop.transformed)
+    y, drop_cache = dropout(narrow, drop_transformed)
     return y, FeedForwardCache(wide_cache, gelu_cache, active_cache, output_cache, drop_cache)
 
 
@@ -72,17 +92,21 @@ def feed_forward_backward(dy: np.ndarray, cache: FeedForwardCache) -> tuple[np.n
 
 
 def pre_norm_block(
-    x: np.ndarray, p: dict, heads: int, eps: float, keep_weights: bool = False, drop: BlockDropout = NOTHING
-) -> tuple[np.ndarray, BlockCache]:
-    """``x`` (T, C) through a block that normalises what enters each half: (T, C)."""
-    normed, norm_cache = layer_norm(x, p["layer_norm"], eps)
-    attended, attention_cache = attention(normed, p["attention"], heads, keep_weights, drop.weights)
+    x: np.ndarray, p: dict, heads: int, eps: float, keep: Keep = True, drop: BlockDropout = NOTHING
+) -> tuple[np.ndarray, BlockCache | None]:
+    """``x`` (T, C) through a block that normalises what enters each half: (T, C), and the cache; None without ``keep``.
+
+    ``keep="attention"`` keeps the attention weights as well.
+    """
+    normed, norm_cache = layer_norm(x, p["layer_norm"], eps, bool(keep))
+    attended, attention_cache = attention(normed, p["attention"], heads, keep == "attention", drop.weights, bool(keep))
     attended, drop_cache = dropout(attended, drop.attended)
     between = x + attended
-    normed_again, final_norm_cache = layer_norm(between, p["final_layer_norm"], eps)
-    transformed, feed_forward_cache = feed_forward(normed_again, p["feed_forward"], drop)
+    normed_again, final_norm_cache = layer_norm(between, p["final_layer_norm"], eps, bool(keep))
+    transformed, feed_forward_cache = feed_forward(normed_again, p["feed_forward"], drop, keep)
     y = between + transformed
-    return y, BlockCache(norm_cache, attention_cache, drop_cache, final_norm_cache, feed_forward_cache)
+    caches = norm_cache, attention_cache, drop_cache, final_norm_cache, feed_forward_cache
+    return y, BlockCache(*caches) if keep else None
 
 
 def pre_norm_block_backward(dy: np.ndarray, cache: BlockCache) -> tuple[np.ndarray, dict]:
@@ -98,15 +122,19 @@ def pre_norm_block_backward(dy: np.ndarray, cache: BlockCache) -> tuple[np.ndarr
 
 
 def post_norm_block(
-    x: np.ndarray, p: dict, heads: int, eps: float, keep_weights: bool = False, drop: BlockDropout = NOTHING
-) -> tuple[np.ndarray, BlockCache]:
-    """``x`` (T, C) through a block that normalises what leaves each half: (T, C)."""
-    attended, attention_cache = attention(x, p["attention"], heads, keep_weights, drop.weights)
+    x: np.ndarray, p: dict, heads: int, eps: float, keep: Keep = True, drop: BlockDropout = NOTHING
+) -> tuple[np.ndarray, BlockCache | None]:
+    """``x`` (T, C) through a block that normalises what leaves each half: (T, C), and the cache; None without ``keep``.
+
+    ``keep="attention"`` keeps the attention weights as well.
+    """
+    attended, attention_cache = attention(x, p["attention"], heads, keep == "attention", drop.weights, bool(keep))
     attended, drop_cache = dropout(attended, drop.attended)
-    between, norm_cache = layer_norm(x + attended, p["layer_norm"], eps)
-    transformed, feed_forward_cache = feed_forward(between, p["feed_forward"], drop)
-    y, final_norm_cache = layer_norm(between + transformed, p["final_layer_norm"], eps)
-    return y, BlockCache(norm_cache, attention_cache, drop_cache, final_norm_cache, feed_forward_cache)
+    between, norm_cache = layer_norm(x + attended, p["layer_norm"], eps, bool(keep))
+    transformed, feed_forward_cache = feed_forward(between, p["feed_forward"], drop, keep)
+    y, final_norm_cache = layer_norm(between + transformed, p["final_layer_norm"], eps, bool(keep))
+    caches = norm_cache, attention_cache, drop_cache, final_norm_cache, feed_forward_cache
+    return y, BlockCache(*caches) if keep else None
 
 
 def post_norm_block_backward(dy: np.ndarray, cache: BlockCache) -> tuple[np.ndarray, dict]:
@@ -129,3 +157,20 @@ def _grads(attention: dict, layer_norm: dict, feed_forward: dict, final_layer_no
         "feed_forward": feed_forward,
         "final_layer_norm": final_layer_norm,
     }
+
+
+# --- blocks of rows --------------------------------------------------------------------------------------------------
+
+ROWS = 1024  # frames that go through the feed-forward at once
+
+
+def _of_rows(factor: np.ndarray | None, rows: slice) -> np.ndarray | None:
+    return None if factor is None else factor[rows]
+
+
+def _joined(parts: Sequence[Any]) -> Any:
+    """Arrays or caches of consecutive rows as one; what they share, such as the weights, stays as it is."""
+    first = parts[0]
+    if isinstance(first, tuple):
+        return type(first)(*map(_joined, zip(*parts)))
+    return first if all(part is first for part in parts) else np.concatenate(parts)

@@ -91,10 +91,12 @@ def encoder(
     block = pre_norm_block if pre_norm else post_norm_block
     stages: Stages = {}
     drop = drop or EncoderDropout(None, (NOTHING,) * config.num_hidden_layers)
+    keep_of_a_block: Keep = False if keep in ("outputs", "checkpoints") else keep
 
     position, cache = positional(x, p["pos_conv_embed"], config.num_conv_pos_embedding_groups, kernel)
     remember(stages, "pos_conv_embed", position, cache, keep)
     x = x + position
+    del position, cache  # what is not kept dies before the next stage needs its memory
     if not pre_norm:
         x, norm_cache = layer_norm(x, p["layer_norm"], eps)
         remember(stages, "layer_norm", x, norm_cache, keep)
@@ -102,9 +104,9 @@ def encoder(
     for i, block_drop in enumerate(drop.blocks):
         block_cache = None
         if block_drop is not None:
-            x, block_cache = block(x, p["layers"][str(i)], heads, eps, keep == "attention", block_drop)
-        remember(stages, f"layers.{i}", x, block_cache, "outputs" if keep == "checkpoints" else keep)
-        del block_cache  # unless it was kept, it dies before the next block needs its memory
+            x, block_cache = block(x, p["layers"][str(i)], heads, eps, keep_of_a_block, block_drop)
+        remember(stages, f"layers.{i}", x, block_cache, keep)
+        del block_cache
     if pre_norm:
         x, norm_cache = layer_norm(x, p["layer_norm"], eps)
         remember(stages, "layer_norm", x, norm_cache, keep)
@@ -132,7 +134,7 @@ def encoder_backward(
             grads["layers"][str(i)] = _zeros(layer)
             continue
         if cache is None:  # only its input was kept
-            _, cache = block(inputs[i], layer, heads, eps, drop=block_drop)
+            _, cache = block(inputs[i], layer, heads, eps, True, block_drop)
         dx, grads["layers"][str(i)] = block_backward(dx, cache)
         del cache
     dx, _ = dropout_backward(dx, entering_cache)  # undoes: dropout

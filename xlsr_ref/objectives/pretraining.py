@@ -25,7 +25,7 @@ from xlsr_ref.config import Config
 from xlsr_ref.errors import ObjectiveError
 from xlsr_ref.network.context import ProjectionCache, encoder, encoder_backward, feature_projection
 from xlsr_ref.network.feature_encoder import feature_encoder, feature_encoder_backward
-from xlsr_ref.network.positional import Kernel
+from xlsr_ref.network.prepare import Prepared, prepare
 from xlsr_ref.network.quantizer import QuantizerCache, quantize, quantize_backward
 from xlsr_ref.network.stage import Keep, Stages
 from xlsr_ref.objectives.contrastive import ContrastiveCache, contrastive_loss, contrastive_loss_backward, hits
@@ -43,7 +43,6 @@ from xlsr_ref.objectives.feature_penalty import (
     scale_gradient_backward,
 )
 from xlsr_ref.ops import threads
-from xlsr_ref.ops.conv import weight_norm
 from xlsr_ref.ops.linear import LinearCache, linear, linear_backward
 from xlsr_ref.ops.norm import layer_norm_backward
 from xlsr_ref.params import add_to
@@ -106,13 +105,13 @@ def pretrain_loss(
     backbone = p.get("wav2vec2", p)
 
     # all forward, side by side
-    kernel = weight_norm(backbone["encoder"]["pos_conv_embed"]["conv"])
+    prepared = prepare(backbone)
     keep: Keep = "checkpoints" if checkpoints else True
     done: dict[int, UtteranceForward] = {}
 
     def one(i: int) -> None:
         draws = spans[i], negatives[i], gumbel[i]
-        done[i] = _forward(waveforms[i], p, config, *draws, tau, encoder_gradient_scale, keep, kernel)
+        done[i] = _forward(waveforms[i], p, config, *draws, tau, encoder_gradient_scale, keep, prepared)
 
     threads.run(partial(one, i) for i in range(len(waveforms)))
     forwards = [done.pop(i) for i in range(len(waveforms))]
@@ -154,10 +153,10 @@ def _forward(
     tau: float,
     gradient_scale: float,
     keep: Keep,
-    kernel: Kernel,
+    prepared: Prepared,
 ) -> UtteranceForward:
     backbone = p.get("wav2vec2", p)
-    features, extractor = feature_encoder(waveform, backbone["feature_extractor"], config, keep)
+    features, extractor = feature_encoder(waveform, backbone["feature_extractor"], config, keep, prepared.matrices)
     features, scale_cache = scale_gradient(features, gradient_scale)
     if mask.shape != (len(features),):
         raise ObjectiveError(f"a mask is {mask.shape}, but its {len(waveform)} samples make {len(features)} frames")
@@ -170,7 +169,7 @@ def _forward(
 
     # what it is told by: a context that has not seen the masked frames
     seen = np.where(mask[:, None], backbone["masked_spec_embed"], projected)  # (T, C)
-    context, encoder_stages = encoder(seen, backbone["encoder"], config, keep, kernel)
+    context, encoder_stages = encoder(seen, backbone["encoder"], config, keep, prepared.positional)
     masked = np.flatnonzero(mask)  # (n,)
     predictions, project_hid = linear(context[masked], p["project_hid"])  # (n, d)
 

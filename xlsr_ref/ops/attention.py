@@ -14,12 +14,12 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from xlsr_ref.ops import threads
-from xlsr_ref.ops.linear import LinearCache, linear, linear_backward
+from xlsr_ref.ops.linear import LinearCache, linear, linear_backward, linears
 from xlsr_ref.ops.softmax import SoftmaxCache, softmax_backward, softmax_in_place
 from xlsr_ref.ops.upstream import require_upstream
 
@@ -44,18 +44,22 @@ class AttentionCache(NamedTuple):
 
 
 def attention(
-    x: np.ndarray, p: dict, heads: int, keep_weights: bool = False, factor: np.ndarray | None = None
-) -> tuple[np.ndarray, AttentionCache]:
-    """Self-attention over ``x`` (T, C) with the projections in ``p``: y (T, C).
+    x: np.ndarray,
+    p: dict,
+    heads: int,
+    keep_weights: bool = False,
+    factor: np.ndarray | None = None,
+    keep: bool = True,
+) -> tuple[np.ndarray, Any]:
+    """Self-attention over ``x`` (T, C) with the projections in ``p``: y (T, C), and the AttentionCache.
 
-    ``keep_weights`` stores the weights (H, T, T); ``factor`` (H, T, T) is their dropout, see ops/dropout.py.
+    ``keep_weights`` stores the weights (H, T, T); ``factor`` (H, T, T) is their dropout, see ops/dropout.py. Without
+    ``keep`` there is no cache and the heads write over q.
     """
-    q, q_cache = linear(x, p["q_proj"])
-    k, k_cache = linear(x, p["k_proj"])
-    v, v_cache = linear(x, p["v_proj"])
-    mixed, mixed_cache = scaled_dot_product(q, k, v, heads, keep_weights, factor)
+    (q, k, v), (q_cache, k_cache, v_cache) = linears(x, [p["q_proj"], p["k_proj"], p["v_proj"]])
+    mixed, mixed_cache = scaled_dot_product(q, k, v, heads, keep_weights, factor, None if keep else q)
     y, out_cache = linear(mixed, p["out_proj"])
-    return y, AttentionCache(q_cache, k_cache, v_cache, mixed_cache, out_cache)
+    return y, AttentionCache(q_cache, k_cache, v_cache, mixed_cache, out_cache) if keep else None
 
 
 def attention_backward(dy: np.ndarray, cache: AttentionCache) -> tuple[np.ndarray, dict]:
@@ -76,12 +80,16 @@ def scaled_dot_product(
     heads: int,
     keep_weights: bool = False,
     factor: np.ndarray | None = None,
+    out: np.ndarray | None = None,
 ) -> tuple[np.ndarray, ScaledDotProductCache]:
-    """softmax(q kᵀ / √D) v for each head's columns of ``q``, ``k``, ``v`` (T, C): (T, C)."""
+    """softmax(q kᵀ / √D) v for each head's columns of ``q``, ``k``, ``v`` (T, C): (T, C).
+
+    It is written to ``out``, where given. That may be q: a head's queries serve only the rows that replace them.
+    """
     T, C = q.shape
     D = C // heads
     scale = 1 / math.sqrt(D)
-    mixed = np.empty_like(v)
+    mixed = np.empty_like(v) if out is None else out
     kept = np.empty((heads, T, T), q.dtype) if keep_weights else None
 
     def some_queries_of_one_head(head: int, rows: slice) -> None:

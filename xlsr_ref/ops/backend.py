@@ -48,6 +48,26 @@ def njit(**options: Any) -> Callable[[Function], Function]:
     return decorate
 
 
+def on_compilation(say: Callable[[], Any]) -> None:
+    """Call ``say`` once, when the first kernel has to be compiled: on a new machine, or after a change.
+
+    Afterwards kernels come from the cache on disk and nothing is said.
+    """
+    if BACKEND == "numpy":
+        return
+    from numba.core import event
+
+    class Listener(event.Listener):
+        def on_start(self, _: Any) -> None:
+            event.unregister("numba:compile", self)
+            say()
+
+        def on_end(self, _: Any) -> None:
+            pass
+
+    event.register("numba:compile", Listener())
+
+
 def choose(kernel: Function, twin: Function) -> Function:
     """The function to call: ``kernel``, or its NumPy ``twin`` without Numba. They take the same arguments."""
     return kernel if BACKEND == "numba" else twin

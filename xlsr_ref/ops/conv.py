@@ -23,7 +23,7 @@ from xlsr_ref.ops import threads
 from xlsr_ref.ops.matmul import matmul
 from xlsr_ref.ops.upstream import require_upstream
 
-ROWS = 256  # output frames of the strided convolution that one task computes
+ROWS = 512  # output frames of the strided convolution that one task computes
 BACKWARD_ROWS = 4096  # and of its backward pass, whose windows are copied
 TAPS = 8  # kernel taps that the grouped convolution multiplies at once
 
@@ -48,15 +48,16 @@ class WeightNormCache(NamedTuple):
     old_spelling: bool  # gradients go by the names that the checkpoint has
 
 
-def conv1d(x: np.ndarray, p: dict, stride: int) -> tuple[np.ndarray, ConvCache]:
+def conv1d(x: np.ndarray, p: dict, stride: int, matrix: np.ndarray | None = None) -> tuple[np.ndarray, ConvCache]:
     """Slide ``p["weight"]`` (C_out, C_in, K) over ``x`` (T_in, C_in): y (⌊(T_in − K)/stride⌋ + 1, C_out).
 
-    ``p["bias"]`` (C_out,) is added where there is one. Fewer than K frames raise ValueError.
+    ``p["bias"]`` (C_out,) is added where there is one. ``matrix`` is :func:`kernel_matrix` of the weight, where it is
+    known. Fewer than K frames raise ValueError.
     """
-    C_out, C_in, K = p["weight"].shape
+    C_out, _, K = p["weight"].shape
     if len(x) < K:
         raise ValueError(f"a kernel of {K} needs at least {K} frames, not {len(x)}")
-    kernel = p["weight"].transpose(2, 1, 0).reshape(K * C_in, C_out)
+    kernel = kernel_matrix(p["weight"]) if matrix is None else matrix
     x_windows = windows(x, K, stride)  # (T_out, K*C_in): a view, windows overlap
     y = np.empty((len(x_windows), C_out), x.dtype)
 
@@ -88,6 +89,12 @@ def conv1d_backward(dy: np.ndarray, cache: ConvCache) -> tuple[np.ndarray, dict]
     if has_bias:
         grads["bias"] = dy.sum(axis=0, dtype=np.float64).astype(dy.dtype)  # undoes: … + bias
     return dx, grads
+
+
+def kernel_matrix(weight: np.ndarray) -> np.ndarray:
+    """``weight`` (C_out, C_in, K) as the matrix that windows are multiplied by: (K*C_in, C_out), a copy."""
+    C_out, C_in, K = weight.shape
+    return weight.transpose(2, 1, 0).reshape(K * C_in, C_out)
 
 
 def grouped_conv1d(

@@ -9,11 +9,12 @@ feed-forward, the CTC head. Checkpoint: `….weight` (C_out, C_in), `….bias` (
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from xlsr_ref.ops.matmul import matmul
+from xlsr_ref.ops.matmul import matmul, matmuls
 from xlsr_ref.ops.upstream import require_upstream
 
 
@@ -26,6 +27,12 @@ def linear(x: np.ndarray, p: dict) -> tuple[np.ndarray, LinearCache]:
     """``x`` (T, C_in) times the transpose of ``p["weight"]`` (C_out, C_in), plus ``p["bias"]``: y (T, C_out)."""
     y = matmul(x, p["weight"].T, p["bias"])
     return y, LinearCache(x, p["weight"])
+
+
+def linears(x: np.ndarray, layers: Sequence[dict]) -> tuple[list[np.ndarray], list[LinearCache]]:
+    """Several linear ``layers`` of the same ``x``, such as q, k and v: their results and their caches."""
+    results = matmuls(x, [(p["weight"].T, p["bias"]) for p in layers])
+    return results, [LinearCache(x, p["weight"]) for p in layers]
 
 
 def linear_backward(dy: np.ndarray, cache: LinearCache) -> tuple[np.ndarray, dict]:

@@ -8,6 +8,7 @@ thread's panels in its cache and give two to four cores something to do from the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
@@ -19,14 +20,24 @@ TILE_ROWS, TILE_COLUMNS = 512, 256
 
 def matmul(a: np.ndarray, b: np.ndarray, bias: np.ndarray | None = None) -> np.ndarray:
     """``a`` (M, K) times ``b`` (K, N), plus ``bias`` (N,) on every row: (M, N) in the dtype of ``a``."""
-    y = np.empty((a.shape[0], b.shape[1]), a.dtype)
-
-    def tile(rows: slice, columns: slice) -> None:
-        out = y[rows, columns]
-        np.matmul(a[rows], b[:, columns], out=out)
-        if bias is not None:
-            out += bias[columns]
-
-    row_blocks, column_blocks = threads.blocks(y.shape[0], TILE_ROWS), threads.blocks(y.shape[1], TILE_COLUMNS)
-    threads.run(partial(tile, rows, columns) for columns in column_blocks for rows in row_blocks)
+    (y,) = matmuls(a, [(b, bias)])
     return y
+
+
+def matmuls(a: np.ndarray, others: Sequence[tuple[np.ndarray, np.ndarray | None]]) -> list[np.ndarray]:
+    """``a`` (M, K) times each of several (b, bias) as :func:`matmul` has them: the threads share all their tiles."""
+    results = [np.empty((a.shape[0], b.shape[1]), a.dtype) for b, _ in others]
+    row_blocks = threads.blocks(a.shape[0], TILE_ROWS)
+    threads.run(
+        partial(_tile, a[rows], b[:, columns], None if bias is None else bias[columns], y[rows, columns])
+        for y, (b, bias) in zip(results, others)
+        for columns in threads.blocks(b.shape[1], TILE_COLUMNS)
+        for rows in row_blocks
+    )
+    return results
+
+
+def _tile(a: np.ndarray, b: np.ndarray, bias: np.ndarray | None, out: np.ndarray) -> None:
+    np.matmul(a, b, out=out)
+    if bias is not None:
+        out += bias

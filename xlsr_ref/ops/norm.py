@@ -13,8 +13,9 @@ Checkpoint: `….layer_norm.weight` (C,), `….layer_norm.bias` (C,), whichever 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -35,10 +36,11 @@ class GroupNormCache(NamedTuple):
     weight: np.ndarray  # (C,)
 
 
-def layer_norm(x: np.ndarray, p: dict, eps: float = 1e-5) -> tuple[np.ndarray, LayerNormCache]:
-    """Normalise each frame of ``x`` (T, C); ``p`` holds ``weight`` and ``bias`` (C,). Returns y (T, C), cache."""
-    y, normalised, inv_std = _layer_norm(x, p["weight"], p["bias"], eps)
-    return y, LayerNormCache(normalised, inv_std, p["weight"])
+def layer_norm(x: np.ndarray, p: dict, eps: float = 1e-5, keep: bool = True) -> tuple[np.ndarray, Any]:
+    """Normalise each frame of ``x`` (T, C); ``p`` holds ``weight`` and ``bias`` (C,). Returns y (T, C) and the
+    LayerNormCache; None in its place without ``keep``."""
+    y, normalised, inv_std = _layer_norm(x, p["weight"], p["bias"], eps, keep)
+    return y, LayerNormCache(normalised, inv_std, p["weight"]) if keep else None
 
 
 def layer_norm_backward(dy: np.ndarray, cache: LayerNormCache) -> tuple[np.ndarray, dict]:
@@ -48,10 +50,45 @@ def layer_norm_backward(dy: np.ndarray, cache: LayerNormCache) -> tuple[np.ndarr
     return dx, {"weight": dweight, "bias": dbias}
 
 
-def group_norm(x: np.ndarray, p: dict, eps: float = 1e-5) -> tuple[np.ndarray, GroupNormCache]:
-    """Normalise each channel of ``x`` (T, C) over time; ``p`` as for :func:`layer_norm`. Returns y (T, C), cache."""
-    y, normalised, inv_std = _group_norm(x, p["weight"], p["bias"], eps)
-    return y, GroupNormCache(normalised, inv_std, p["weight"])
+class Moments(NamedTuple):
+    """What group norm must know of a stretch of time, in float64."""
+
+    frames: int
+    mean: np.ndarray  # (C,)
+    squares: np.ndarray  # (C,)  Σ (x − mean)² over the frames
+
+
+def group_norm(
+    x: np.ndarray, p: dict, eps: float = 1e-5, over: Moments | None = None
+) -> tuple[np.ndarray, GroupNormCache]:
+    """Normalise each channel of ``x`` (T, C) over time; ``p`` as for :func:`layer_norm`. Returns y (T, C), cache.
+
+    ``over`` are the moments of the whole utterance, where ``x`` is a piece of it; without them x is the utterance.
+    """
+    mean, inv_std = _mean_and_inv_std(over or moments(x), eps)
+    y, normalised = _scale_columns(x, mean, inv_std, p["weight"], p["bias"])
+    return y, GroupNormCache(normalised, inv_std[None, :].astype(x.dtype), p["weight"])
+
+
+def moments(x: np.ndarray) -> Moments:
+    """The moments of each channel of ``x`` (T, C)."""
+    return joined_moments([Moments(rows.stop - rows.start, *_moments(x[rows])) for rows in _stretches(len(x))])
+
+
+def joined_moments(parts: Sequence[Moments]) -> Moments:
+    """The moments of stretches of time that follow each other, from those of each.
+
+        mean = m₁ + δ n₂/n      squares = s₁ + s₂ + δ² n₁ n₂/n      δ = m₂ − m₁, n = n₁ + n₂
+
+    (Chan, Golub & LeVeque 1983.) E[x²] − E[x]² would lose the digits that a large mean eats.
+    """
+    frames, mean, squares = parts[0]
+    for part in parts[1:]:
+        total, delta = frames + part.frames, part.mean - mean
+        mean = mean + delta * (part.frames / total)
+        squares = squares + part.squares + delta * delta * (frames * part.frames / total)
+        frames = total
+    return Moments(frames, mean, squares)
 
 
 def group_norm_backward(dy: np.ndarray, cache: GroupNormCache) -> tuple[np.ndarray, dict]:
@@ -64,21 +101,36 @@ def group_norm_backward(dy: np.ndarray, cache: GroupNormCache) -> tuple[np.ndarr
 # --- kernels ---------------------------------------------------------------------------------------------------------
 
 BLOCK = 1 << 16  # elements of x that one task takes
-STATISTICS_ROWS = 1024  # frames over which one task sums; the sums of the tasks are then added in order
+STATISTICS_ROWS = 1024  # frames of one task; what the tasks found is then joined in order
 
 
-def _layer_norm_numpy(x, weight, bias, eps, axis=-1):
+def _layer_norm_numpy(x, weight, bias, eps, keep=True):
     """The specification, in two passes: E[x²] − E[x]² would lose the digits that a large mean eats."""
-    centred = x - x.mean(axis=axis, keepdims=True, dtype=np.float64)
-    var = (centred * centred).mean(axis=axis, keepdims=True)
+    centred = x - x.mean(axis=1, keepdims=True, dtype=np.float64)
+    var = (centred * centred).mean(axis=1, keepdims=True)
     inv_std = 1 / np.sqrt(var + eps)
     normalised = (centred * inv_std).astype(x.dtype)
     return normalised * weight + bias, normalised, inv_std.astype(x.dtype)
 
 
-def _group_norm_numpy(x, weight, bias, eps):
-    """The specification: the same, over the other axis."""
-    return _layer_norm_numpy(x, weight, bias, eps, axis=0)
+def _mean_and_inv_std(over: Moments, eps: float) -> tuple[np.ndarray, np.ndarray]:
+    return over.mean, 1 / np.sqrt(over.squares / over.frames + eps)
+
+
+def _stretches(T: int) -> list[slice]:
+    return threads.blocks(T, STATISTICS_ROWS)
+
+
+def _moments_numpy(x):
+    """The specification of group norm's statistics: mean and Σ (x − mean)² of each channel."""
+    mean = x.mean(axis=0, dtype=np.float64)
+    return mean, ((x - mean) ** 2).sum(axis=0)
+
+
+def _scale_columns_numpy(x, mean, inv_std, weight, bias):
+    """The specification of what group norm does with them."""
+    normalised = ((x - mean) * inv_std).astype(x.dtype)
+    return normalised * weight + bias, normalised
 
 
 def _norm_backward_numpy(dy, normalised, inv_std, weight, axis=-1):
@@ -94,9 +146,10 @@ def _norm_backward_numpy(dy, normalised, inv_std, weight, axis=-1):
     return dx, dweight, dbias
 
 
-def _layer_norm_numba(x, weight, bias, eps):
+def _layer_norm_numba(x, weight, bias, eps, keep=True):
     x = np.ascontiguousarray(x)
-    y, normalised, inv_std = np.empty_like(x), np.empty_like(x), np.empty((len(x), 1), x.dtype)
+    y, inv_std = np.empty_like(x), np.empty((len(x), 1), x.dtype)
+    normalised = np.empty_like(x if keep else x[:0])
     threads.run(
         partial(_layer_norm_loop, x[rows], weight, bias, eps, y[rows], normalised[rows], inv_std[rows])
         for rows in threads.blocks(len(x), max(1, BLOCK // x.shape[1]))
@@ -119,8 +172,11 @@ def _layer_norm_loop(x, weight, bias, eps, y, normalised, inv_std):
         scale = 1 / math.sqrt(squares / C + eps)
         inv_std[t, 0] = scale
         for c in range(C):
-            normalised[t, c] = (x[t, c] - mean) * scale
-            y[t, c] = normalised[t, c] * weight[c] + bias[c]
+            y[t, c] = (x[t, c] - mean) * scale
+        if normalised.shape[0]:  # it is kept
+            normalised[t] = y[t]
+        for c in range(C):
+            y[t, c] = y[t, c] * weight[c] + bias[c]
 
 
 def _layer_norm_backward_numba(dy, normalised, inv_std, weight):
@@ -152,35 +208,33 @@ def _layer_norm_backward_loop(dy, normalised, inv_std, weight, dx, dweight, dbia
             dbias[c] += dy[t, c]
 
 
-def _group_norm_numba(x, weight, bias, eps):
-    x = np.ascontiguousarray(x)
+def _moments_numba(x):
+    mean, squares = np.zeros(x.shape[1]), np.zeros(x.shape[1])
+    _moments_loop(x, mean, squares)
+    return mean, squares
+
+
+@njit()
+def _moments_loop(x, mean, squares):
     T, C = x.shape
-    parts = threads.blocks(T, STATISTICS_ROWS)
-    sums = np.zeros((len(parts), C))  # float64, one row for each part, added in order: the same bits for any threads
-    threads.run(partial(_column_sums_loop, x[rows], sums[i]) for i, rows in enumerate(parts))
-    mean = sums.sum(axis=0) / T
-    squares = np.zeros((len(parts), C))
-    threads.run(partial(_column_squares_loop, x[rows], mean, squares[i]) for i, rows in enumerate(parts))
-    inv_std = 1 / np.sqrt(squares.sum(axis=0) / T + eps)
+    for t in range(T):
+        for c in range(C):
+            mean[c] += x[t, c]
+    for c in range(C):
+        mean[c] /= T
+    for t in range(T):
+        for c in range(C):
+            squares[c] += (x[t, c] - mean[c]) ** 2
+
+
+def _scale_columns_numba(x, mean, inv_std, weight, bias):
+    x = np.ascontiguousarray(x)
     y, normalised = np.empty_like(x), np.empty_like(x)
     threads.run(
-        partial(_scale_columns_loop, x[rows], mean, inv_std, weight, bias, y[rows], normalised[rows]) for rows in parts
+        partial(_scale_columns_loop, x[rows], mean, inv_std, weight, bias, y[rows], normalised[rows])
+        for rows in _stretches(len(x))
     )
-    return y, normalised, inv_std[None, :].astype(x.dtype)
-
-
-@njit()
-def _column_sums_loop(x, sums):
-    for t in range(x.shape[0]):
-        for c in range(x.shape[1]):
-            sums[c] += x[t, c]
-
-
-@njit()
-def _column_squares_loop(x, mean, squares):
-    for t in range(x.shape[0]):
-        for c in range(x.shape[1]):
-            squares[c] += (x[t, c] - mean[c]) ** 2
+    return y, normalised
 
 
 @njit()
@@ -193,4 +247,5 @@ def _scale_columns_loop(x, mean, inv_std, weight, bias, y, normalised):
 
 _layer_norm = choose(_layer_norm_numba, _layer_norm_numpy)
 _layer_norm_backward = choose(_layer_norm_backward_numba, _norm_backward_numpy)
-_group_norm = choose(_group_norm_numba, _group_norm_numpy)
+_moments = choose(_moments_numba, _moments_numpy)
+_scale_columns = choose(_scale_columns_numba, _scale_columns_numpy)

@@ -56,21 +56,24 @@ def blocks(length: int, at_most: int) -> list[slice]:
 
 
 def count() -> int:
-    """The number of threads that :func:`run` uses."""
-    return _count or _default_count()
+    """The number of threads that :func:`run` uses when this thread calls it."""
+    return getattr(_here, "count", None) or _default_count()
 
 
 @contextmanager
-def use(threads: int) -> Iterator[None]:
-    """Use another number of threads inside a `with` block, in the whole process."""
-    global _count
-    if threads < 1:
+def use(threads: int | None) -> Iterator[None]:
+    """Use another number of threads inside a `with` block, in what this thread calls; None changes nothing.
+
+    Raises ValueError for fewer than one.
+    """
+    if threads is not None and threads < 1:
         raise ValueError(f"threads must be at least 1, not {threads}")
-    before, _count = _count, threads
+    before = getattr(_here, "count", None)
+    _here.count = threads or before
     try:
         yield
     finally:
-        _count = before
+        _here.count = before
 
 
 @contextmanager
@@ -94,8 +97,7 @@ def one_blas_thread() -> Iterator[None]:
 # --- the state behind them -------------------------------------------------------------------------------------------
 
 _lock = threading.Lock()
-_here = threading.local()  # .inside_a_task: is this thread one that works through tasks?
-_count: int | None = None  # set by use()
+_here = threading.local()  # .inside_a_task: does this thread work through tasks?  .count: set by use()
 _pool: tuple[int, ThreadPoolExecutor] | None = None
 _controller: Any = None
 _limiter: Any = None

@@ -44,7 +44,18 @@ def greedy(
     """
     if logits.ndim != 2 or logits.shape[1] == 0:
         raise CannotTranscribeError(f"logits must have the shape (frames, entries), not {logits.shape}")
-    best, probability = best_path(logits)  # (T,), (T,)
+    return spell(*best_path(logits), tokenizer, seconds_per_frame, duration)
+
+
+def spell(
+    best: np.ndarray,
+    probability: np.ndarray,
+    tokenizer: Tokenizer,
+    seconds_per_frame: float,
+    duration: float | None = None,
+) -> Transcript:
+    """The second half of :func:`greedy`, from what :func:`best_path` found (T,), (T,). A long recording's logits need
+    not be kept for it."""
     limit = math.inf if duration is None else duration
     runs = collapse([tokenizer.token(entry) for entry in best], tokenizer.pad_token)
 
@@ -62,12 +73,15 @@ def greedy(
     )
 
 
-def best_path(logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The likeliest entry of every frame (T,) and its softmax probability (T,), in float64."""
+def best_path(logits: np.ndarray, first: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """The likeliest entry of every frame (T,) and its softmax probability (T,), in float64.
+
+    ``first`` is the number of frames that came before these, for the message of CannotTranscribeError.
+    """
     best = logits.argmax(axis=1)
     peak = logits.max(axis=1, keepdims=True).astype(np.float64)  # (T, 1)
     if not np.isfinite(peak).all():
-        frame = int(np.flatnonzero(~np.isfinite(peak))[0])
+        frame = first + int(np.flatnonzero(~np.isfinite(peak))[0])
         raise CannotTranscribeError(f"the logits of frame {frame} are NaN or infinite: check the weights and the audio")
     return best, 1 / np.exp(logits - peak).sum(axis=1)  # exp(peak - peak) = 1: the numerator of the likeliest
 
