@@ -25,6 +25,7 @@ from xlsr_ref.errors import AudioError
 CHUNK = 30.0  # seconds of a chunk
 CONTEXT = 1 / 6  # of the chunk, on each side: 5 s of 30
 ABOVE = 60.0  # seconds; `transcribe` leaves what is not longer in one piece
+LONGEST = 10**9  # seconds: 31 years
 
 
 class Chunking(NamedTuple):
@@ -124,6 +125,6 @@ def first_pass(pieces: Iterable[np.ndarray], longest: float) -> tuple[Scale, np.
 
 def _seconds(value: object, what: str) -> float:
     number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-    if number and 0 <= value < math.inf:  # type: ignore[operator]
+    if number and 0 <= value <= LONGEST:  # type: ignore[operator]
         return float(value)  # type: ignore[arg-type]
-    raise AudioError(f"{what} of {reprlib.repr(value)} s: give a number of seconds, at least 0")
+    raise AudioError(f"{what} of {reprlib.repr(value)} s: give a number of seconds from 0 to {LONGEST}")

@@ -313,7 +313,8 @@ class Model:
         whole = None
         if c.feat_extract_norm == "group" and len(plan) > 1:  # its statistics are those of the whole recording
             rows = chunks(scale.samples, STATISTICS_ROWS, 0, c.conv_kernel[:1], c.conv_stride[:1])
-            whole = first_moments(heard([row.samples for row in rows]), p, c)
+            with self._threads():
+                whole = first_moments(heard([row.samples for row in rows]), p, c)
         for chunk, x in zip(plan, heard([chunk.samples for chunk in plan])):
             logits, _ = self._network(x, keep=False, whole=whole)
             yield chunk, logits[chunk.own]
