@@ -143,6 +143,7 @@ class Model:
             prepared = self._prepared
             features, inner = feature_encoder(x, p["feature_extractor"], self.config, keep, prepared.matrices, whole)
             stages |= _under(f"{base}feature_extractor.", inner)
+            del x  # what is not needed any more leaves its memory to the next stage
             projected, cache = feature_projection(features, p["feature_projection"], eps)
             remember(stages, f"{base}feature_projection", projected, cache, keep)
             del features, cache

@@ -102,6 +102,7 @@ def pre_norm_block(
     attended, attention_cache = attention(normed, p["attention"], heads, keep == "attention", drop.weights, bool(keep))
     attended, drop_cache = dropout(attended, drop.attended)
     between = x + attended
+    del normed, attended  # if they were kept, the caches have them
     normed_again, final_norm_cache = layer_norm(between, p["final_layer_norm"], eps, bool(keep))
     transformed, feed_forward_cache = feed_forward(normed_again, p["feed_forward"], drop, keep)
     y = between + transformed
@@ -131,6 +132,7 @@ def post_norm_block(
     attended, attention_cache = attention(x, p["attention"], heads, keep == "attention", drop.weights, bool(keep))
     attended, drop_cache = dropout(attended, drop.attended)
     between, norm_cache = layer_norm(x + attended, p["layer_norm"], eps, bool(keep))
+    del attended
     transformed, feed_forward_cache = feed_forward(between, p["feed_forward"], drop, keep)
     y, final_norm_cache = layer_norm(between + transformed, p["final_layer_norm"], eps, bool(keep))
     caches = norm_cache, attention_cache, drop_cache, final_norm_cache, feed_forward_cache

@@ -58,6 +58,8 @@ def attention(
     """
     (q, k, v), (q_cache, k_cache, v_cache) = linears(x, [p["q_proj"], p["k_proj"], p["v_proj"]])
     mixed, mixed_cache = scaled_dot_product(q, k, v, heads, keep_weights, factor, None if keep else q)
+    if not keep:
+        del q, k, v, mixed_cache  # what ten minutes of them take is needed for the output
     y, out_cache = linear(mixed, p["out_proj"])
     return y, AttentionCache(q_cache, k_cache, v_cache, mixed_cache, out_cache) if keep else None
 
