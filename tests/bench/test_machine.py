@@ -20,7 +20,19 @@ def test_a_description():
         "numpy": np.__version__,
         "no-such-package": None,
     }
-    assert all(isinstance(name, str) and name for name in found["blas"])
+
+
+def test_the_blas_is_named_and_other_pools_are_not(monkeypatch):
+    blas = {"user_api": "blas", "internal_api": "openblas", "version": "0.3", "architecture": "Haswell"}
+    others = [{"user_api": "openmp", "internal_api": "libgomp", "version": None}]
+    others.append({"user_api": "blas", "internal_api": "flexiblas", "version": None})
+    monkeypatch.setattr("threadpoolctl.threadpool_info", lambda: [blas, *others])
+    assert machine.describe([])["blas"] == ["openblas 0.3 Haswell", "flexiblas"]
+
+
+def test_memory_is_read_in_kibibytes(monkeypatch):
+    monkeypatch.setattr(machine.Path, "read_text", lambda path: "VmPeak:\t 9 kB\nVmHWM:\t  7 kB\n")
+    assert machine.peak_memory() == 7 * 1024
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux can forget")

@@ -422,6 +422,15 @@ def test_the_answer_to_a_workload(monkeypatch):
     assert abs(heard[2][0] - 3 * 8000) < 800
 
 
+def test_a_program_in_its_process(monkeypatch):
+    started = []
+    monkeypatch.setattr(turns, "Worker", lambda *given: started.append(given))
+    programs.worker("torch", "folder", 3, "graph")
+    ((arguments, environment),) = started
+    assert arguments[-5:] == ["xlsr_ref.bench.programs", "torch", "folder", "3", "graph"]
+    assert environment == {"XLSR_REF_THREADS": "3", "HF_HUB_OFFLINE": "1"}
+
+
 def test_clips_are_of_2_to_4_seconds():
     given = programs.waveforms(programs.Workload("clips"), 16000)
     assert all(2 * 16000 <= len(clip) <= 4 * 16000 and clip.dtype == np.float32 for clip in given)

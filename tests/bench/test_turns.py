@@ -51,6 +51,13 @@ def test_an_error_is_one_line_and_the_worker_goes_on():
         assert divider.ask("2") == {"half": 0.5}
 
 
+def test_the_traceback_can_be_seen(monkeypatch, capfd):
+    monkeypatch.setenv("XLSR_REF_TRACEBACK", "1")
+    with worker("{'half': 1 / int(line)}") as divider, pytest.raises(Stopped):
+        divider.ask("0")
+    assert "Traceback" in capfd.readouterr().err
+
+
 def test_a_worker_that_cannot_open_leaves_no_process(monkeypatch):
     started = []
     popen = turns.subprocess.Popen

@@ -51,15 +51,8 @@ PEERS = {
 
 
 def missing(packages: Sequence[str]) -> list[str]:
-    """Those that cannot be imported."""
-
-    def there(package: str) -> bool:
-        try:
-            return find_spec(package) is not None
-        except ValueError:
-            return False
-
-    return [package for package in packages if not there(package)]
+    """Those that are not installed."""
+    return [package for package in packages if find_spec(package) is None]
 
 
 # --- what they are given ---------------------------------------------------------------------------------------------

@@ -89,7 +89,7 @@ def settings(
     lengths = _lengths(seconds) if seconds is not None else () if short or clips else DEFAULT_SECONDS
     workloads = [Workload("noise", length) for length in lengths]
     workloads += [Workload("short")] * short + [Workload("clips")] * clips
-    names = tuple(dict.fromkeys(filter(None, (name.strip() for name in against.split(",")))))
+    names = tuple(filter(None, (name.strip() for name in against.split(","))))
     unknown = [name for name in names if name not in PEERS]
     if unknown:
         raise WrongSetting(f"--against: {unknown[0]!r} is not one of {', '.join(PEERS)}")
