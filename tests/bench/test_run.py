@@ -75,11 +75,14 @@ def test_control_c_leaves_nothing_behind(tiny_model, tmp_path):
     package = str(Path(xlsr_ref.__file__).parents[1])
     environment = os.environ | {"TMPDIR": str(tmp_path), "PYTHONPATH": package}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "env": environment}
-    with subprocess.Popen([*command, "--rounds", "100000"], **pipes) as process:
-        assert process.stdout.readline().startswith(b"machine")  # all programs are open
-        workers = children(process.pid)
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=60)
+    with subprocess.Popen([*command, "--rounds", "100000"], **pipes, preexec_fn=heeds_control_c) as process:
+        try:
+            assert process.stdout.readline().startswith(b"machine")  # all programs are open
+            workers = children(process.pid)
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert (process.returncode, err) == (130, b"xlsr-ref: interrupted\n")
     assert len(workers) == 2
     until = time.monotonic() + 20
@@ -87,6 +90,11 @@ def test_control_c_leaves_nothing_behind(tiny_model, tmp_path):
         time.sleep(0.05)
     assert [pid for pid in workers if Path(f"/proc/{pid}").exists()] == []
     assert os.listdir(tmp_path) == []
+
+
+def heeds_control_c():
+    """A program that was started in the background inherits deafness to it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 # --- with programs that pretend --------------------------------------------------------------------------------------
