@@ -268,7 +268,7 @@ def test_feed_forward(rng, layer, probability):
     )
 
 
-@pytest.mark.parametrize("keep_weights", [True, False])
+@pytest.mark.parametrize("keep", [True, "attention"])
 @pytest.mark.parametrize("probability", [0, 0.3])
 @pytest.mark.parametrize(
     ("block", "backward", "theirs"),
@@ -277,11 +277,11 @@ def test_feed_forward(rng, layer, probability):
         (post_norm_block, post_norm_block_backward, torch_post_norm_block),
     ],
 )
-def test_block(rng, layer, keep_weights, probability, block, backward, theirs):
+def test_block(rng, layer, keep, probability, block, backward, theirs):
     drop = block_dropout(rng, 13, probability)
     hold(
         rng,
-        lambda x, p: block(x, p, HEADS, EPS, keep_weights, drop if probability else BlockDropout()),
+        lambda x, p: block(x, p, HEADS, EPS, keep, drop if probability else BlockDropout()),
         backward,
         lambda x, p: theirs(x, p, drop),
         rng.standard_normal((13, 6)),
