@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
 import xlsr_ref  # noqa: E402
-from weights_tools import reference  # noqa: E402
+from weights_tools import peers, reference  # noqa: E402
 from xlsr_ref.bench import programs, turns  # noqa: E402
 from xlsr_ref.bench.random_model import write_random_model  # noqa: E402
 from xlsr_ref.cli import main  # noqa: E402
@@ -76,9 +76,9 @@ def test_onnxruntime_computes_the_same_at_any_length(folder):
     pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
     graph = folder.parent / "graphs" / "tiny.onnx"
-    programs.export(str(folder), graph)
+    peers.export(str(folder), graph, 5 * 16000)
     assert list(graph.parent.iterdir()) == [graph]
-    program = programs.onnxruntime(str(folder), 1, str(graph))
+    program = programs.PROGRAMS["onnxruntime"](str(folder), 1, str(graph))
     for seconds in (0.1, 1.5, 7):
         assert_same_scores(program, folder, seconds)
     noise = programs.waveforms(programs.Workload("noise", 0.1), 16000)
@@ -104,7 +104,7 @@ def test_the_command_against_both(tmp_path, capsys):
 
 def test_a_pretrained_model_gives_its_last_hidden_state(capsys):
     bare = Path(__file__).resolve().parents[1] / "golden" / "bare"
-    program = programs.torch(str(bare), 1, "")
+    program = programs.PROGRAMS["torch"](str(bare), 1, "")
     waveform = np.random.default_rng(1).standard_normal(9000).astype(np.float32)
     ours = xlsr_ref.load(bare).forward(waveform, 16000, keep=False)[0]
     theirs, _ = program([waveform])
@@ -114,13 +114,13 @@ def test_a_pretrained_model_gives_its_last_hidden_state(capsys):
 def test_torch_takes_a_list_in_padded_batches(monkeypatch):
     """Batches of 8 in the order given, each as long as its longest, with a mask: so this model was trained."""
     shapes = []
-    model = programs._transformers_model(str(BUNDLED), "sdpa")
+    model = reference.load_reference(BUNDLED, torch.float32, "sdpa")
     forward = model.forward
     model.forward = lambda x, attention_mask=None: (
         shapes.append((tuple(x.shape), attention_mask.sum(axis=1).tolist())) or forward(x, attention_mask)
     )
-    monkeypatch.setattr(programs, "_transformers_model", lambda folder, attention: model)
+    monkeypatch.setattr(reference, "load_reference", lambda folder, dtype, attention: model)
     lengths = [1000 + 100 * i for i in range(11)]
     given = [np.random.default_rng(i).standard_normal(n).astype(np.float32) for i, n in enumerate(lengths)]
-    assert programs.torch(str(BUNDLED), 1, "")(given) == (None, {})
+    assert programs.PROGRAMS["torch"](str(BUNDLED), 1, "")(given) == (None, {})
     assert shapes == [((8, 1700), lengths[:8]), ((3, 2000), lengths[8:])]

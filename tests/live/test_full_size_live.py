@@ -20,18 +20,10 @@ import xlsr_ref  # noqa: E402
 from weights_tools import reference  # noqa: E402
 from weights_tools.compare import assert_same  # noqa: E402
 from weights_tools.record_goldens import RELEASED, speech_like  # noqa: E402
+from xlsr_ref.bench.random_model import SIZES  # noqa: E402
 
 SECONDS = 10
-XLSR_53: dict[str, Any] = RELEASED | {
-    "feat_extract_norm": "layer",
-    "conv_bias": True,
-    "do_stable_layer_norm": True,
-    "hidden_size": 1024,
-    "num_hidden_layers": 24,
-    "num_attention_heads": 16,
-    "intermediate_size": 4096,
-    "vocab_size": 32,
-}
+XLSR_53: dict[str, Any] = RELEASED | SIZES["xlsr-53"] | {"vocab_size": 32}
 NEEDED_BYTES = 9 * 2**30  # the float64 model holds 2.5 GiB, the float32 one 1.3, the file as much, and the activations
 
 pytestmark = pytest.mark.skipif(

@@ -1,17 +1,14 @@
 """The programs that are compared, each as a worker of turns.py:  python -m xlsr_ref.bench.programs NAME FOLDER THREADS
 
 All do the same work with the same weights in float32: waveforms go in, normalising is included, scores come out.
-Several waveforms are a list for ours, which makes words of them; torch pads batches of 8 and takes each frame's best
-token; ONNX Runtime, whose graph has no mask, takes one after the other. The peers' packages are imported here, late.
+Several waveforms are a list for ours, which makes words of them. What the peers do is in weights_tools/peers.py, which
+is imported late: their packages are not imported here.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import sys
-import tempfile
-import warnings
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import lru_cache, partial
@@ -27,10 +24,8 @@ from xlsr_ref.bench import machine, stages, turns
 from xlsr_ref.bench.turns import Job
 
 OURS, PEAK = "xlsr_ref", "peak"
-BATCH = 8  # clips that torch pads to one length
 AT_LEAST = 0.25  # seconds of one turn: short runs are repeated, and their median is taken
 SAMPLED = 256  # scores by which the programs are held against each other
-OPSET = 17  # of the ONNX graph
 TO_THE_END = ExitStack()  # what a worker holds open for as long as it lives
 
 Run = Callable[[list[np.ndarray]], tuple[Any, dict[str, float]]]  # waveforms → scores or None, seconds by stage
@@ -104,99 +99,19 @@ def ours(folder: str, threads: int, graph: str) -> Run:
     return run
 
 
-def torch(folder: str, threads: int, graph: str, attention: str = "sdpa") -> Run:
-    import torch
+def peer(name: str, folder: str, threads: int, graph: str) -> Run:
+    """A program of others, from weights_tools/peers.py: normalising is done here, and is part of its time."""
+    from weights_tools import peers
 
-    torch.set_num_threads(threads)
-    model = _transformers_model(folder, attention)
-    preprocessor = Preprocessor.from_folder(folder)
-    masked = model.config.feat_extract_norm == "layer"  # the others were trained without a mask
+    compute, preprocessor = peers.PROGRAMS[name](folder, threads, graph), Preprocessor.from_folder(folder)
 
     def run(given: list[np.ndarray]) -> tuple[Any, dict[str, float]]:
-        with torch.inference_mode():
-            if len(given) == 1:
-                return model(torch.from_numpy(_input(given[0], preprocessor))[None])[0][0].numpy(), {}
-            for start in range(0, len(given), BATCH):
-                batch = [_input(waveform, preprocessor) for waveform in given[start : start + BATCH]]
-                longest = max(map(len, batch))
-                x, mask = torch.zeros(len(batch), longest), torch.zeros(len(batch), longest, dtype=torch.long)
-                for i, waveform in enumerate(batch):
-                    x[i, : len(waveform)], mask[i, : len(waveform)] = torch.from_numpy(waveform), 1
-                model(x, attention_mask=mask if masked else None)[0].argmax(-1)
-        return None, {}
+        return compute([audio.normalise(one) if preprocessor.do_normalize else one for one in given]), {}
 
     return run
 
 
-def onnxruntime(folder: str, threads: int, graph: str) -> Run:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-    preprocessor = Preprocessor.from_folder(folder)
-
-    def run(given: list[np.ndarray]) -> tuple[Any, dict[str, float]]:
-        scores = [session.run(None, {"waveform": _input(one, preprocessor)[None]})[0][0] for one in given]
-        return (scores[0] if len(scores) == 1 else None), {}
-
-    return run
-
-
-def export(folder: str, graph: Path) -> None:
-    """Write the model of ``folder`` as an ONNX graph of float32 that takes one waveform of any length."""
-    import torch
-
-    model = _transformers_model(folder, "sdpa")
-
-    class Scores(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.model = model
-
-        def forward(self, waveform: Any) -> Any:
-            return self.model(waveform)[0]
-
-    axes = {"waveform": {1: "samples"}, "scores": {1: "frames"}}
-    graph.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=graph.parent, prefix=".unfinished-") as unfinished, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            Scores(),
-            (torch.zeros(1, 5 * Preprocessor.from_folder(folder).sampling_rate),),
-            str(Path(unfinished) / graph.name),
-            input_names=["waveform"],
-            output_names=["scores"],
-            dynamic_axes=axes,
-            opset_version=OPSET,
-            dynamo=False,
-        )
-        for part in sorted(Path(unfinished).iterdir(), key=lambda path: path.name == graph.name):
-            os.replace(part, graph.with_name(part.name))  # the graph last: a large one has its weights beside it
-
-
-def _transformers_model(folder: str, attention: str) -> Any:
-    import torch
-    import transformers
-
-    transformers.utils.logging.disable_progress_bar()
-    kind = transformers.Wav2Vec2Model
-    if "Wav2Vec2ForCTC" in (transformers.Wav2Vec2Config.from_pretrained(folder).architectures or ()):
-        kind = transformers.Wav2Vec2ForCTC
-    return kind.from_pretrained(folder, dtype=torch.float32, attn_implementation=attention).eval()
-
-
-def _input(waveform: np.ndarray, preprocessor: Preprocessor) -> np.ndarray:
-    return audio.normalise(waveform) if preprocessor.do_normalize else waveform
-
-
-PROGRAMS: dict[str, Callable[[str, int, str], Run]] = {
-    OURS: ours,
-    "torch": torch,
-    "torch-eager": partial(torch, attention="eager"),
-    "onnxruntime": onnxruntime,
-}
+PROGRAMS: dict[str, Callable[[str, int, str], Run]] = {OURS: ours, **{name: partial(peer, name) for name in PEERS}}
 
 
 # --- as workers ------------------------------------------------------------------------------------------------------
@@ -232,7 +147,9 @@ def prepare(name: str, folder: str, threads: int, graph: str) -> Job:
     if name == PEAK:
         return machine.peak(threads)
     if name == "export":
-        export(folder, Path(graph))
+        from weights_tools import peers
+
+        peers.export(folder, Path(graph), 5 * Preprocessor.from_folder(folder).sampling_rate)
         return lambda line: {}
     return job_of(PROGRAMS[name](folder, threads, graph), Preprocessor.from_folder(folder).sampling_rate)
 

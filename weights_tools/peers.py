@@ -1,0 +1,105 @@
+"""The programs of others that `xlsr-ref bench` runs beside ours: transformers on torch, and ONNX Runtime.
+
+Each takes a folder and a number of threads, opens the model in float32 and returns a function: normalised waveforms
+(samples,) go in; of one the scores (frames, tokens) come out, of several None. torch pads batches of 8 and takes each
+frame's best token; ONNX Runtime, whose graph has no mask, takes one after the other.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import warnings
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+BATCH = 8  # clips that torch pads to one length
+OPSET = 17  # of the ONNX graph
+
+Compute = Callable[[list[np.ndarray]], Any]
+
+
+def torch(folder: str, threads: int, graph: str, attention: str = "sdpa") -> Compute:
+    """transformers' model of ``folder`` on torch; there is no ``graph``."""
+    import torch
+
+    from weights_tools.reference import load_reference
+
+    torch.set_num_threads(threads)
+    model = load_reference(folder, torch.float32, attention)
+    masked = model.config.feat_extract_norm == "layer"  # the others were trained without a mask
+
+    def compute(given: list[np.ndarray]) -> Any:
+        with torch.inference_mode():
+            if len(given) == 1:
+                return model(torch.from_numpy(given[0])[None])[0][0].numpy()
+            for start in range(0, len(given), BATCH):
+                batch = given[start : start + BATCH]
+                longest = max(map(len, batch))
+                x, mask = torch.zeros(len(batch), longest), torch.zeros(len(batch), longest, dtype=torch.long)
+                for i, waveform in enumerate(batch):
+                    x[i, : len(waveform)], mask[i, : len(waveform)] = torch.from_numpy(waveform), 1
+                model(x, attention_mask=mask if masked else None)[0].argmax(-1)
+        return None
+
+    return compute
+
+
+def onnxruntime(folder: str, threads: int, graph: str) -> Compute:
+    """The file ``graph`` that :func:`export` wrote, in ONNX Runtime; the folder is not needed any more."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+
+    def compute(given: list[np.ndarray]) -> Any:
+        scores = [session.run(None, {"waveform": one[None]})[0][0] for one in given]
+        return scores[0] if len(scores) == 1 else None
+
+    return compute
+
+
+def export(folder: str, graph: Path, samples: int) -> None:
+    """Write the model of ``folder`` as an ONNX graph of float32 for any length; it is traced with ``samples``."""
+    import torch
+
+    from weights_tools.reference import load_reference
+
+    model = load_reference(folder, torch.float32, "sdpa")
+
+    class Scores(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(self, waveform: Any) -> Any:
+            return self.model(waveform)[0]
+
+    graph.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=graph.parent, prefix=".unfinished-") as unfinished, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            Scores(),
+            (torch.zeros(1, samples),),
+            str(Path(unfinished) / graph.name),
+            input_names=["waveform"],
+            output_names=["scores"],
+            dynamic_axes={"waveform": {1: "samples"}, "scores": {1: "frames"}},
+            opset_version=OPSET,
+            dynamo=False,
+        )
+        for part in sorted(Path(unfinished).iterdir(), key=lambda path: path.name == graph.name):
+            os.replace(part, graph.with_name(part.name))  # the graph last: a large one has its weights beside it
+
+
+PROGRAMS: dict[str, Callable[[str, int, str], Compute]] = {
+    "torch": torch,
+    "torch-eager": partial(torch, attention="eager"),
+    "onnxruntime": onnxruntime,
+}
