@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 import xlsr_ref
-from xlsr_ref import cli
 from xlsr_ref.cli import main
+from xlsr_ref.cli.transcribe import SUFFIXES
 from xlsr_ref.config import Config
 from xlsr_ref.errors import AudioError, CannotTranscribeError, WeightsError
 from xlsr_ref.params import expected_shapes, write_safetensors
@@ -139,7 +139,7 @@ def test_the_module_is_the_program():
 
 
 def test_formats_are_those_of_the_text_room():
-    assert tuple(cli.SUFFIXES) == FORMATS
+    assert tuple(SUFFIXES) == FORMATS
 
 
 # --- transcribe: the real model --------------------------------------------------------------------------------------

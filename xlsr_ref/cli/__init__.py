@@ -1,0 +1,84 @@
+"""The command line, ``xlsr-ref …``: it parses, calls and prints; the work is done elsewhere.
+
+Results go to the standard output, everything else to the standard error. An error is one line that says what to do.
+Exit status: 0 all went well; 1 something did not (each such thing has its line); 2 wrong usage; 130 interrupted.
+Nothing heavy is imported before it is needed: ``--help`` and ``--version`` answer at once. One file for each command.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+
+from xlsr_ref import __version__
+from xlsr_ref.cli import bench, doctor, inspect, transcribe
+from xlsr_ref.cli.say import STYLE, ReaderLeft, WrongUsage, complain, say, sentence, show_warning, speak_utf8
+
+INTERRUPTED, READER_LEFT = 130, 141  # what a shell reports for a program that SIGINT or SIGPIPE ended
+
+COMMANDS = {  # in the order of the help: what each does, and its file
+    "transcribe": ("write down what is said in recordings", transcribe),
+    "inspect": ("show a model's stages, shapes, parameters and FLOPs", inspect),
+    "doctor": ("check that this machine has what is needed", doctor),
+    "bench": ("measure speed and memory, stage by stage and beside others", bench),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit status. ``argv`` is without the program's name; None: the process's own."""
+    speak_utf8()
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = show_warning  # type: ignore[assignment]
+            status = _run(argv)
+        say("")  # flushes
+        return status
+    except KeyboardInterrupt:
+        complain("interrupted")
+        return INTERRUPTED
+    except ReaderLeft:
+        return READER_LEFT
+    except Exception as error:
+        if os.environ.get("XLSR_REF_TRACEBACK"):
+            raise
+        complain(sentence(error))
+        return 1
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    parser, commands = _parsers()
+    try:
+        arguments = parser.parse_args(argv)
+        if arguments.command is None:
+            parser.print_help(sys.stderr)
+            return 2
+        try:
+            return arguments.call(arguments)
+        except WrongUsage as error:
+            commands[arguments.command].error(str(error))
+    except SystemExit as done:  # argparse has printed: help or version (0), or what is wrong with the usage (2)
+        return done.code if isinstance(done.code, int) else 1
+
+
+def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
+    """The parser of the whole line, and those of the commands."""
+    width = max(map(len, COMMANDS))
+    parser = argparse.ArgumentParser(
+        prog="xlsr-ref",
+        usage="xlsr-ref [-h] [--version] COMMAND ...",
+        description="Speech to text with wav2vec 2.0 and XLSR, in NumPy.",
+        epilog="commands:\n" + "".join(f"  {name:{width}}  {does}\n" for name, (does, _) in COMMANDS.items()) + "\n"
+        "example:\n"
+        "  xlsr-ref transcribe talk.wav\n"
+        "\n"
+        "xlsr-ref COMMAND --help says more.",
+        **STYLE,
+    )
+    parser.add_argument("--version", action="version", version=f"xlsr-ref {__version__}")
+    commands = parser.add_subparsers(dest="command", prog="xlsr-ref", help=argparse.SUPPRESS)
+    for _, command in COMMANDS.values():
+        command.add(commands)
+    return parser, commands.choices

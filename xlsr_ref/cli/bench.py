@@ -1,0 +1,51 @@
+"""``xlsr-ref bench``: how fast is it, and where does the time go?"""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from xlsr_ref.cli.say import STYLE, WrongUsage, complain, say, status_line
+
+
+def add(commands: Any) -> None:
+    p = commands.add_parser(
+        "bench",
+        usage="xlsr-ref bench [options]",
+        description="Measure the forward pass: time by stage, share of what the machine can do, memory.",
+        epilog="examples:\n"
+        "  xlsr-ref bench --seconds 10                                 the model in the package\n"
+        "  xlsr-ref bench --size xlsr-53 --against torch,onnxruntime   a full-size one, and others",
+        **STYLE,
+    )
+    p.add_argument("--model", metavar="DIR", help="folder of the model (default: the one in the package)")
+    p.add_argument("--size", metavar="SIZE", help="random weights instead: xlsr-53 or base")
+    p.add_argument("--seconds", metavar="LIST", help="lengths of audio (default: 5,10,30)")
+    p.add_argument("--short", action="store_true", help="a bundled clip of 3 s")
+    p.add_argument("--clips", action="store_true", help="64 bundled clips of 2 to 4 s as one list")
+    p.add_argument("--threads", metavar="N", type=int, help="for all programs (default: all cores)")
+    p.add_argument("--rounds", metavar="R", type=int, default=5, help="measured runs of each (default: 5)")
+    p.add_argument("--against", metavar="LIST", default="", help="torch, torch-eager, onnxruntime")
+    p.add_argument("--scaling", action="store_true", help="also on one thread")
+    p.add_argument("--json", metavar="FILE", dest="json_file", help="write all numbers")
+    p.add_argument("--plot", metavar="FILE", dest="plot_file", help="draw the roofline, as .svg or .png")
+    p.add_argument("--keep", metavar="DIR", help="keep what must be made there, for the next time")
+    p.set_defaults(call=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print a table for each workload as soon as it is measured, and write what was asked for."""
+    from xlsr_ref.bench import run as measuring
+    from xlsr_ref.bench import table
+
+    options = {name: value for name, value in vars(arguments).items() if name not in ("command", "call")}
+    try:
+        settings = measuring.settings(**options)
+    except measuring.WrongSetting as error:
+        raise WrongUsage(str(error)) from None
+    with measuring.Benchmark(settings, complain, status_line) as benchmark:
+        say(table.head(benchmark.about))
+        for workload in settings.workloads:
+            say(table.one(benchmark.measure(workload)))
+    measuring.write_files(benchmark)
+    return 0

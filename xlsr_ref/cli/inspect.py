@@ -1,0 +1,63 @@
+"""``xlsr-ref inspect``: what a model is made of."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from xlsr_ref.cli.say import STYLE, say
+from xlsr_ref.errors import ConfigError
+
+
+def add(commands: Any) -> None:
+    p = commands.add_parser(
+        "inspect",
+        description="Show the stages of a model: the prefix of their names in the checkpoint, the shape of\n"
+        "their output for one second of sound, parameters and FLOPs; and what loading it would use.",
+        epilog="examples:\n"
+        "  xlsr-ref inspect                                      the model in the package\n"
+        "  xlsr-ref inspect wav2vec2-large-xlsr-53/config.json   a config, without any weights",
+        **STYLE,
+    )
+    p.add_argument("model", metavar="MODEL", nargs="?", help="folder of a model, or a config.json")
+    p.set_defaults(call=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the table of stages, and the load report where there are weights."""
+    from xlsr_ref.audio import Preprocessor
+    from xlsr_ref.config import Config, read_json
+    from xlsr_ref.params import load_params
+    from xlsr_ref.summary import format_table, stage_table
+
+    path = Path(arguments.model) if arguments.model is not None else Path(__file__).parents[1] / "data" / "small-ctc"
+    folder = path.parent if path.is_file() else path
+    if path.is_file():
+        values = read_json(path, ConfigError)
+        try:
+            config = Config.from_dict(values)
+        except ConfigError as error:
+            raise ConfigError(f"{path}: {error}") from None
+    else:
+        config = Config.from_folder(path)
+    rate = Preprocessor.from_folder(folder).sampling_rate
+    names = ("model.safetensors", "model.safetensors.index.json", "pytorch_model*.bin")
+    weights = any(found for name in names for found in folder.glob(name))
+    if path.is_file() or not weights:
+        kind = config.architectures[0] if config.architectures else "Wav2Vec2Model"
+        report, prefix = f"model    {kind}, from the config alone: no weights were read", None
+    else:
+        loaded = load_params(folder, config)[1]
+        kind, report, prefix = loaded.kind, str(loaded), loaded.prefix
+
+    samples = max(rate, config.receptive_field)
+    rows = stage_table(config, kind, samples, prefix)
+    step, field = (f"{n} samples ({1000 * n / rate:g} ms)" for n in (config.hop, config.receptive_field))
+    say(
+        f"{report}\n"
+        f"frames   one every {step}, each sees {field}\n\n"
+        f"For {samples / rate:g} s of sound ({samples} samples at {rate} Hz); a multiply-add is 2 FLOPs:\n\n"
+        f"{format_table(rows, config.num_hidden_layers)}\n"
+    )
+    return 0

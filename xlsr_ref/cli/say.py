@@ -1,0 +1,96 @@
+"""How the commands speak: results to the standard output, all else to the standard error, an error in one line."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import os
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from xlsr_ref.errors import XlsrError
+
+if TYPE_CHECKING:
+    from xlsr_ref.recordings import Recording
+
+
+class ReaderLeft(Exception):
+    """Whoever read our standard output has closed it, as ``| head -1`` does. Not an error."""
+
+
+class WrongUsage(Exception):
+    """What argparse cannot see by itself."""
+
+
+def layout(prog: str) -> argparse.HelpFormatter:
+    """Texts stay as they are written, and options get their own column."""
+    return argparse.RawDescriptionHelpFormatter(prog, max_help_position=30)
+
+
+STYLE: dict[str, Any] = {"formatter_class": layout, "allow_abbrev": False}  # of every command's parser
+
+
+def speak_utf8() -> None:
+    """UTF-8 in every locale and code page. Stray bytes of a file name, which it lacks, become \\udc80, as in JSON."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError, OSError, ValueError):  # there is none, or it is somebody's replacement for one
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
+
+
+def say(text: str) -> None:
+    """Write to the standard output, now. Raises ReaderLeft when nobody listens, XlsrError when it cannot be written."""
+    if not text and sys.stdout is None:
+        return
+    if sys.stdout is None:  # closed before we began
+        raise XlsrError("the standard output is closed: open it, or give --output DIR")
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError as error:
+        with suppress(OSError, ValueError):  # nor let Python try again at the end with what is left in the buffer
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if error.errno in (errno.EPIPE, errno.EINVAL):  # Windows says EINVAL
+            raise ReaderLeft from None
+        raise XlsrError(f"the standard output cannot be written: {error.strerror or error}") from None
+
+
+def complain(message: str) -> None:
+    """One line on the standard error."""
+    with suppress(OSError, ValueError):
+        if sys.stderr is not None:
+            print(f"xlsr-ref: {' '.join(message.split())}", file=sys.stderr, flush=True)
+
+
+def status_line(text: str) -> None:
+    """What is going on, on one line of a terminal that the next one replaces; "" leaves it empty."""
+    with suppress(OSError, ValueError):
+        if sys.stderr is not None and sys.stderr.isatty():
+            print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+
+
+def show_warning(message: Warning | str, *where: Any) -> None:
+    complain(f"warning: {message}")
+
+
+def about(recording: Recording, error: Exception) -> str:
+    """``NAME: what is wrong``, once: some messages begin with the file's name already, some cannot know it."""
+    from xlsr_ref.recordings import shown
+
+    message = sentence(error).removeprefix(f"{shown(recording.path)}: ")
+    return f"{shown(recording.name)}: {message}"
+
+
+def sentence(error: BaseException) -> str:
+    """What went wrong and what to do, as one line."""
+    if isinstance(error, MemoryError):
+        return "not enough memory: give a shorter --chunk, or use a smaller model"
+    if isinstance(error, XlsrError):
+        return str(error)
+    if isinstance(error, ModuleNotFoundError):
+        return f"{error}: pip install it, and see xlsr-ref doctor"
+    if isinstance(error, OSError) and error.strerror:
+        from xlsr_ref.recordings import shown
+
+        return f"{shown(error.filename)}: {error.strerror}" if error.filename else error.strerror
+    return f"{type(error).__name__}: {error} (XLSR_REF_TRACEBACK=1 shows where)"

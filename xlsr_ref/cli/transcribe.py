@@ -1,0 +1,117 @@
+"""``xlsr-ref transcribe``: what is said in recordings, as text, subtitles or a table."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from typing import Any
+
+from xlsr_ref.cli.say import STYLE, WrongUsage, about, complain, say
+from xlsr_ref.errors import CannotTranscribeError
+
+SUFFIXES = {"text": ".txt", "json": ".json", "srt": ".srt", "vtt": ".vtt", "tsv": ".tsv"}
+ONE_RECORDING = ("srt", "vtt")  # their times belong to one recording: several cannot share a file
+
+
+def add(commands: Any) -> None:
+    p = commands.add_parser(
+        "transcribe",
+        description="Write down what is said in recordings: any format that libsndfile reads, any rate.",
+        epilog="examples:\n"
+        "  xlsr-ref transcribe                                   the clips in the package\n"
+        "  xlsr-ref transcribe talk.wav --format srt > talk.srt  subtitles\n"
+        "  xlsr-ref transcribe talks --output texts              a folder, one text file each\n"
+        "  cat talk.wav | xlsr-ref transcribe -                  from a pipe",
+        **STYLE,
+    )
+    p.add_argument("files", metavar="FILE", nargs="*", help="recordings, folders of them, or - for the standard input")
+    p.add_argument("--model", metavar="DIR", help="folder of the model (default: the small one in the package)")
+    p.add_argument(
+        "--format", metavar="FORMAT", choices=SUFFIXES, default="text", help=f"{', '.join(SUFFIXES)} (default: text)"
+    )
+    p.add_argument("--output", metavar="DIR", help="write one file per recording into this folder")
+    p.add_argument(
+        "--dtype",
+        metavar="DTYPE",
+        choices=("float32", "float64"),
+        default="float32",
+        help="compute in float32 or float64 (default: float32)",
+    )
+    p.add_argument(
+        "--chunk", metavar="SEC", type=float, help="cut into pieces of SEC seconds (default: 30 over 60; 0: none)"
+    )
+    p.add_argument("--stride", metavar="SEC", type=float, help="of a piece, context on each side (default: a sixth)")
+    p.set_defaults(call=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Write down what is said in each recording. A bad one does not stop the others."""
+    from xlsr_ref.recordings import find, targets, write_whole
+    from xlsr_ref.text.formats import format_transcript, format_transcripts
+
+    form, heard = arguments.format, []
+    with ExitStack() as cleanup:
+        recordings, several, problems = find(arguments.files, cleanup)
+        if several and form in ONE_RECORDING and arguments.output is None:
+            raise WrongUsage(f"{form} holds one recording: name one file, or give --output DIR")
+        for problem in problems:
+            complain(problem)
+        places = targets(recordings, arguments.output, SUFFIXES[form])
+        if not recordings:
+            return 1
+
+        import xlsr_ref
+        from xlsr_ref.chunks import chunking
+        from xlsr_ref.ops.backend import on_compilation
+
+        on_compilation(lambda: complain("compiling for this machine: this is done once and takes some seconds"))
+        model = xlsr_ref.load(arguments.model, arguments.dtype)
+        chunking(arguments.chunk, arguments.stride, model.seconds_per_frame)  # what is wrong here is so for all
+        lengths = {"chunk_seconds": arguments.chunk, "stride_seconds": arguments.stride}
+        failed = bool(problems)
+        with progress(list(zip(recordings, places))) as (counted, aside):
+            for recording, target in counted:
+                try:
+                    transcript = model.transcribe(recording.path, **lengths)
+                    if target is not None:
+                        write_whole(target, format_transcript(transcript, form))
+                        continue
+                except Exception as error:
+                    if _stops_all(error, model):
+                        raise
+                    failed = True
+                    with aside():
+                        complain(about(recording, error))
+                    continue
+                if several and form != "text":
+                    heard.append((recording.name, transcript))  # a whole array, or one header for all
+                    continue
+                with aside():
+                    one = [(recording.name, transcript)]
+                    say(format_transcripts(one, form) if several else format_transcript(transcript, form))
+    if several and form != "text" and arguments.output is None:
+        say(format_transcripts(heard, form))
+    return int(failed)
+
+
+def _stops_all(error: Exception, model: Any) -> bool:
+    """A model that cannot write fails alike on every recording; any other error is that of one recording."""
+    if os.environ.get("XLSR_REF_TRACEBACK"):
+        return True
+    speechless = model.tokenizer is None or "lm_head" not in model.params
+    return speechless and isinstance(error, CannotTranscribeError)
+
+
+@contextmanager
+def progress(items: Sequence[Any]) -> Iterator[tuple[Any, Callable[[], AbstractContextManager]]]:
+    """The items, counted by a progress bar where somebody looks; and a context to print in beside the bar."""
+    if len(items) < 2 or sys.stderr is None or not sys.stderr.isatty():
+        yield items, nullcontext
+        return
+    from tqdm import tqdm
+
+    with tqdm(items, unit="file", leave=False, dynamic_ncols=True) as bar:
+        yield bar, lambda: tqdm.external_write_mode(file=sys.stdout)
