@@ -11,7 +11,6 @@ Letters: L samples, T frames, C channels (`hidden_size`), V tokens.
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -36,13 +35,13 @@ from xlsr_ref.network.feature_encoder import feature_encoder, feature_encoder_ba
 from xlsr_ref.network.heads import ctc_head, ctc_head_backward
 from xlsr_ref.network.prepare import Prepared, prepare
 from xlsr_ref.network.stage import Keep, Stage, Stages, remember
-from xlsr_ref.objectives.ctc import ctc_loss, ctc_loss_backward
+from xlsr_ref.objectives.finetuning import ctc_losses
 from xlsr_ref.objectives.pretraining import PretrainLosses, pretrain_loss
 from xlsr_ref.ops import threads
 from xlsr_ref.ops.memory import keep_freed_memory
 from xlsr_ref.ops.norm import Moments
 from xlsr_ref.ops.upstream import require_upstream
-from xlsr_ref.params import LoadReport, add_to, load_params
+from xlsr_ref.params import LoadReport, load_params
 from xlsr_ref.text.greedy import best_path, greedy, spell
 from xlsr_ref.text.tokenizer import Tokenizer
 from xlsr_ref.text.transcript import Transcript
@@ -331,13 +330,7 @@ class Model:
         the config's pad token. ``checkpoints`` saves memory: blocks are computed again on the way back.
         Raises ObjectiveError, with the numbers, where the targets do not fit into the frames.
         """
-        self._require_head()
-        blank = self.config.pad_token_id
-        if blank is None:
-            raise ObjectiveError("config.json has no pad_token_id, which is the blank of CTC")
-        logits, stages = self.forward(waveform, sampling_rate, "checkpoints" if checkpoints else True)
-        loss, cache = ctc_loss(logits, targets, blank)
-        _, grads = self.backward(ctc_loss_backward(1.0, cache), stages)
+        (loss,), grads = self.ctc_losses([waveform], sampling_rate, [targets], checkpoints)
         return loss, grads
 
     def ctc_losses(
@@ -350,27 +343,15 @@ class Model:
         """:meth:`ctc_loss` of several utterances, side by side: each loss, and the sum of the gradients.
 
         Gradients are added in the order of the utterances: any number of threads gives the same bits.
+        objectives/finetuning.py has more: dropout, masks, and parts of the network that do not learn.
         """
+        self._require_head()
         if len(waveforms) != len(targets) or len(waveforms) == 0:
             raise ObjectiveError(f"there are {len(waveforms)} utterances and {len(targets)} targets: give one for each")
-        losses = [0.0] * len(waveforms)
-        total: dict = {}
-        waiting: dict[int, dict] = {}  # gradients whose predecessors are not all added yet
-        added, lock = 0, threading.Lock()
-
-        def one(i: int) -> None:
-            nonlocal added
-            losses[i], grads = self.ctc_loss(waveforms[i], sampling_rate, targets[i], checkpoints)
-            with lock:
-                waiting[i] = grads
-                while added in waiting:
-                    add_to(total, waiting.pop(added))
-                    added += 1
-
-        _ = self._prepared  # made before the utterances go their own ways
+        inputs = [self._input(waveform, sampling_rate) for waveform in waveforms]
         with self._threads():
-            threads.run(partial(one, i) for i in range(len(waveforms)))
-        return losses, total
+            heard, grads = ctc_losses(inputs, targets, self.params, self.config, checkpoints=checkpoints)
+        return [one.loss for one in heard], grads
 
     def pretrain_loss(
         self,
@@ -392,10 +373,18 @@ class Model:
         objectives/pretraining.py. Raises AudioError and ObjectiveError.
         """
         inputs = [self._input(waveform, sampling_rate) for waveform in waveforms]
-        brakes = {"feature_penalty_weight": feature_penalty_weight, "encoder_gradient_scale": encoder_gradient_scale}
         with self._threads():
             return pretrain_loss(
-                inputs, self.params, self.config, spans, negatives, gumbel, tau, checkpoints=checkpoints, **brakes
+                inputs,
+                self.params,
+                self.config,
+                spans,
+                negatives,
+                gumbel,
+                tau,
+                feature_penalty_weight=feature_penalty_weight,
+                encoder_gradient_scale=encoder_gradient_scale,
+                checkpoints=checkpoints,
             )
 
     # --- what goes in, and what must be there ------------------------------------------------------------------------

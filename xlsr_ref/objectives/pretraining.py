@@ -23,8 +23,9 @@ import numpy as np
 
 from xlsr_ref.config import Config
 from xlsr_ref.errors import ObjectiveError
-from xlsr_ref.network.context import ProjectionCache, encoder, encoder_backward, feature_projection
+from xlsr_ref.network.context import EncoderDropout, ProjectionCache, encoder, encoder_backward, feature_projection
 from xlsr_ref.network.feature_encoder import feature_encoder, feature_encoder_backward
+from xlsr_ref.network.noise import SILENT, MaskCache, Noise, mask, mask_backward
 from xlsr_ref.network.prepare import Prepared, prepare
 from xlsr_ref.network.quantizer import QuantizerCache, quantize, quantize_backward
 from xlsr_ref.network.stage import Keep, Stages
@@ -43,6 +44,7 @@ from xlsr_ref.objectives.feature_penalty import (
     scale_gradient_backward,
 )
 from xlsr_ref.ops import threads
+from xlsr_ref.ops.dropout import DropoutCache, dropout, dropout_backward
 from xlsr_ref.ops.linear import LinearCache, linear, linear_backward
 from xlsr_ref.ops.norm import layer_norm_backward
 from xlsr_ref.params import add_to
@@ -70,7 +72,10 @@ class UtteranceCache(NamedTuple):
     project_hid: LinearCache
     contrastive: ContrastiveCache
     code_use: CodeUseCache
-    mask: np.ndarray  # (T,) bool
+    heard_drop: DropoutCache
+    projected_drop: DropoutCache
+    mask: MaskCache
+    encoder_drop: EncoderDropout | None
 
 
 class UtteranceForward(NamedTuple):
@@ -93,12 +98,14 @@ def pretrain_loss(
     feature_penalty_weight: float = 0.0,
     encoder_gradient_scale: float = 1.0,
     checkpoints: bool = False,
+    noises: Sequence[Noise] | None = None,
 ) -> tuple[PretrainLosses, dict]:
     """The losses of a batch, and the gradient of their total, nested as the parameters ``p`` are.
 
     One of each per utterance: ``waveforms`` (L,), normalised; ``spans`` (T,) bool, which frames are masked;
     ``negatives`` (n, K) frames, see objectives/masking.py; ``gumbel`` (T, G, V) noise, see network/quantizer.py.
-    ``checkpoints`` keeps only each block's input and computes the block again on the way back. Raises ObjectiveError
+    ``checkpoints`` keeps only each block's input and computes the block again on the way back. ``noises`` are the
+    utterances' dropout, from network/noise.py, whose masks are not used: ``spans`` are. Raises ObjectiveError
     for parameters without a quantizer, for arrays that do not go together, and if no frame at all is masked.
     """
     n = _checked(waveforms, p, spans, negatives, gumbel)
@@ -107,11 +114,13 @@ def pretrain_loss(
     # all forward, side by side
     prepared = prepare(backbone)
     keep: Keep = "checkpoints" if checkpoints else True
+    noises = noises or [SILENT] * len(waveforms)
     done: dict[int, UtteranceForward] = {}
 
     def one(i: int) -> None:
         draws = spans[i], negatives[i], gumbel[i]
-        done[i] = _forward(waveforms[i], p, config, *draws, tau, encoder_gradient_scale, keep, prepared)
+        noise = noises[i]._replace(frames=spans[i], channels=None)
+        done[i] = _forward(waveforms[i], p, config, *draws, tau, encoder_gradient_scale, keep, prepared, noise)
 
     threads.run(partial(one, i) for i in range(len(waveforms)))
     forwards = [done.pop(i) for i in range(len(waveforms))]
@@ -133,13 +142,17 @@ def pretrain_loss(
         skipped=sum(forward.skipped for forward in forwards),
     )
 
-    # all backward, one after the other: there is one gradient in memory, not N
+    # all backward, side by side; gradients are added in the order of the utterances
     duse = diversity_loss_backward(alpha * n, diversity_cache)  # undoes: α n diversity
     dpenalties = feature_penalty_backward(feature_penalty_weight * n, features)  # undoes: weight n penalty
+    waiting = {i: forward.cache for i, forward in enumerate(forwards)}
+    del forwards, features
     grads: dict = {}
-    for dpenalty in dpenalties:
-        cache = forwards.pop(0).cache  # and it dies when it has served
-        add_to(grads, _backward(cache, p, config, duse, dpenalty))
+
+    def back(i: int) -> dict:
+        return _backward(waiting.pop(i), p, config, duse, dpenalties[i])  # a cache dies when it has served
+
+    threads.run_in_order((partial(back, i) for i in range(len(waveforms))), partial(add_to, grads))
     return losses, grads
 
 
@@ -147,39 +160,43 @@ def _forward(
     waveform: np.ndarray,
     p: dict,
     config: Config,
-    mask: np.ndarray,
+    span: np.ndarray,
     negatives: np.ndarray,
-    noise: np.ndarray,
+    gumbel: np.ndarray,
     tau: float,
     gradient_scale: float,
     keep: Keep,
     prepared: Prepared,
+    noise: Noise,
 ) -> UtteranceForward:
     backbone = p.get("wav2vec2", p)
     features, extractor = feature_encoder(waveform, backbone["feature_extractor"], config, keep, prepared.matrices)
     features, scale_cache = scale_gradient(features, gradient_scale)
-    if mask.shape != (len(features),):
-        raise ObjectiveError(f"a mask is {mask.shape}, but its {len(waveform)} samples make {len(features)} frames")
+    if span.shape != (len(features),):
+        raise ObjectiveError(f"a mask is {span.shape}, but its {len(waveform)} samples make {len(features)} frames")
     projected, projection = feature_projection(features, backbone["feature_projection"], config.layer_norm_eps)
     normed = projection.projection.x  # (T, conv_dim[-1])
 
     # what is to be told apart: the features as they are, never masked
-    quantized, quantizer = quantize(normed, p["quantizer"], config.num_codevector_groups, noise, tau)
+    heard, heard_drop = dropout(normed, noise.quantized)
+    quantized, quantizer = quantize(heard, p["quantizer"], config.num_codevector_groups, gumbel, tau)
     targets, project_q = linear(quantized, p["project_q"])  # (T, d)
 
     # what it is told by: a context that has not seen the masked frames
-    seen = np.where(mask[:, None], backbone["masked_spec_embed"], projected)  # (T, C)
-    context, encoder_stages = encoder(seen, backbone["encoder"], config, keep, prepared.positional)
-    masked = np.flatnonzero(mask)  # (n,)
+    thinned, projected_drop = dropout(projected, noise.projected)
+    seen, mask_cache = mask(thinned, noise, backbone["masked_spec_embed"])  # (T, C)
+    context, encoder_stages = encoder(seen, backbone["encoder"], config, keep, prepared.positional, noise.encoder)
+    masked = np.flatnonzero(span)  # (n,)
     predictions, project_hid = linear(context[masked], p["project_hid"])  # (n, d)
 
     if len(masked) < 2:  # no other frame to tell it from
         negatives = np.empty((len(masked), 0), int)
     kappa = config.contrastive_logits_temperature
     loss, contrastive = contrastive_loss(predictions, targets, quantizer.codes, masked, negatives, kappa)
-    use, use_cache = code_use(quantizer.logits, mask)
+    use, use_cache = code_use(quantizer.logits, span)
     front = extractor, features, scale_cache, projection
-    cache = UtteranceCache(*front, quantizer, project_q, encoder_stages, project_hid, contrastive, use_cache, mask)
+    noisy = heard_drop, projected_drop, mask_cache, noise.encoder
+    cache = UtteranceCache(*front, quantizer, project_q, encoder_stages, project_hid, contrastive, use_cache, *noisy)
     return UtteranceForward(loss, use, hits(contrastive), len(masked) < 2, cache)
 
 
@@ -191,14 +208,18 @@ def _backward(cache: UtteranceCache, p: dict, config: Config, duse: np.ndarray, 
     dpredictions, dtargets = contrastive_loss_backward(1.0, cache.contrastive)  # undoes: contrastive_loss
 
     dmasked_context, grads["project_hid"] = linear_backward(dpredictions, cache.project_hid)  # undoes: project_hid
-    dcontext = np.zeros((len(cache.mask), dmasked_context.shape[1]), dmasked_context.dtype)
-    dcontext[cache.mask] = dmasked_context  # undoes: context[masked]
-    dseen, inner["encoder"] = encoder_backward(dcontext, cache.encoder, backbone["encoder"], config)  # undoes: encoder
-    inner["masked_spec_embed"] = dseen[cache.mask].sum(axis=0, dtype=np.float64).astype(dseen.dtype)  # undoes: where
-    dprojected = np.where(cache.mask[:, None], 0, dseen)  # undoes: where, its other side
+    dcontext = np.zeros((len(cache.features), dmasked_context.shape[1]), dmasked_context.dtype)
+    dcontext[cache.mask.frames] = dmasked_context  # undoes: context[masked]
+    dseen, inner["encoder"] = encoder_backward(
+        dcontext, cache.encoder, backbone["encoder"], config, cache.encoder_drop
+    )  # undoes: encoder
+    dthinned, mask_grads = mask_backward(dseen, cache.mask)  # undoes: mask
+    inner |= mask_grads
+    dprojected, _ = dropout_backward(dthinned, cache.projected_drop)  # undoes: dropout
 
     dquantized, grads["project_q"] = linear_backward(dtargets, cache.project_q)  # undoes: project_q
-    dnormed_quantizer, grads["quantizer"] = quantize_backward(dquantized, cache.quantizer, dlogits)  # undoes: quantize
+    dheard, grads["quantizer"] = quantize_backward(dquantized, cache.quantizer, dlogits)  # undoes: quantize
+    dnormed_quantizer, _ = dropout_backward(dheard, cache.heard_drop)  # undoes: dropout
 
     dnormed, projection_grads = linear_backward(dprojected, cache.projection.projection)  # undoes: feature_projection
     dnormed += dnormed_quantizer  # the normalised features went both ways

@@ -16,12 +16,14 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 from xlsr_ref.errors import XlsrError
 
 Task = Callable[[], Any]
+Result = TypeVar("Result")
 
 
 def run(tasks: Iterable[Task]) -> None:
@@ -46,6 +48,26 @@ def run(tasks: Iterable[Task]) -> None:
         for error in errors:
             if error is not None:
                 raise error
+
+
+def run_in_order(tasks: Iterable[Callable[[], Result]], take: Callable[[Result], None]) -> None:
+    """Call every task as :func:`run` does, and hand what they return to ``take``, one by one in the order of the tasks.
+
+    So sums over tasks have the same bits for any number of threads. A result waits only for those before it.
+    """
+    waiting: dict[int, Result] = {}
+    taken, lock = 0, threading.Lock()
+
+    def one(number: int, task: Callable[[], Result]) -> None:
+        nonlocal taken
+        result = task()
+        with lock:
+            waiting[number] = result
+            while taken in waiting:
+                take(waiting.pop(taken))
+                taken += 1
+
+    run(partial(one, number, task) for number, task in enumerate(tasks))
 
 
 def blocks(length: int, at_most: int) -> list[slice]:
