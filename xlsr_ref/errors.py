@@ -27,3 +27,7 @@ class CannotTranscribeError(XlsrError):
 
 class ObjectiveError(XlsrError):
     """A loss was asked for something that it cannot compute, such as targets that do not fit into the frames."""
+
+
+class ManifestError(XlsrError):
+    """A list of recordings cannot be read, or names what is not there."""

@@ -1,0 +1,112 @@
+"""A manifest: the list of a corpus's recordings, with what is said in each. For training and for measuring errors.
+
+    path            lang  speaker  seconds  split  text       the first line names the columns, in any order
+    en/hello.flac   en    anna     1.064    train  hello      a line per recording: tabs between columns, no quotes
+
+The file is UTF-8. `path` is relative to the manifest's own folder unless another root is given. `split` is what a
+recording is used for: train, dev, test or any other name. More columns may be there; they are not read. Empty lines
+are passed over.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from xlsr_ref.errors import ManifestError
+
+COLUMNS = ("path", "lang", "speaker", "seconds", "split", "text")
+
+
+class Clip(NamedTuple):
+    """One recording of a corpus."""
+
+    path: Path
+    lang: str
+    speaker: str
+    seconds: float
+    split: str
+    text: str  # what is said in it; may be empty
+
+
+def read_manifest(
+    path: str | os.PathLike[str], *, root: str | os.PathLike[str] | None = None, split: str | None = None
+) -> list[Clip]:
+    """The clips of the manifest ``path``, in its order; at least one. Only those of ``split``, where that is given.
+
+    ``root`` is the folder that the clips' paths are relative to; None for the manifest's own. Raises ManifestError
+    for a file that cannot be read, a column that is missing, a line that does not fit the columns, a recording that is
+    not there, and where no clip is left. The message has the number of the line.
+    """
+    path = Path(path)
+    folder = path.parent if root is None else Path(root)
+    lines = _lines(path)
+    _, header = next(lines, (0, [""]))
+    where = _columns(path, header)
+    clips, splits = [], set()
+    for number, fields in lines:
+        if len(fields) != len(header):
+            raise ManifestError(
+                f"{_shown(path)}, line {number}: has {len(fields)} columns, but the first line names {len(header)}"
+            )
+        row = {name: fields[at] for name, at in where.items()}
+        splits.add(row["split"])
+        if split is None or row["split"] == split:
+            clips.append(_clip(row, folder, f"{_shown(path)}, line {number}"))
+    if not splits:
+        raise ManifestError(f"{_shown(path)}: has a first line but no recordings")
+    if not clips:
+        named = ", ".join(sorted(map(_shown, splits))[:10])
+        raise ManifestError(f"{_shown(path)}: has no recording of the split {_shown(split or '')}, only of {named}")
+    return clips
+
+
+def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """The number and the fields of each line that is not empty; the first is 1."""
+    try:
+        text = path.read_bytes().decode("utf-8-sig")  # some editors begin a UTF-8 file with a mark
+    except OSError as error:
+        raise ManifestError(f"{_shown(path)}: {error.strerror or error}") from None
+    except UnicodeDecodeError:
+        raise ManifestError(f"{_shown(path)}: is not a text in UTF-8: give a table of recordings") from None
+    for number, line in enumerate(text.split("\n"), start=1):  # splitlines would cut at rarer characters as well
+        if line.strip():
+            yield number, line.removesuffix("\r").split("\t")
+
+
+def _columns(path: Path, header: list[str]) -> dict[str, int]:
+    """Where each of COLUMNS stands."""
+    missing = [name for name in COLUMNS if name not in header]
+    if missing:
+        raise ManifestError(
+            f"{_shown(path)}, line 1: has no column {', '.join(missing)}; the first line names the columns, "
+            f"with tabs between them: {', '.join(COLUMNS)}"
+        )
+    twice = [name for name in COLUMNS if header.count(name) > 1]
+    if twice:
+        raise ManifestError(f"{_shown(path)}, line 1: names the column {twice[0]} twice")
+    return {name: header.index(name) for name in COLUMNS}
+
+
+def _clip(row: dict[str, str], folder: Path, place: str) -> Clip:
+    try:
+        seconds = float(row["seconds"])
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise ManifestError(f"{place}: seconds is {_shown(row['seconds'])}: it must be a number above 0")
+    if not row["path"]:
+        raise ManifestError(f"{place}: the path is empty")
+    recording = folder / row["path"]
+    if not os.path.isfile(recording):  # False, too, for names that no file can have
+        raise ManifestError(f"{place}: there is no file {_shown(recording)}")
+    return Clip(recording, row["lang"], row["speaker"], seconds, row["split"], row["text"])
+
+
+def _shown(text: str | Path) -> str:
+    """A text or a file name that cannot break the line."""
+    text = str(text)
+    return text if text and text.isprintable() else ascii(text)
