@@ -31,3 +31,7 @@ class ObjectiveError(XlsrError):
 
 class ManifestError(XlsrError):
     """A list of recordings cannot be read, or names what is not there."""
+
+
+class TrainingError(XlsrError):
+    """A recipe, a corpus or a run's folder does not allow training to begin or to go on."""

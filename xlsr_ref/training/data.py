@@ -1,0 +1,84 @@
+"""From a corpus to batches: which clips a step hears. A function of the recipe's seed and the epoch, and nothing else.
+
+An epoch draws languages by p_l ∝ (n_l / N)^alpha: at alpha = 1 every clip comes once, below it small languages come
+more often. Clips of about one length go into one batch, of at most so many seconds, so that the cores finish together.
+Where: XLSR §3 ("Multilingual sampling"), with n_l the clips of language l here (hours there).
+Letters: l a language, n_l its clips, N all clips.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from xlsr_ref import audio
+from xlsr_ref.errors import TrainingError
+from xlsr_ref.manifest import Clip, read_manifest
+
+IN_MEMORY = 2**30  # bytes of decoded sound that are kept; what goes beyond is read again each time
+JITTER = 0.5  # seconds: clips of nearly one length change places from epoch to epoch
+
+
+def read_clips(corpus: Path, manifests: Sequence[str]) -> dict[str, list[Clip]]:
+    """The clips of each manifest. Raises TrainingError and ManifestError."""
+    if not corpus.is_dir():
+        raise TrainingError(f"{corpus} is not a folder: give that of the corpus with --data or XLSR_REF_CORPUS")
+    return {Path(name).stem: read_manifest(corpus / name) for name in manifests}
+
+
+def batches(
+    clips: Sequence[Clip], usable: Sequence[int], batch_seconds: float, alpha: float, rng: np.random.Generator
+) -> list[list[int]]:
+    """One epoch: numbers of ``clips``, out of ``usable``, in batches of at most ``batch_seconds``, in random order."""
+    drawn = _by_language(clips, usable, alpha, rng)
+    lengths = np.array([clips[i].seconds for i in drawn])
+    order = np.argsort(lengths + rng.random(len(drawn)) * JITTER, kind="stable")
+    found: list[list[int]] = []
+    room = 0.0
+    for i in order:
+        if not found or lengths[i] > room:
+            found.append([])
+            room = batch_seconds
+        found[-1].append(drawn[i])
+        room -= lengths[i]
+    return [found[i] for i in rng.permutation(len(found))]
+
+
+def _by_language(clips: Sequence[Clip], usable: Sequence[int], alpha: float, rng: np.random.Generator) -> list[int]:
+    """As many clips as are usable, of each language its share; each clip before any clip a second time."""
+    counts = Counter(clips[i].lang for i in usable)
+    weights = {lang: (n / len(usable)) ** alpha for lang, n in sorted(counts.items())}
+    total = sum(weights.values())
+    drawn: list[int] = []
+    for lang, weight in weights.items():
+        own = [i for i in usable if clips[i].lang == lang]
+        wanted = round(len(usable) * weight / total)
+        rounds = [rng.permutation(own) for _ in range(-(-wanted // len(own)))]
+        drawn += [int(i) for i in np.concatenate(rounds)[:wanted]] if wanted else []
+    return drawn
+
+
+def unknown_characters(clips: Sequence[Clip], known: Callable[[str], bool]) -> Counter[str]:
+    """The characters of the texts that are not ``known``, and how often each stands there."""
+    return Counter(letter for clip in clips for letter in clip.text if not known(letter))
+
+
+class Sounds:
+    """The waveforms of clips at ``rate`` Hz, in ``dtype``: read when they are asked for, kept where there is room."""
+
+    def __init__(self, clips: Sequence[Clip], rate: int, dtype: str) -> None:
+        self.clips, self.rate, self.dtype = clips, rate, dtype
+        self._kept: dict[int, np.ndarray] = {}
+        self._bytes = 0
+
+    def __getitem__(self, i: int) -> np.ndarray:
+        if i in self._kept:
+            return self._kept[i]
+        waveform = audio.read(self.clips[i].path, self.rate, self.dtype)
+        if self._bytes + waveform.nbytes <= IN_MEMORY:
+            self._kept[i] = waveform
+            self._bytes += waveform.nbytes
+        return waveform

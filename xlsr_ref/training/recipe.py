@@ -1,0 +1,196 @@
+"""A recipe: everything that decides what a run learns, in one TOML file. The same recipe gives the same weights.
+
+    seed = 0
+    [model]          start from new weights or a folder; its config
+    [data]           manifests, splits, how clips become batches
+    [augment]        how the sound is varied
+    [optimizer]      Adam's settings and clipping
+    [schedule]       the learning rate
+    [[stages]]       what changes on the way: which clips, what learns, whether there is dropout and masking
+    [run]            steps, and how often to report, evaluate and save
+    [pretrain]       the quantizer's temperature and two brakes; for pre-training only
+
+What is left out has the default that stands here. A key that does not exist is refused, with the nearest one that does.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import tomllib
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from xlsr_ref.errors import TrainingError
+from xlsr_ref.objectives.finetuning import Learn
+from xlsr_ref.training.augment import Augmentation
+
+
+@dataclass(frozen=True)
+class ModelPart:
+    start: str = "new"  # new: random weights; or the folder of a model, from the recipe's folder
+    head: Literal["new", "keep"] = "new"  # fine-tuning: a new lm_head for the letters of the texts, or the folder's
+    config: dict[str, Any] = field(default_factory=dict)  # what config.json is to say differently
+
+
+@dataclass(frozen=True)
+class DataPart:
+    manifests: tuple[str, ...] = ()  # names of TSV files in the corpus folder
+    train: str = "train"  # the split that is learnt from
+    dev: str = "dev"  # the split that chooses the best checkpoint; "" for none
+    shortest: float = 0.1  # seconds; shorter and longer clips are left out
+    longest: float = 20.0
+    batch_seconds: float = 20.0  # of sound in one step, at most
+    alpha: float = 1.0  # languages are drawn by (share of the clips) ** alpha
+
+
+@dataclass(frozen=True)
+class OptimizerPart:
+    name: Literal["adamw", "adam"] = "adamw"
+    betas: tuple[float, ...] = (0.9, 0.98)
+    eps: float = 1e-6
+    weight_decay: float = 0.01
+    clip: float = 5.0  # the largest global norm of the gradient
+    head_rate: float = 1.0  # the head's learning rate, in that of the others
+
+
+@dataclass(frozen=True)
+class SchedulePart:
+    name: Literal["linear", "tri-stage"] = "tri-stage"
+    peak: float = 1e-3
+    warmup: float = 0.1  # share of all steps
+    hold: float = 0.4  # tri-stage only
+
+
+@dataclass(frozen=True)
+class Stage:
+    first_step: int = 1
+    longest: float = 1e9  # seconds: a model that starts from nothing learns from single words first
+    learn: Learn = "all"
+    noise: bool = True  # dropout and masks
+    augment: bool = True
+
+
+@dataclass(frozen=True)
+class RunPart:
+    steps: int = 1000
+    report_every: int = 20
+    evaluate_every: int = 500
+    save_every: int = 500
+    bad_steps: int = 10  # so many steps without a usable gradient, one after the other, end the run
+
+
+@dataclass(frozen=True)
+class PretrainPart:
+    tau_start: float = 2.0  # the quantizer's temperature falls from here …
+    tau_decay: float = 0.999995  # … by this factor with every step …
+    tau_floor: float = 0.5  # … to here
+    feature_penalty: float = 0.0
+    encoder_gradient_scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class Recipe:
+    seed: int = 0
+    model: ModelPart = field(default_factory=ModelPart)
+    data: DataPart = field(default_factory=DataPart)
+    augment: Augmentation = field(default_factory=Augmentation)
+    optimizer: OptimizerPart = field(default_factory=OptimizerPart)
+    schedule: SchedulePart = field(default_factory=SchedulePart)
+    stages: tuple[Stage, ...] = (Stage(),)
+    run: RunPart = field(default_factory=RunPart)
+    pretrain: PretrainPart = field(default_factory=PretrainPart)
+
+    def stage(self, step: int) -> Stage:
+        """The stage that ``step``, counted from 1, belongs to."""
+        return [stage for stage in self.stages if stage.first_step <= step][-1]
+
+
+def read_recipe(path: str | Path) -> Recipe:
+    """The recipe in a TOML file. Raises TrainingError, naming the key, for whatever it cannot mean."""
+    try:
+        table = tomllib.loads(Path(path).read_bytes().decode())
+    except OSError as error:
+        raise TrainingError(f"{path}: {error.strerror or error}: give a recipe, a TOML file") from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise TrainingError(f"{path}: is not TOML: {error}") from None
+    try:
+        return from_table(table)
+    except TrainingError as error:
+        raise TrainingError(f"{path}: {error}") from None
+
+
+def from_table(table: dict[str, Any]) -> Recipe:
+    """The recipe that a TOML table says. Raises TrainingError."""
+    recipe = _read(Recipe, table, "")
+    firsts = [stage.first_step for stage in recipe.stages]
+    if firsts[:1] != [1] or sorted(set(firsts)) != firsts:
+        raise TrainingError(f"stages: their first_step must be 1 and then grow, found {firsts}")
+    if not recipe.data.manifests:
+        raise TrainingError("data.manifests is empty: name at least one TSV file of the corpus")
+    if len(recipe.optimizer.betas) != 2 or not all(0 <= beta < 1 for beta in recipe.optimizer.betas):
+        raise TrainingError(f"optimizer.betas must be two numbers from 0 to below 1, found {recipe.optimizer.betas}")
+    for part, name, least in POSITIVE:
+        value = getattr(getattr(recipe, part), name)
+        if not value >= least:
+            raise TrainingError(f"{part}.{name} must be at least {least}, found {value}")
+    return recipe
+
+
+POSITIVE = (
+    *(("run", name, 1) for name in ("steps", "report_every", "evaluate_every", "save_every", "bad_steps")),
+    *(("schedule", name, 0) for name in ("peak", "warmup", "hold")),
+    *(("optimizer", name, 0) for name in ("eps", "weight_decay", "clip", "head_rate")),
+    *(("data", name, 0) for name in ("shortest", "longest", "batch_seconds", "alpha")),
+    *(("pretrain", name, 1e-6) for name in ("tau_start", "tau_decay", "tau_floor")),
+)
+
+
+def difference(a: Any, b: Any, where: str = "") -> str | None:
+    """The first key in which two recipes differ, and both values; None if they are equal."""
+    for each in dataclasses.fields(a):
+        one, other, name = getattr(a, each.name), getattr(b, each.name), f"{where}{each.name}"
+        if dataclasses.is_dataclass(one):
+            found = difference(one, other, f"{name}.")
+            if found:
+                return found
+        elif one != other:
+            return f"{name} was {one!r} and is {other!r}"
+    return None
+
+
+# --- reading strictly ------------------------------------------------------------------------------------------------
+
+
+def _read(cls: type, table: Any, where: str) -> Any:
+    """A dataclass from a table: each key known, each value of its type."""
+    if not isinstance(table, dict):
+        raise TrainingError(f"{where.rstrip('.') or 'the recipe'} must be a table, found {table!r}")
+    types = typing.get_type_hints(cls)
+    for key in table:
+        if key not in types:
+            near = difflib.get_close_matches(key, types, 1, 0)
+            raise TrainingError(f"there is no key {where}{key}: the nearest is {where}{near[0]}")
+    return cls(**{key: _value(types[key], value, f"{where}{key}") for key, value in table.items()})
+
+
+def _value(kind: Any, value: Any, where: str) -> Any:
+    if dataclasses.is_dataclass(kind):
+        return _read(typing.cast(type, kind), value, f"{where}.")
+    origin, inner = typing.get_origin(kind), typing.get_args(kind)
+    if origin is tuple:
+        if not isinstance(value, list):
+            raise TrainingError(f"{where} must be a list, found {value!r}")
+        return tuple(_value(inner[0], item, f"{where}[{i}]") for i, item in enumerate(value))
+    if origin is Literal:
+        if value not in inner:
+            raise TrainingError(f"{where} must be {' or '.join(map(repr, inner))}, found {value!r}")
+        return value
+    if kind is float and type(value) is int:
+        return float(value)
+    plain = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}.get(kind, "a table")
+    if type(value) is not (origin or kind):
+        raise TrainingError(f"{where} must be {plain}, found {value!r}")
+    return value

@@ -1,0 +1,170 @@
+"""What one step learns from one batch: the two tasks, each as a function from a batch to numbers and a gradient.
+
+    finetune_step    CTC: the text is known           loss: nats per token, the mean over the utterances
+    pretrain_step    contrastive: sound alone         loss: nats per masked frame
+
+All randomness comes from one generator for each utterance, seeded by (seed, step, number in the batch): what a step
+does depends on nothing that came before it except the weights.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from xlsr_ref import audio
+from xlsr_ref.config import Config
+from xlsr_ref.network.noise import SILENT, Noise, draw_noise
+from xlsr_ref.network.quantizer import gumbel_noise, temperature
+from xlsr_ref.objectives.finetuning import ctc_losses
+from xlsr_ref.objectives.masking import draw_negatives, draw_spans
+from xlsr_ref.objectives.pretraining import pretrain_loss
+from xlsr_ref.ops import threads
+from xlsr_ref.ops.lattice import frames_needed
+from xlsr_ref.params import flatten
+from xlsr_ref.training.augment import augment
+from xlsr_ref.training.recipe import Recipe, Stage
+
+
+class Utterance(NamedTuple):
+    """A clip, ready to learn from."""
+
+    x: np.ndarray  # (L,) normalised
+    targets: np.ndarray  # (S,) ids; empty in pre-training
+    frames: int  # T
+    rng: np.random.Generator  # for all that is still to be drawn
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Clips as they are in the corpus, and what happens to them in this step."""
+
+    waveforms: Sequence[np.ndarray]
+    targets: Sequence[np.ndarray]
+    step: int
+    stage: Stage
+
+
+Numbers = dict[str, Any]  # what a step reports
+
+
+def finetune_step(
+    params: dict, config: Config, recipe: Recipe, preprocessor: audio.Preprocessor, batch: Batch
+) -> tuple[Numbers, dict]:
+    """The CTC loss of a batch, as transformers reduces it, and its gradient. Raises ObjectiveError for NaN."""
+    made = _side_by_side(partial(_utterance, config, recipe, preprocessor, batch), len(batch.waveforms))
+    noises = _side_by_side(lambda i: _noise(config, batch.stage, made[i]), len(made))
+    N, mean = len(made), config.ctc_loss_reduction == "mean"
+    sizes = [max(len(one.targets), 1) for one in made]
+    weights = [1 / (N * size) if mean else 1.0 for size in sizes]
+    heard, grads = ctc_losses(
+        [one.x for one in made],
+        [one.targets for one in made],
+        params,
+        config,
+        noises=noises,
+        weights=weights,
+        learn=batch.stage.learn,
+    )
+    numbers: Numbers = {
+        "loss": math.fsum(one.loss * weight for one, weight in zip(heard, weights)),
+        "nats_per_token": math.fsum(one.loss for one in heard) / sum(sizes),
+        "blanks": math.fsum(one.blanks for one in heard) / N,
+    }
+    return numbers, flatten(grads)
+
+
+def pretrain_step(
+    params: dict, config: Config, recipe: Recipe, preprocessor: audio.Preprocessor, batch: Batch
+) -> tuple[Numbers, dict]:
+    """The loss of pre-training per masked frame, and its gradient. Raises ObjectiveError for NaN."""
+    part, c = recipe.pretrain, config
+    made = _side_by_side(partial(_utterance, config, recipe, preprocessor, batch), len(batch.waveforms))
+    tau = temperature(batch.step - 1, part.tau_start, part.tau_decay, part.tau_floor)
+    shape = c.num_codevector_groups, c.num_codevectors_per_group
+    M = c.mask_time_length
+
+    def draw(i: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, Noise]:
+        one = made[i]
+        spans = draw_spans(one.frames, c.mask_time_prob / M, M, one.rng, c.mask_time_min_masks)
+        negatives = draw_negatives(spans, c.num_negatives, one.rng)
+        gumbel = gumbel_noise(one.rng, (one.frames, *shape))
+        noise = draw_noise(one.rng, one.frames, c, one.x.dtype) if batch.stage.noise else SILENT
+        return spans, negatives, gumbel, noise
+
+    spans, negatives, gumbel, noises = zip(*_side_by_side(draw, len(made)))
+    losses, grads = pretrain_loss(
+        [one.x for one in made],
+        params,
+        config,
+        spans,
+        negatives,
+        gumbel,
+        tau,
+        feature_penalty_weight=part.feature_penalty,
+        encoder_gradient_scale=part.encoder_gradient_scale,
+        noises=noises,
+    )
+    n, flat = losses.masked_frames, flatten(grads)
+    for g in flat.values():
+        g /= n
+    numbers: Numbers = {
+        "loss": losses.total / n,
+        "contrastive": losses.contrastive / n,
+        "diversity": losses.diversity,
+        "accuracy": losses.accuracy,
+        "perplexity": [float(perplexity) for perplexity in losses.perplexity],
+        "tau": tau,
+        "masked_frames": n,
+    }
+    return numbers, flat
+
+
+def generator(recipe: Recipe, step: int, i: int) -> np.random.Generator:
+    """Of utterance ``i`` in the batch of ``step``."""
+    return np.random.default_rng([recipe.seed, step, i])
+
+
+def _utterance(config: Config, recipe: Recipe, preprocessor: audio.Preprocessor, batch: Batch, i: int) -> Utterance:
+    x, targets = batch.waveforms[i], batch.targets[i]
+    rng = generator(recipe, batch.step, i)
+
+    def frames(x: np.ndarray) -> int:
+        return audio.frames(len(x), config.conv_kernel, config.conv_stride)
+
+    if batch.stage.augment:
+        varied = augment(x, preprocessor.sampling_rate, recipe.augment, rng)
+        if frames(varied) >= max(frames_needed(targets), 1):  # faster speech may have too few
+            x = varied
+    return Utterance(audio.normalise(x) if preprocessor.do_normalize else x, targets, frames(x), rng)
+
+
+def _noise(config: Config, stage: Stage, one: Utterance) -> Noise:
+    """Dropout, and spans of frames and channels, as the config has them."""
+    if not stage.noise:
+        return SILENT
+    noise, c = draw_noise(one.rng, one.frames, config, one.x.dtype), config
+    if not c.apply_spec_augment:
+        return noise
+    frames = channels = None
+    if c.mask_time_prob > 0:
+        frames = _spans(one.frames, c.mask_time_prob, c.mask_time_length, c.mask_time_min_masks, one.rng)
+    if c.mask_feature_prob > 0:
+        channels = _spans(c.hidden_size, c.mask_feature_prob, c.mask_feature_length, c.mask_feature_min_masks, one.rng)
+    return noise._replace(frames=frames, channels=channels)
+
+
+def _spans(length: int, prob: float, M: int, least: int, rng: np.random.Generator) -> np.ndarray:
+    return draw_spans(length, prob / M, M, rng, least)
+
+
+def _side_by_side(one: Any, N: int) -> list[Any]:
+    """``one(i)`` for every i, on all cores, in order."""
+    results: list[Any] = []
+    threads.run_in_order((partial(one, i) for i in range(N)), results.append)
+    return results
