@@ -69,7 +69,7 @@ def global_norm(grads: Mapping[str, np.ndarray]) -> float:
 
 
 def clip(grads: Mapping[str, np.ndarray], norm: float, at_most: float) -> None:
-    """Scale all gradients, in place, so that their global ``norm`` is at most ``at_most``; 1e-6 is added, as in torch."""
+    """Scale all gradients, in place, so that their global ``norm`` is at most ``at_most``, as in torch."""
     scale = at_most / (norm + 1e-6)
     if scale < 1:
         for g in grads.values():

@@ -21,7 +21,7 @@ def linear(n: int, N: int, peak: float, warmup: float = 0.08) -> float:
 def tri_stage(
     n: int, N: int, peak: float, warmup: float = 0.1, hold: float = 0.4, first: float = 0.01, last: float = 0.05
 ) -> float:
-    """The rate of step ``n`` (1 to ``N``); ``warmup`` and ``hold`` are parts of N, ``first`` and ``last`` of the peak."""
+    """The rate of step ``n`` (1 to ``N``); ``warmup``, ``hold`` in parts of N; ``first``, ``last`` of the peak."""
     w, h = max(1, round(warmup * N)), round(hold * N)
     if n <= w:
         return peak * (first + (1 - first) * n / w)

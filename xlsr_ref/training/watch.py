@@ -1,4 +1,4 @@
-"""What a beginner should be told while a model trains: the usual ways in which training fails, named as they happen.
+"""What a beginner should be told while a model trains: the usual ways in which training fails, named when they happen.
 
 collapse     the codebook of a group shrinks to one code: its perplexity is near 1, and nothing is left to tell apart
 all blank    the model says nothing at all: a CTC model often begins so, and should leave it within some hundred steps
