@@ -60,7 +60,7 @@ def spell(
     runs = collapse([tokenizer.token(entry) for entry in best], tokenizer.pad_token)
 
     def span(part: list[Run]) -> Span:
-        text = tokenizer.lower("".join(tokenizer.written(run.token) for run in part))
+        text = tokenizer.spelled(run.token for run in part)
         start, end = (min(frame * seconds_per_frame, limit) for frame in (part[0].first, part[-1].stop))
         scores = [float(probability[run.first : run.stop].mean()) for run in part]
         score = math.exp(sum(map(math.log, scores)) / len(scores))
@@ -97,11 +97,12 @@ def collapse(path: Sequence[str], blank: str | None) -> list[Run]:
 
 
 def split_words(runs: Sequence[Run], tokenizer: Tokenizer) -> list[list[Run]]:
-    """Cut the runs at every token that is written as a space.
+    """Cut the runs at every token that stands between words.
 
     Those are the word delimiter and a token that is itself a space. A vocabulary with neither, as for languages that
-    are written without spaces, makes the whole recording one word.
+    are written without spaces, makes the whole recording one word; one of phonemes makes each phoneme a word.
     """
-    space = tokenizer.files.replace_word_delimiter_char
-    groups = groupby(runs, key=lambda run: tokenizer.written(run.token) == space)
+    if tokenizer.each_is_a_word:
+        return [[run] for run in runs]
+    groups = groupby(runs, key=lambda run: tokenizer.divides(run.token))
     return [list(word) for is_space, word in groups if not is_space]
