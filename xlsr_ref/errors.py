@@ -31,3 +31,7 @@ class ObjectiveError(XlsrError):
 
 class ManifestError(XlsrError):
     """A list of recordings cannot be read, or names what is not there."""
+
+
+class AlignmentError(XlsrError):
+    """A text cannot be laid over a recording: it is empty, too long, or has what the model's vocabulary lacks."""

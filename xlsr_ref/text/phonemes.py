@@ -18,7 +18,7 @@ from itertools import groupby
 from typing import Any
 
 from xlsr_ref.errors import VocabularyError
-from xlsr_ref.text.tokenizer import Tokenizer, Word, clean_up
+from xlsr_ref.text.tokenizer import STAR, Tokenizer, Word, clean_up
 from xlsr_ref.text.vocabulary import PhonemeOptions, VocabularyFiles
 
 BETWEEN = "|"  # stands between words in phonemes that are typed in, where the vocabulary has no delimiter
@@ -82,8 +82,16 @@ class PhonemeTokenizer(Tokenizer):
             if len(groups) == 1 and self.each_is_a_word:
                 groups = [(phoneme,) for phoneme in groups[0]]
             return [Word(" ".join(group), group) for group in groups]
-        heard = [tuple(word.split()) for word in phonemize(text.lower(), self.options, f"{MARK} ").split(MARK)]
-        spoken, written = [word for word in heard if word], text.split()
+        words: list[Word] = []
+        for wild, part in groupby(text.split(), lambda one: one == STAR):
+            together = list(part)
+            words += [Word(STAR, (STAR,))] * len(together) if wild else self._spoken(together)
+        return words
+
+    def _spoken(self, written: list[str]) -> list[Word]:
+        """Words and their phonemes. They are spoken together: a word's sounds depend on its neighbours."""
+        heard = phonemize(" ".join(written).lower(), self.options, f"{MARK} ").split(MARK)
+        spoken = [tuple(word.split()) for word in heard if word.strip()]
         if len(spoken) == len(written):  # not so where a number becomes several words
             return [Word(word, tokens) for word, tokens in zip(written, spoken)]
         return [Word(" ".join(tokens), tokens) for tokens in spoken]
@@ -111,9 +119,10 @@ def phonemize(text: str, options: PhonemeOptions, between: str = "") -> str:
             '"xlsr_ref[phonemes]" and install espeak-ng, or give the phonemes themselves'
         ) from None
     except (RuntimeError, KeyError, ValueError, AssertionError) as error:
+        needed = "espeak-ng" if "espeak" in options.backend else options.backend
         raise VocabularyError(
-            f"phonemizer cannot turn text into the phonemes of {options.language!r} ({error}): install "
-            f"{options.backend}, or give the phonemes themselves"
+            f"phonemizer makes no phonemes of {options.language!r} ({' '.join(str(error).split())}): "
+            f"see that {needed} is installed and knows the language, or give the phonemes themselves"
         ) from None
 
 

@@ -23,6 +23,8 @@ from typing import NamedTuple
 from xlsr_ref.errors import VocabularyError
 from xlsr_ref.text.vocabulary import AddedToken, VocabularyFiles, read_vocabulary
 
+STAR = "*"  # a word of a text to align that stands for anything
+
 
 class Word(NamedTuple):
     """A word of a text that is laid over a recording."""
@@ -143,8 +145,11 @@ class Tokenizer:
         """The id of a token; None where the vocabulary has none for it."""
         return self._added_ids.get(token, self.files.vocabulary.get(token))
 
-    def words_of(self, text: str) -> list[Word]:
-        """The words of ``text``, each with its tokens; the delimiters between them are left out."""
+    def words_of(self, text: str, phonemes: bool = False) -> list[Word]:
+        """The words of ``text``, each with its tokens; the delimiters between them are left out. Raises VocabularyError
+        for ``phonemes``, which only a vocabulary of phonemes has."""
+        if phonemes:
+            raise VocabularyError("this model reads characters, not phonemes: give the text itself")
         return [Word(word, tuple(self.tokens_of(word))) for word in text.split()]
 
     @property
