@@ -82,16 +82,17 @@ def test_rates_and_sums():
 
 
 def test_the_alignment_is_printed():
-    edits = compare_words("press four to mark", "press for mark it")
-    assert [edit.kind for edit in edits] == ["hit", "substitution", "deletion", "hit", "insertion"]
-    assert edits[2] == Edit("deletion", "to", None)
+    edits = compare_words("now press four to mark", "press for to mark it")
+    assert [edit.kind for edit in edits] == ["deletion", "hit", "substitution", "hit", "hit", "insertion"]
+    assert edits[0] == Edit("deletion", "now", None)
     assert written(edits) == (
-        "said: press four to mark **\n"
-        "read: press for  ** mark it\n"
-        "            S    D       I\n"
+        "said: now press four to mark **\n"
+        "read: *** press for  to mark it\n"
+        "      D         S            I\n"
     )  # fmt: skip
     assert written(edits, 20) == (
-        "said: press four to\nread: press for  **\n            S    D\n\nsaid: mark **\nread: mark it\n           I\n"
+        "said: now press four\nread: *** press for\n      D         S\n\n"
+        "said: to mark **\nread: to mark it\n              I\n"
     )
     assert written(compare_characters("ab", "b")) == "said: a b\nread: * b\n      D\n"
     assert written(()) == "said:\nread:\n\n"
