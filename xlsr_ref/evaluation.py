@@ -47,11 +47,9 @@ def judge(model: Model, clip: Clip, phonemes: bool = False, **how: Any) -> Judge
     ``phonemes`` says that the clips' texts are phonemes already. Raises what transcribe raises, and VocabularyError
     where text must become phonemes and cannot.
     """
-    said = clip.text
-    if hears_phonemes(model) or phonemes:
-        assert model.tokenizer is not None  # hears_phonemes; without a tokenizer transcribe refuses
+    said, heard = clip.text, model.transcribe(clip.path, **how)
+    if model.tokenizer is not None and (phonemes or hears_phonemes(model)):
         said = " ".join(token for word in model.tokenizer.words_of(clip.text, phonemes) for token in word.tokens)
-    heard = model.transcribe(clip.path, **how)
     return Judged(clip, said, heard, word_errors(said, heard.text), character_errors(said, heard.text))
 
 

@@ -125,6 +125,15 @@ def test_what_cannot_be_is_one_line(fake, capsys, argv, says):
     assert says in err
 
 
+def test_phonemes_of_a_model_that_reads_letters(capsys, tmp_path):
+    clip = read_manifest(BUNDLED)[0]
+    line = "\t".join(map(str, clip))
+    (tmp_path / "one.tsv").write_text("\t".join(COLUMNS) + f"\n{line}\n{line}\n", encoding="utf-8")
+    assert main(["evaluate", str(tmp_path / "one.tsv"), "--phonemes", "--split", clip.split]) == 1
+    out, err = capsys.readouterr()
+    assert (out, err) == ("", "xlsr-ref: this model reads characters, not phonemes: give the text itself\n")
+
+
 def test_nothing_that_can_be_judged(fake, capsys):
     assert main(["evaluate", "list.tsv", "--split", "dev"]) == 1
     out, err = capsys.readouterr()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from xlsr_ref.cli.say import STYLE, complain, say, sentence
-from xlsr_ref.errors import CannotTranscribeError, XlsrError
+from xlsr_ref.errors import AudioError, XlsrError
 
 
 def add(commands: Any) -> None:
@@ -61,9 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
         for clip in counted:
             try:
                 judged.append(judge(model, clip, arguments.phonemes, **how))
-            except CannotTranscribeError:
-                raise  # it would say the same of every clip
-            except (XlsrError, OSError) as error:
+            except AudioError as error:  # any other says the same of every clip
                 failed += 1
                 with aside():
                     complain(f"{shown(clip.path)}: {sentence(error).removeprefix(f'{shown(clip.path)}: ')}")

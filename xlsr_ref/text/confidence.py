@@ -6,7 +6,8 @@
 
 What it is: the softmax's own opinion, from 0 to 1, along one path. What it is not: the probability of being right.
 CTC networks are trained to put nearly all of it on one token, right or wrong, and nothing here corrects that: compare
-scores of one model with each other, or measure on your own recordings which score means how many errors.
+scores of one model with each other, or measure which score means how many errors: `xlsr-ref evaluate --output` writes
+both for each recording.
 A softmax never says "none of these": in noise it can be sure of a letter. Letters: T frames, y probabilities.
 """
 
