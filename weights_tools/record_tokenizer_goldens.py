@@ -1,7 +1,8 @@
-"""Record what Wav2Vec2CTCTokenizer does with many vocabularies, for tests on machines without transformers.
+"""Record what the CTC tokenizers of transformers do with many vocabularies, for tests on machines without it.
 
     python -m weights_tools.record_tokenizer_goldens         -> tests/golden/tokenizer.json
 
+Wav2Vec2CTCTokenizer and, where a case's config asks for it, Wav2Vec2PhonemeCTCTokenizer.
 Needs transformers 5.23.0 (--any-version goes on with another). Each case holds the files of a folder and what the
 tokenizer read from that folder makes of some texts and ids. Where it returns None for an unknown character, or fails,
 the case says null.
@@ -29,6 +30,8 @@ PLAIN = {"a": 0, "b": 1, "c": 2, "|": 3, "[UNK]": 4, "[PAD]": 5}
 UPPER = {"<pad>": 0, "<unk>": 1, "|": 2, "A": 3, "B": 4, "C": 5, "Σ": 6, "SS": 7, "'": 8}
 PUNCTUATED = {token: i for i, token in enumerate(("<pad>", "<unk>", "|", *".'ntsamver?!,"))}
 PHONEMES = {"<pad>": 0, "<unk>": 1, "|": 2, "a": 3, "aː": 4, "t": 5, "tʃ": 6, "tʃʰ": 7, "ʃ": 8, "bc": 9, "abcd": 10}
+SOUNDS = {"<pad>": 0, "<s>": 1, "</s>": 2, "<unk>": 3, "h": 4, "ə": 5, "l": 6, "oʊ": 7, "tʃ": 8, "ɜː": 9, "t": 10}
+PHONEMIC = {"tokenizer_class": "Wav2Vec2PhonemeCTCTokenizer", "do_phonemize": False}  # no espeak is needed to record
 RENAMED = {"pad_token": "[PAD]", "unk_token": "[UNK]"}
 NO_EDGES = {"bos_token": None, "eos_token": None}
 
@@ -141,6 +144,39 @@ CASES = {
         target_lang="eng",
         texts=("thash a",),
     ),
+    "sounds": Case(SOUNDS, PHONEMIC, texts=("h ə l oʊ", "tʃ  tʃ\tt", "hə", "<pad>h <unk>l </s>", " ɜː ʒ ")),
+    "sounds with a delimiter": Case(
+        SOUNDS | {"|": 11}, PHONEMIC | {"word_delimiter_token": "|"}, texts=("h ə | l oʊ", "|h|")
+    ),
+    "sounds with a delimiter of special_tokens_map.json": Case(
+        SOUNDS | {"#": 11}, PHONEMIC, {"word_delimiter_token": "#"}, texts=("h ə # l oʊ",)
+    ),
+    "sounds with a delimiter as an object, and another between phonemes": Case(
+        SOUNDS | {"#": 11},
+        PHONEMIC | {"word_delimiter_token": {"__type": "AddedToken", "content": "#"}, "phone_delimiter_token": "_"},
+        texts=("h ə # l oʊ", "h_ə"),
+    ),
+    "sounds, a delimiter of another kind of file": Case(
+        SOUNDS | {"#": 11}, PHONEMIC | {"model_specific_special_tokens": {"word_delimiter_token": "#"}}
+    ),
+    "sounds, renamed and appended": Case(
+        {"a": 0, "[UNK]": 1, "aː": 3, "b": 5, "[PAD]": 7}, PHONEMIC | RENAMED, texts=("a aː b", "<s> a")
+    ),
+    "sounds, written by version 5": Case(
+        SOUNDS,
+        PHONEMIC
+        | {
+            "phonemizer_lang": "fr-fr",
+            "word_delimiter_token": None,
+            "phone_delimiter_token": " ",
+            "clean_up_tokenization_spaces": True,
+            "added_tokens_decoder": {"0": added("<pad>"), "3": added("<unk>"), "11": added("<x>", lstrip=True)},
+        },
+        texts=("h <x> ə", "h<x>"),
+    ),
+    "sounds, special tokens split": Case(
+        SOUNDS, PHONEMIC | {"split_special_tokens": True, "noise_token": "<noise>"}, texts=("h <noise> <pad>",)
+    ),
 }
 
 
@@ -153,16 +189,23 @@ def write_folder(folder: Path, case: Case) -> Path:
     return folder
 
 
-def load_reference(folder: Path, case: Case) -> Any:
-    """Wav2Vec2CTCTokenizer for ``case``, whose files are written to ``folder``.
+def phonemic(case: Case) -> bool:
+    """Are the tokens of this case phonemes?"""
+    return "Phoneme" in (case.tokenizer_config or {}).get("tokenizer_class", "")
 
-    The loader of 5.23.0 takes a word delimiter that tokenizer_config.json gives as a string away before it reaches the
-    tokenizer, which is left with its default `|`; version 4 passed it on. It is put back here.
+
+def load_reference(folder: Path, case: Case) -> Any:
+    """The tokenizer of transformers for ``case``, whose files are written to ``folder``.
+
+    Of characters: the loader of 5.23.0 takes a word delimiter that tokenizer_config.json gives as a string away before
+    it reaches the tokenizer, which is left with its default `|`; version 4 passed it on. It is put back here.
     """
-    from transformers import Wav2Vec2CTCTokenizer
+    from transformers import Wav2Vec2CTCTokenizer, Wav2Vec2PhonemeCTCTokenizer
     from transformers.utils import logging
 
     logging.set_verbosity(logging.CRITICAL)
+    if phonemic(case):
+        return Wav2Vec2PhonemeCTCTokenizer.from_pretrained(str(write_folder(folder, case)))
     language: dict[str, Any] = {} if case.target_lang is None else {"target_lang": case.target_lang}
     reference = Wav2Vec2CTCTokenizer.from_pretrained(str(write_folder(folder, case)), **language)
     config = case.tokenizer_config or {}
@@ -191,15 +234,20 @@ def record(case: Case, rng: random.Random) -> dict[str, Any]:
     drawn = [rng.choices(entries, k=rng.randint(0, 9)) for _ in range(PATHS_PER_CASE)]
     repeated = [[entry for entry in path for _ in range(rng.choice((1, 1, 2, 3)))] for path in drawn]
     for path in (*repeated, *([vocabulary[letter] for letter in path] for path in case.paths)):
-        heard = reference.decode(path, output_word_offsets=True, output_char_offsets=True)
+        if phonemic(case) and not path:
+            continue  # theirs fails
+        offsets = {"output_char_offsets": True} | ({} if phonemic(case) else {"output_word_offsets": True})
+        heard = reference.decode(path, **offsets)
         decoded = {
             f"group_tokens={group} skip_special_tokens={skip}": reference.decode(
                 path, group_tokens=group, skip_special_tokens=skip
             )
             for group in (True, False)
             for skip in (True, False)
+            if not (phonemic(case) and skip and set(path) <= set(reference.all_special_ids))  # nothing left: fails
         }
-        words = [[word["word"], int(word["start_offset"]), int(word["end_offset"])] for word in heard.word_offsets]
+        found = [] if phonemic(case) else heard.word_offsets
+        words = [[word["word"], int(word["start_offset"]), int(word["end_offset"])] for word in found]
         chars = [[char["char"], int(char["start_offset"]), int(char["end_offset"])] for char in heard.char_offsets]
         paths.append({"ids": path, "decoded": decoded, "words": words, "chars": chars})
     files = {"vocab.json": case.vocab, "tokenizer_config.json": case.tokenizer_config}

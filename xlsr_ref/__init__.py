@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from xlsr_ref.config import Config as Config
+    from xlsr_ref.errors import AlignmentError as AlignmentError
     from xlsr_ref.errors import AudioError as AudioError
     from xlsr_ref.errors import CannotTranscribeError as CannotTranscribeError
     from xlsr_ref.errors import ConfigError as ConfigError
@@ -30,7 +31,7 @@ __version__ = "0.1.0"
 _HOME = {
     "load": "model", "Model": "model", "Config": "config", "Transcript": "text.transcript", "Span": "text.transcript",
     "XlsrError": "errors", "ConfigError": "errors", "WeightsError": "errors", "AudioError": "errors",
-    "VocabularyError": "errors", "CannotTranscribeError": "errors",
+    "VocabularyError": "errors", "CannotTranscribeError": "errors", "AlignmentError": "errors",
 }  # fmt: skip
 __all__ = ["__version__", *_HOME]
 

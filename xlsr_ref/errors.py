@@ -35,3 +35,7 @@ class ManifestError(XlsrError):
 
 class TrainingError(XlsrError):
     """A recipe, a corpus or a run's folder does not allow training to begin or to go on."""
+
+
+class AlignmentError(XlsrError):
+    """A text cannot be laid over a recording: it is empty, too long, or has what the model's vocabulary lacks."""

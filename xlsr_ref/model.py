@@ -42,6 +42,7 @@ from xlsr_ref.ops.memory import keep_freed_memory
 from xlsr_ref.ops.norm import Moments
 from xlsr_ref.ops.upstream import require_upstream
 from xlsr_ref.params import LoadReport, load_params
+from xlsr_ref.text.align_text import align_words, check_words
 from xlsr_ref.text.greedy import best_path, greedy, spell
 from xlsr_ref.text.tokenizer import Tokenizer
 from xlsr_ref.text.transcript import Transcript
@@ -293,6 +294,38 @@ class Model:
         best, probability = map(np.concatenate, zip(*paths))
         return spell(best, probability, tokenizer, self.seconds_per_frame, duration)
 
+    def align(
+        self,
+        recording: Recording,
+        text: str,
+        sampling_rate: int | None = None,
+        *,
+        phonemes: bool = False,
+        chunk_seconds: float | None = None,
+        stride_seconds: float | None = None,
+    ) -> Transcript:
+        """When each word and character of ``text``, which is what was said in the recording, is spoken.
+
+        ``recording``, ``sampling_rate`` and the chunks are those of :meth:`transcribe`; of the hours of a long one only
+        the log-probabilities are kept. A word that is only "*" stands for anything. Where the model hears phonemes,
+        ``text`` goes through the package phonemizer, or is itself in ``phonemes`` with spaces between them.
+        Raises AudioError, CannotTranscribeError, VocabularyError, and AlignmentError for a text that is empty, too long
+        for the recording, or has what the vocabulary cannot spell.
+        """
+        tokenizer = self._require_tokenizer()
+        how = chunking(chunk_seconds, stride_seconds, self.seconds_per_frame)
+        words = tokenizer.words_of(text, phonemes)
+        check_words(words, tokenizer, len(self.params["lm_head"]["weight"]))  # before the work, which may take minutes
+        pieces, rate = self._pieces(recording, sampling_rate), self.preprocessor.sampling_rate
+        scale, short = first_pass(pieces(), how.above * rate)
+        if short is not None:
+            log_probs = _log_softmax(self._network(self._normalised(short), keep=False)[0])
+        else:
+            parts = [_log_softmax(logits) for _, logits in self._in_chunks(pieces, scale, how)]
+            log_probs = np.concatenate(parts)
+            del parts
+        return align_words(log_probs, words, tokenizer, self.seconds_per_frame, scale.samples / rate)
+
     def _pieces(self, recording: Recording, sampling_rate: int | None) -> Pieces:
         rate = self.preprocessor.sampling_rate
         if isinstance(recording, np.ndarray):
@@ -422,6 +455,11 @@ class Model:
                 "the model's folder has no vocab.json, so its logits cannot be spelled: add the file, or use logits(…)"
             )
         return self.tokenizer
+
+
+def _log_softmax(logits: np.ndarray) -> np.ndarray:
+    """The logarithms of the softmax of each frame, (T, V) as it came; summed in float64."""
+    return (logits - np.logaddexp.reduce(logits, axis=1, keepdims=True, dtype=np.float64)).astype(logits.dtype)
 
 
 def _under(prefix: str, stages: Stages) -> dict[str, Stage]:

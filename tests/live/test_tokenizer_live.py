@@ -14,9 +14,19 @@ pytest.importorskip("hypothesis")
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from weights_tools.record_tokenizer_goldens import CASES, GOLDEN, Case, encode, load_reference, record_all, write_folder
+from weights_tools.record_tokenizer_goldens import (
+    CASES,
+    GOLDEN,
+    PHONEMIC,
+    Case,
+    encode,
+    load_reference,
+    record_all,
+    write_folder,
+)
 from xlsr_ref.errors import VocabularyError
 from xlsr_ref.text.greedy import greedy
+from xlsr_ref.text.phonemes import PhonemeTokenizer
 from xlsr_ref.text.tokenizer import Tokenizer
 
 LETTERS = list("abcABßΣN'._|-\t ")
@@ -107,6 +117,14 @@ def cases(draw):
     )
 
 
+@st.composite
+def cases_of_phonemes(draw):
+    """The same files, for the other tokenizer, which has one vocabulary only."""
+    case = draw(cases().filter(lambda case: case.target_lang is None))
+    delimiter = draw(st.sampled_from([{}, {"word_delimiter_token": None}, {"phone_delimiter_token": "_"}]))
+    return case._replace(tokenizer_config=(case.tokenizer_config or {}) | delimiter | PHONEMIC)
+
+
 def load_both(case):
     with TemporaryDirectory() as ours, TemporaryDirectory() as theirs:
         return Tokenizer.from_folder(write_folder(Path(ours), case), case.target_lang), load_reference(
@@ -159,6 +177,26 @@ def test_words_and_their_frames(case, data):
     ):
         expected = [(ours.lower(o[name]), o["start_offset"], o["end_offset"]) for o in offsets]
         assert [(span.text, span.start, span.end) for span in spans] == expected
+
+
+@draws
+@given(cases_of_phonemes(), st.data())
+def test_phonemes_and_ids(case, data):
+    ours, theirs = load_both(case)
+    assert isinstance(ours, PhonemeTokenizer)
+    assert ours.vocabulary == theirs.get_vocab()
+    assert ours.special_tokens == set(theirs.all_special_tokens)
+    pieces = st.sampled_from([" ", " ", *LETTERS, *LONGER, *ours.vocabulary])
+    for text in data.draw(st.lists(st.lists(pieces, max_size=9).map("".join), min_size=4, max_size=4)):
+        assert none_if_refused(lambda text=text: ours.encode(text)) == encode(theirs, text)
+    entries = [*ours.tokens, 999] if ours.unk_token is not None else list(ours.tokens)
+    for ids in data.draw(st.lists(st.lists(st.sampled_from(entries), min_size=1, max_size=12), min_size=4, max_size=4)):
+        for group in (True, False):
+            for skip in (True, False):
+                if skip and set(ids) <= set(theirs.all_special_ids):
+                    continue  # theirs cannot decode nothing
+                expected = theirs.decode(ids, group_tokens=group, skip_special_tokens=skip)
+                assert ours.decode(ids, group_tokens=group, skip_special_tokens=skip) == expected
 
 
 def test_the_recording_is_what_this_version_does():

@@ -8,7 +8,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import PathCollection
 from matplotlib.colors import to_hex
 
+import xlsr_ref
 from xlsr_ref.errors import ObjectiveError
+from xlsr_ref.manifest import read_manifest
+from xlsr_ref.model import BUNDLED
 from xlsr_ref.objectives.ctc import ctc_loss, log_beta, posteriors
 from xlsr_ref.teach import show
 from xlsr_ref.text.align import align
@@ -136,6 +139,26 @@ def test_what_cannot_be_drawn_is_named(log_y):
         drawn(log_y[:3])
     with pytest.raises(ObjectiveError, match="give log-softmax"):
         drawn(log_y + 1)
+
+
+def test_all_four_of_a_word_that_was_spoken():
+    """A bundled clip of one word: α, β, γ and the path, each as it is drawn alone."""
+    model = xlsr_ref.load()
+    clip = next(clip for clip in read_manifest(BUNDLED.parent / "clips.tsv") if clip.text == "five")
+    logits = model.logits(pytest.importorskip("soundfile").read(clip.path, dtype="float32")[0], 16000)
+    spoken = logits - np.logaddexp.reduce(logits.astype(np.float64), axis=1, keepdims=True)
+    word, blank = model.tokenizer.encode(clip.text), model.tokenizer.pad_id
+    with show.figure("four lattices", rows=4, height=12) as axes:
+        show.lattices(axes, spoken, word, blank, model.tokenizer.tokens)
+    path = align(spoken, word, blank).places.tolist()
+    for ax, symbol in zip(axes, ("α", "β", "γ", "the likeliest")):
+        assert ax.get_title("left").startswith(symbol)
+        assert [label.get_text() for label in ax.get_yticklabels()] == list("–f–i–v–e–")
+        assert ax.lines[1].get_ydata().tolist() == path
+    colours = [nodes(ax)[1] for ax in axes]
+    assert len({tuple(each) for each in colours}) == 4  # four different pictures
+    with pytest.raises(ValueError, match="there are 2 axes: give 4"):
+        show.lattices(axes[:2], spoken, word, blank, model.tokenizer.tokens)
 
 
 # --- over the spectrogram --------------------------------------------------------------------------------------------

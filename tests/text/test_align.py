@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from xlsr_ref.errors import ObjectiveError
 from xlsr_ref.objectives.ctc import ctc_loss
 from xlsr_ref.ops.lattice import frames_needed, may_skip, places_of
 from xlsr_ref.text import align as room
-from xlsr_ref.text.align import align
+from xlsr_ref.text.align import WILDCARD, align
 
 
 def collapse(path, blank):
@@ -136,12 +137,70 @@ def test_a_long_recording(rng):
     assert all(before.stop <= after.first for before, after in itertools.pairwise(found.spans))
 
 
-@pytest.mark.parametrize(("T", "targets"), [(1, []), (1, [1]), (5, [1, 1, 2]), (9, [3, 3, 3]), (60, [1, 2, 2, 3] * 4)])
+@pytest.mark.parametrize(("T", "steps"), [(1, 1), (2, 9), (7, 9), (60, 99), (200, 99), (200, 5000)])
+def test_blocks_find_the_same_path_as_the_direct_way(rng, monkeypatch, T, steps):
+    """To the bit, whatever the size of a block; also where many paths are equally likely."""
+    targets = rng.integers(1, 4, T // 4)
+    for log_y in (log_probs(rng, T, 4), log_probs(rng, T, 4).astype(np.float32), np.full((T, 4), -math.log(4))):
+        direct = align(log_y, targets, 0)
+        monkeypatch.setattr(room, "_block", lambda frames, places: max(1, min(frames, steps // places)))
+        blocks = align(log_y, targets, 0)
+        monkeypatch.undo()
+        np.testing.assert_array_equal(blocks.places, direct.places)
+        assert (blocks.log_p, blocks.spans) == (direct.log_p, direct.spans)
+
+
+def test_a_block_is_all_or_as_much_as_may_be_in_memory():
+    assert room._block(1499, 901) == 1499  # 30 s are found the direct way
+    assert room._block(90000, 10001) == room.STEPS // 10001
+    assert room._block(90000, room.STEPS) == math.isqrt(8 * 90000) + 1
+    assert room._block(1, 10**9) == 1
+
+
+def test_a_long_recording_needs_little_memory():
+    """10 minutes against 3,000 targets, where the direct way takes 180 MB for the steps alone."""
+    log_y = np.full((30_000, 4), -math.log(4), np.float32)
+    targets = np.tile([1, 2, 3], 1000)
+    tracemalloc.start()
+    try:
+        align(log_y, targets, 0)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 45 * 2**20  # two blocks of steps, 16 MiB each, and v before each of 11 blocks
+
+
+@pytest.mark.parametrize("targets", [[-1], [1, -1], [-1, 1], [-1, 1, -1], [1, -1, 2], [-1, -1], [2, -1, 2]])
+def test_a_wildcard_takes_any_frames(rng, targets):
+    """Against all ways through the lattice: on the wildcard's place a frame costs nothing."""
+    T, places = 5, places_of(np.array(targets), 0)
+    for zeros in (0.0, 0.3):
+        log_y = log_probs(rng, T, 3, zeros)
+        spelled = np.concatenate([log_y, np.zeros((T, 1))], axis=1)  # column −1
+        ways = {}
+        for way in itertools.combinations_with_replacement(range(len(places)), T):
+            labels = places[list(way)]
+            if collapse(labels.tolist(), 0) == targets:
+                ways[way] = sum(spelled[range(T), labels])
+        best = max(ways.values())
+        found = align(log_y, targets, 0)
+        assert found.log_p == pytest.approx(best, rel=1e-14)  # the same sum, in the same order
+        assert ways[tuple(found.places.tolist())] == best
+        wild = [span for span in found.spans if span.target == WILDCARD]
+        assert len(wild) == targets.count(WILDCARD)
+        assert all(span.score == 1 and span.stop > span.first for span in wild)
+
+
+@pytest.mark.parametrize(
+    ("T", "targets"),
+    [(1, []), (1, [1]), (5, [1, 1, 2]), (9, [3, 3, 3]), (60, [1, 2, 2, 3] * 4), (20, [1, -1, 2, -1, -1, 3])],
+)
 @pytest.mark.parametrize("zeros", [0.0, 0.4])
 def test_the_kernel_equals_its_twin(rng, T, targets, zeros):
     places = places_of(np.array(targets, np.int64), 0)
-    for log_y in (log_probs(rng, T, 4, zeros), np.full((T, 4), -math.log(4))):  # the second has nothing but ties
-        kernel, twin = (f(log_y, places, may_skip(places)) for f in (room._viterbi_numba, room._viterbi_numpy))
+    for log_y in (log_probs(rng, T, 4, zeros), np.full((T, 4), -math.log(4), np.float32)):  # the second: only ties
+        v = np.r_[0, np.full(2 * len(targets), -np.inf)]
+        kernel, twin = (f(log_y, places, may_skip(places), v) for f in (room._viterbi_numba, room._viterbi_numpy))
         for ours, theirs in zip(kernel, twin):
             np.testing.assert_array_equal(ours, theirs)  # max and one addition: the same to the bit
             assert ours.dtype == theirs.dtype
@@ -174,6 +233,8 @@ def bad(row):
         (np.zeros((5, 3), int), [1], 0, "int64"),
         (bad([0, -np.inf, -np.inf]), [0], 0, r"targets contain \[0\]"),
         (bad([0, -np.inf, -np.inf]), [3], 0, r"targets contain \[3\]"),
+        (bad([0, -np.inf, -np.inf]), [-2, -1], 0, r"targets contain \[-2\]"),
+        (np.concatenate([np.full((5000, 3), -math.log(3)), bad([0, 0, 0])]), [], 0, "frame 5001 sum to 3"),
         (bad([0, -np.inf, -np.inf]), [1], 3, "blank is 3"),
         (bad([0, -np.inf, -np.inf]), [0.5], 0, "float64"),
         (bad([0, -np.inf, -np.inf]), [1, 2, 1], 0, "probability 0"),  # the second frame can only be a blank

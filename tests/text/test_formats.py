@@ -6,7 +6,7 @@ import re
 import pytest
 
 from xlsr_ref.errors import XlsrError
-from xlsr_ref.text.formats import FORMATS, format_transcript, format_transcripts
+from xlsr_ref.text.formats import FORMATS, format_alignment, format_transcript, format_transcripts
 from xlsr_ref.text.transcript import Span, Transcript
 
 EMPTY = Transcript("", (), ())
@@ -142,7 +142,7 @@ def test_an_empty_transcript_is_a_valid_file(name):
     text = format_transcript(EMPTY, name)
     expected = {"text": "\n", "srt": "", "vtt": "WEBVTT\n", "tsv": "start\tend\ttext\tscore\n"}
     if name == "json":
-        assert json.loads(text) == {"text": "", "words": [], "chars": []}
+        assert json.loads(text) == {"text": "", "score": None, "words": [], "chars": []}
     else:
         assert text == expected[name]
 
@@ -170,3 +170,30 @@ def test_subtitles_of_several_recordings_need_a_file_each(name):
 def test_unknown_format(write):
     with pytest.raises(XlsrError, match="'docx' is not known: choose one of text, json, srt, vtt, tsv"):
         write("docx")
+
+
+# --- of an alignment -------------------------------------------------------------------------------------------------
+
+
+def test_ctm_has_a_line_per_word():
+    words = (Span("één", 0.02, 0.34, 2 / 3), Span("h ə", 1.0, 2.5, 0.5))
+    text = format_alignment(Transcript("", words, ()), "ctm", "my talk\n1", 3.0, "characters")
+    assert text == "my_talk_1 1 0.020 0.320 één 0.6667\nmy_talk_1 1 1.000 1.500 h_ə 0.5000\n"
+    assert format_alignment(Transcript("", words[:1], ()), "ctm", " ", 3.0, "characters").startswith("recording 1 ")
+
+
+@pytest.mark.parametrize("name", ["json", "srt", "vtt"])
+def test_formats_of_transcripts_are_the_same_for_alignments(name):
+    aligned = Transcript("a", (Span("a", 0.0, 1.0, 0.5),), (Span("a", 0.0, 1.0, 0.5),), 0.5, 1.5)
+    assert format_alignment(aligned, name, "talk", 1.5, "characters") == format_transcript(aligned, name)
+
+
+def test_textgrid_ends_with_the_recording():
+    text = format_alignment(Transcript("", (), ()), "textgrid", "talk", 1.5, "phones")
+    assert "xmax = 1.5\n" in text
+    assert 'name = "phones"' in text
+
+
+def test_a_format_that_no_alignment_has():
+    with pytest.raises(XlsrError, match="'tsv' is not known: choose one of textgrid, json, srt, vtt, ctm"):
+        format_alignment(Transcript("", (), ()), "tsv", "talk", 1.0, "characters")

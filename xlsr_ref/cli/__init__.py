@@ -14,13 +14,15 @@ import warnings
 from collections.abc import Sequence
 
 from xlsr_ref import __version__
-from xlsr_ref.cli import bench, doctor, finetune, inspect, pretrain, transcribe
+from xlsr_ref.cli import align, bench, doctor, evaluate, finetune, inspect, pretrain, transcribe
 from xlsr_ref.cli.say import STYLE, ReaderLeft, WrongUsage, complain, say, sentence, show_warning, speak_utf8
 
 INTERRUPTED, READER_LEFT = 130, 141  # what a shell reports for a program that SIGINT or SIGPIPE ended
 
 COMMANDS = {  # in the order of the help: what each does, and its file
     "transcribe": ("write down what is said in recordings", transcribe),
+    "align": ("say when each word of a known text is spoken", align),
+    "evaluate": ("measure a model's error rates on a corpus", evaluate),
     "pretrain": ("learn from sound alone, by a recipe", pretrain),
     "finetune": ("learn to write from recordings and their texts, by a recipe", finetune),
     "inspect": ("show a model's stages, shapes, parameters and FLOPs", inspect),

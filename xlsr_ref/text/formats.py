@@ -1,6 +1,7 @@
-"""The formats a transcript is written in: text, json, tsv, and the subtitle formats srt and vtt.
+"""The formats a transcript is written in: text, json, tsv, the subtitle formats srt and vtt; of an alignment ctm, too.
 
 Each function returns the content of one whole file. Seconds are rounded to milliseconds, scores to four digits.
+Praat's TextGrid stands in textgrid.py. ctm is what NIST's scoring tools read: recording, channel, start, length, word.
 Subtitles: words are gathered into cues of at most two lines of 42 characters and at most six seconds; a pause of more
 than 0.8 seconds begins a new cue. SubRip (srt) has no official text; WebVTT is at https://www.w3.org/TR/webvtt1.
 """
@@ -12,9 +13,11 @@ import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
 from xlsr_ref.errors import XlsrError
+from xlsr_ref.text.textgrid import textgrid
 from xlsr_ref.text.transcript import Span, Transcript
 
 FORMATS = ("text", "json", "srt", "vtt", "tsv")
+OF_ALIGNMENTS = ("textgrid", "json", "srt", "vtt", "ctm")
 
 COLUMNS = ("start", "end", "text", "score")
 
@@ -59,6 +62,31 @@ def format_transcripts(named: Sequence[tuple[str, Transcript]], name: str) -> st
     raise XlsrError(f"the format {name!r} is not known: choose one of {', '.join(FORMATS)}")
 
 
+def format_alignment(transcript: Transcript, name: str, recording: str, duration: float, parts: str) -> str:
+    """An aligned ``transcript`` in one of OF_ALIGNMENTS.
+
+    ``recording`` is what ctm calls it, ``duration`` where TextGrid ends, in seconds, and ``parts`` what the characters
+    are called there. Raises XlsrError for another name.
+    """
+    if name not in OF_ALIGNMENTS:
+        raise XlsrError(f"the format {name!r} is not known: choose one of {', '.join(OF_ALIGNMENTS)}")
+    match name:
+        case "textgrid":
+            return textgrid(transcript, duration, parts)
+        case "ctm":
+            return _ctm(transcript, recording)
+    return format_transcript(transcript, name)
+
+
+def _ctm(transcript: Transcript, recording: str) -> str:
+    """One line per word, with spaces between the fields: a name or a word that has some gets underscores."""
+    called = "_".join(recording.split()) or "recording"
+    return "".join(
+        f"{called} 1 {word.start:.3f} {word.end - word.start:.3f} {'_'.join(word.text.split())} {word.score:.4f}\n"
+        for word in transcript.words
+    )
+
+
 # --- json and tables --------------------------------------------------------------------------------------------------
 
 
@@ -73,7 +101,9 @@ def _object(transcript: Transcript) -> dict:
             for span in spans
         ]
 
-    return {"text": transcript.text, "words": objects(transcript.words), "chars": objects(transcript.chars)}
+    score = None if transcript.score is None else round(transcript.score, 4)
+    spans = {"words": objects(transcript.words), "chars": objects(transcript.chars)}
+    return {"text": transcript.text, "score": score} | spans
 
 
 def _rows(transcript: Transcript) -> Iterator[list[str]]:

@@ -21,6 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 from xlsr_ref.errors import CannotTranscribeError
+from xlsr_ref.text.confidence import of_token, of_tokens
 from xlsr_ref.text.tokenizer import Tokenizer
 from xlsr_ref.text.transcript import Span, Transcript
 
@@ -38,9 +39,8 @@ def greedy(
 ) -> Transcript:
     """Read ``logits`` (T, V), unnormalised, as text with times in seconds; no span ends after ``duration``.
 
-    The score of a character is the mean probability of its token over its frames; that of a word is the geometric
-    mean of its characters' scores, so that long words are not punished for their length.
-    Raises CannotTranscribeError when a frame has no likeliest token (NaN or infinite logits).
+    Scores are those of text/confidence.py. Raises CannotTranscribeError when a frame has no likeliest token (NaN or
+    infinite logits).
     """
     if logits.ndim != 2 or logits.shape[1] == 0:
         raise CannotTranscribeError(f"logits must have the shape (frames, entries), not {logits.shape}")
@@ -60,16 +60,17 @@ def spell(
     runs = collapse([tokenizer.token(entry) for entry in best], tokenizer.pad_token)
 
     def span(part: list[Run]) -> Span:
-        text = tokenizer.lower("".join(tokenizer.written(run.token) for run in part))
+        text = tokenizer.spelled(run.token for run in part)
         start, end = (min(frame * seconds_per_frame, limit) for frame in (part[0].first, part[-1].stop))
-        scores = [float(probability[run.first : run.stop].mean()) for run in part]
-        score = math.exp(sum(map(math.log, scores)) / len(scores))
-        return Span(text, start, end, score)
+        return Span(text, start, end, of_tokens([of_token(probability[run.first : run.stop]) for run in part]))
 
+    chars = tuple(span([run]) for run in runs)
     return Transcript(
         text=tokenizer.join(run.token for run in runs),
         words=tuple(span(word) for word in split_words(runs, tokenizer)),
-        chars=tuple(span([run]) for run in runs),
+        chars=chars,
+        score=of_tokens([char.score for char in chars]) if chars else None,
+        duration=duration,
     )
 
 
@@ -97,11 +98,12 @@ def collapse(path: Sequence[str], blank: str | None) -> list[Run]:
 
 
 def split_words(runs: Sequence[Run], tokenizer: Tokenizer) -> list[list[Run]]:
-    """Cut the runs at every token that is written as a space.
+    """Cut the runs at every token that stands between words.
 
     Those are the word delimiter and a token that is itself a space. A vocabulary with neither, as for languages that
-    are written without spaces, makes the whole recording one word.
+    are written without spaces, makes the whole recording one word; one of phonemes makes each phoneme a word.
     """
-    space = tokenizer.files.replace_word_delimiter_char
-    groups = groupby(runs, key=lambda run: tokenizer.written(run.token) == space)
+    if tokenizer.each_is_a_word:
+        return [[run] for run in runs]
+    groups = groupby(runs, key=lambda run: tokenizer.divides(run.token))
     return [list(word) for is_space, word in groups if not is_space]

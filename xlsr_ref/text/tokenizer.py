@@ -7,6 +7,7 @@ The blank of CTC is the pad token. Tokens of several characters (`<unk>`, phonem
 before the rest is cut into characters. A special token that no file gives an id is appended behind the last one, as
 transformers does; a network trained without it has no output for it.
 
+Where the tokens are phonemes, the tokenizer is that of text/phonemes.py.
 Equal to transformers 5.23's Wav2Vec2CTCTokenizer, oddities included: a delimiter of several characters is cut up
 again when a text is encoded, and a delimiter that is null is encoded as the letters of "None". One thing is refused
 instead of returned as None: encoding a character that is unknown where vocab.json has no unknown token.
@@ -17,9 +18,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
+from typing import NamedTuple
 
 from xlsr_ref.errors import VocabularyError
 from xlsr_ref.text.vocabulary import AddedToken, VocabularyFiles, read_vocabulary
+
+STAR = "*"  # a word of a text to align that stands for anything
+
+
+class Word(NamedTuple):
+    """A word of a text that is laid over a recording."""
+
+    text: str
+    tokens: tuple[str, ...]
 
 
 class Tokenizer:
@@ -50,7 +61,10 @@ class Tokenizer:
 
         Raises VocabularyError when the files are missing or broken.
         """
-        return cls(read_vocabulary(folder, target_lang))
+        files = read_vocabulary(folder, target_lang)
+        if files.phonemes is not None and not issubclass(cls, _phoneme_tokenizer()):
+            return _phoneme_tokenizer()(files)
+        return cls(files)
 
     def check_rows(self, rows: int) -> None:
         """Raise VocabularyError when some output of a network with ``rows`` outputs has no token in the files."""
@@ -63,6 +77,11 @@ class Tokenizer:
                 f"lm_head has {rows} rows, but the vocabulary has no token for the ids {named}: "
                 "take the vocab.json that the network was trained with"
             )
+
+    @property
+    def each_is_a_word(self) -> bool:
+        """Is every token of a transcript a word? Phonemes are, where nothing stands between words."""
+        return False
 
     # --- ids -> text --------------------------------------------------------------------------------------------------
 
@@ -90,10 +109,18 @@ class Tokenizer:
         """How a token appears in a text: the word delimiter as a space, every other as itself."""
         return self.files.replace_word_delimiter_char if token == self._delimiter else token
 
+    def spelled(self, tokens: Iterable[str]) -> str:
+        """How tokens of one word, or a single one, appear in a text."""
+        return self.lower("".join(map(self.written, tokens)))
+
+    def divides(self, token: str) -> bool:
+        """Does this token stand between words? The delimiter does, and one that is written like it."""
+        return self.written(token) == self.files.replace_word_delimiter_char
+
     def join(self, tokens: Iterable[str]) -> str:
         """The text of tokens that are left when repeats and blanks are gone."""
         text = self.lower("".join(map(self.written, tokens)).strip())
-        return _clean_up(text) if self.files.clean_up_tokenization_spaces else text
+        return clean_up(text) if self.files.clean_up_tokenization_spaces else text
 
     def lower(self, text: str) -> str:
         """``text`` in lower case where the vocabulary is upper case and the files ask for it."""
@@ -103,23 +130,44 @@ class Tokenizer:
 
     def encode(self, text: str) -> list[int]:
         """The ids of ``text``. Raises VocabularyError for an unknown character where there is no unknown token."""
+        return [self._id(token) for token in self.tokens_of(text)]
+
+    def tokens_of(self, text: str) -> list[str]:
+        """The tokens of ``text``, known or not."""
         pieces = [text] if self.files.split_special_tokens else self._cut(text)
-        ids = []
+        tokens: list[str] = []
         for piece in pieces:
             whole = piece in self._added_ids and not self.files.split_special_tokens
-            ids += [self._id(token) for token in ([piece] if whole else self._characters(piece))]
-        return ids
+            tokens += [piece] if whole else self._pieces(piece)
+        return tokens
+
+    def id_of(self, token: str) -> int | None:
+        """The id of a token; None where the vocabulary has none for it."""
+        return self._added_ids.get(token, self.files.vocabulary.get(token))
+
+    def words_of(self, text: str, phonemes: bool = False) -> list[Word]:
+        """The words of ``text``, each with its tokens; the delimiters between them are left out. Raises VocabularyError
+        for ``phonemes``, which only a vocabulary of phonemes has."""
+        if phonemes:
+            raise VocabularyError("this model reads characters, not phonemes: give the text itself")
+        return [Word(word, tuple(self.tokens_of(word))) for word in text.split()]
+
+    @property
+    def delimiter_id(self) -> int | None:
+        """The id of the token between two words; None where the vocabulary has no such token."""
+        return None if self.word_delimiter is None else self.id_of(self.word_delimiter)
 
     @property
     def _delimiter(self) -> str:
         return str(self.word_delimiter)  # null becomes "None": see the top of this file
 
-    def _characters(self, piece: str) -> Sequence[str]:
+    def _pieces(self, piece: str) -> Sequence[str]:
         return list((piece.upper() if self.files.do_lower_case else piece).replace(" ", self._delimiter))
 
     def _id(self, token: str) -> int:
-        unknown = self.files.vocabulary.get(self.unk_token) if self.unk_token is not None else None
-        number = self._added_ids.get(token, self.files.vocabulary.get(token, unknown))
+        number = self.id_of(token)
+        if number is None and self.unk_token is not None:
+            number = self.files.vocabulary.get(self.unk_token)
         if number is None:
             raise VocabularyError(f"{token!r} is not in the vocabulary, which has no unknown token either")
         return number
@@ -144,12 +192,19 @@ class Tokenizer:
         return pieces
 
 
+def _phoneme_tokenizer() -> type[Tokenizer]:
+    from xlsr_ref.text.phonemes import PhonemeTokenizer  # which is made of this one
+
+    return PhonemeTokenizer
+
+
 class _Added:
     """The added tokens, and how they come by their ids.
 
-    They are: those that the files list; special tokens that the files do not list; and every token of vocab.json that
-    has several characters, which swallows the white space around it. One that has no id yet gets the next one, counted
-    by the number of tokens: where vocab.json has gaps, that id can be taken. Then decoding prefers vocab.json.
+    They are: those that the files list; special tokens that the files do not list; and, unless tokens are phonemes,
+    every token of vocab.json that has several characters, which swallows the white space around it. One that has no id
+    yet gets the next one, counted by the number of tokens: where vocab.json has gaps, that id can be taken. Then
+    decoding prefers vocab.json.
     """
 
     def __init__(self, files: VocabularyFiles):
@@ -162,7 +217,7 @@ class _Added:
                 self._put(AddedToken(content), known.setdefault(content, len(known)))
         self.whole: set[str] = {token.content for token in self.by_id.values()}
         for content in self.base:
-            if len(content) > 1:
+            if len(content) > 1 and files.phonemes is None:
                 self._put(AddedToken(content, lstrip=True, rstrip=True), self._id(content))
                 self.whole.add(content)
         self.whole.discard("")
@@ -222,7 +277,7 @@ def _longest(path: str, text: str, end: int, tokens: set[str], prefixes: frozens
     return found
 
 
-def _clean_up(text: str) -> str:
+def clean_up(text: str) -> str:
     """Take out the spaces that word-piece tokenizers leave before punctuation and English endings."""
     for spaced in (" .", " ?", " !", " ,"):
         text = text.replace(spaced, spaced[1:])

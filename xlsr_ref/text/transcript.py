@@ -1,7 +1,7 @@
 """A transcript: the text, and where in the recording each word and each character was heard.
 
-Times are seconds from the start of the recording. A score is the model's own confidence, from 0 to 1; it is not the
-probability of being right, because networks trained with CTC are far too sure of themselves.
+Times are seconds from the start of the recording. A score is the model's own confidence, from 0 to 1, and not the
+probability of being right: confidence.py says how it is made.
 """
 
 from __future__ import annotations
@@ -21,11 +21,15 @@ class Span:
 
 @dataclass(frozen=True)
 class Transcript:
-    """``text``, its ``words``, and its ``chars`` (one span per token written; those between words are spaces)."""
+    """``text``, its ``words``, its ``chars`` (one span per token written; those between words are spaces), the
+    confidence ``score`` of the whole (None where there is nothing to be sure of), and the recording's ``duration`` in
+    seconds (None where it is not known)."""
 
     text: str
     words: tuple[Span, ...]
     chars: tuple[Span, ...]
+    score: float | None = None
+    duration: float | None = None
 
     def __str__(self) -> str:
         return self.text

@@ -42,6 +42,15 @@ class AddedToken(NamedTuple):
     single_word: bool = False  # only between spaces
 
 
+class PhonemeOptions(NamedTuple):
+    """What `Wav2Vec2PhonemeCTCTokenizer` has of its own: how a text becomes phonemes, and what stands between those."""
+
+    from_text: bool  # do_phonemize; without it the texts that are encoded are phonemes already
+    language: str  # phonemizer_lang
+    backend: str  # phonemizer_backend
+    delimiter: str  # phone_delimiter_token
+
+
 @dataclass(frozen=True)
 class VocabularyFiles:
     """What the files of one folder say, for one language."""
@@ -56,6 +65,7 @@ class VocabularyFiles:
     do_lower_case: bool
     clean_up_tokenization_spaces: bool
     split_special_tokens: bool
+    phonemes: PhonemeOptions | None  # None: the tokens are characters
 
 
 def read_vocabulary(folder: str | Path, target_lang: str | None = None) -> VocabularyFiles:
@@ -65,7 +75,6 @@ def read_vocabulary(folder: str | Path, target_lang: str | None = None) -> Vocab
     """
     folder = Path(folder)
     options = _read_object(folder / "tokenizer_config.json", needed=False)
-    _refuse_other_tokenizers(options)
     if "additional_special_tokens" in options and not options.get("extra_special_tokens"):
         options["extra_special_tokens"] = options.pop("additional_special_tokens")  # the older name
     own_roles = _own_roles(options)
@@ -80,7 +89,13 @@ def read_vocabulary(folder: str | Path, target_lang: str | None = None) -> Vocab
     vocabulary = _choose_language(_read_object(folder / "vocab.json", needed=True), language)
     _check_ids(vocabulary, added, nested=language is not None)
 
+    phonemes = _phoneme_options(options, own_roles)
+    word_delimiter = _token("word_delimiter_token", (DEFAULTS | options)["word_delimiter_token"])
+    if phonemes is not None:
+        word_delimiter = _take_delimiter("word_delimiter_token", options, own_roles, None)
     roles = _roles(options, own_roles)
+    if phonemes is not None:
+        roles.pop("word_delimiter_token", None)  # the default of the other tokenizer
     stated = {token for role, token in roles.items() if role in options or role in own_roles}
     extra = _extra_special(options["extra_special_tokens"])
     _check_lengths([*vocabulary, *(token.content for token in added.values()), *roles.values(), *extra])
@@ -90,11 +105,12 @@ def read_vocabulary(folder: str | Path, target_lang: str | None = None) -> Vocab
         special=roles,
         extra_special=extra,
         stated=frozenset(stated.union(extra)),
-        word_delimiter=_token("word_delimiter_token", (DEFAULTS | options)["word_delimiter_token"]),
+        word_delimiter=word_delimiter,
         replace_word_delimiter_char=_string(options, "replace_word_delimiter_char", " "),
         do_lower_case=_flag(options, "do_lower_case"),
         clean_up_tokenization_spaces=_flag(options, "clean_up_tokenization_spaces"),
         split_special_tokens=_flag(options, "split_special_tokens"),
+        phonemes=phonemes,
     )
 
 
@@ -130,6 +146,25 @@ def _roles(options: dict, own_roles: dict) -> dict[str, str]:
     return {role: token for role, token in named if token is not None}
 
 
+def _phoneme_options(options: dict, own_roles: dict) -> PhonemeOptions | None:
+    """What a phoneme tokenizer has of its own; None where tokenizer_config.json asks for none."""
+    name = options.get("tokenizer_class")
+    if not isinstance(name, str) or "Phoneme" not in name:
+        return None
+    return PhonemeOptions(
+        from_text=options.get("do_phonemize") is None or _flag(options, "do_phonemize"),
+        language=_string(options, "phonemizer_lang", "en-us"),
+        backend=_string(options, "phonemizer_backend", "espeak"),
+        delimiter=_take_delimiter("phone_delimiter_token", options, own_roles, " ") or " ",
+    )
+
+
+def _take_delimiter(role: str, options: dict, own_roles: dict, default: str | None) -> str | None:
+    """A delimiter out of both: among phonemes it is no special token."""
+    stated = options.pop(role, default)
+    return _token(role, own_roles.pop(role, stated))
+
+
 def _choose_language(vocabulary: dict, language: Any) -> dict:
     """One language's token -> id out of vocab.json, which holds one vocabulary or one per language."""
     nested = any(isinstance(value, dict) for value in vocabulary.values())
@@ -154,12 +189,6 @@ def _languages(vocabulary: dict) -> str:
 
 
 # --- checks -----------------------------------------------------------------------------------------------------------
-
-
-def _refuse_other_tokenizers(options: dict) -> None:
-    name = options.get("tokenizer_class")
-    if isinstance(name, str) and "Phoneme" in name:
-        raise VocabularyError(f"tokenizer_config.json asks for {short(name)}, which is not implemented")
 
 
 def _check_ids(vocabulary: dict, added: dict[int, AddedToken], nested: bool) -> None:

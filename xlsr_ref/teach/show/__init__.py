@@ -7,7 +7,7 @@ themselves; every other function draws on the axes that it is given.
 from xlsr_ref.teach.show.attention import heads
 from xlsr_ref.teach.show.code import source
 from xlsr_ref.teach.show.features import code_usage, curves, feature_map, filters, histogram, matrix, similarity
-from xlsr_ref.teach.show.lattice import alignment, lattice
+from xlsr_ref.teach.show.lattice import alignment, lattice, lattices
 from xlsr_ref.teach.show.picture import Picture, figure
 from xlsr_ref.teach.show.ribbon import ribbon
 from xlsr_ref.teach.show.sound import envelope, response, spectrogram, waveform
@@ -29,6 +29,7 @@ __all__ = [
     "heads",
     "histogram",
     "lattice",
+    "lattices",
     "matrix",
     "response",
     "ribbon",

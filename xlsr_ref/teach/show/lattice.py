@@ -1,6 +1,7 @@
 """The lattice of CTC, drawn: places on the left, frames along the bottom, the allowed steps between them.
 
-`lattice` colours each place and frame by α, β or the posterior, and draws the best path on top; `alignment` writes
+`lattice` colours each place and frame by α, β or the posterior, and draws the best path on top; `lattices` draws all
+four below each other; `alignment` writes
 characters or words over the spectrogram, each where it was placed. The numbers come from objectives/ctc.py and
 text/align.py; nothing is computed here but positions on the paper.
 """
@@ -26,6 +27,12 @@ FLOOR = 15.0  # nats below the largest α or β where the colours end: a factor 
 WRITTEN = 80  # a lattice of at most as many nodes has its numbers written into them
 MEANINGS = {"alpha": "ln α: all ways to here", "beta": "ln β: all ways on", "posterior": "posterior γ"}
 What = Literal["alpha", "beta", "posterior", "path"]
+TITLES: dict[What, str] = {
+    "alpha": "α: how probable are all ways to here? (logarithms)",
+    "beta": "β: how probable are all ways from here to the end? (logarithms)",
+    "posterior": "γ: given the text, how probable is it to be here?",
+    "path": "the likeliest way of all: the alignment",
+}
 
 
 def lattice(
@@ -83,6 +90,27 @@ def lattice(
     for size, same in dots.items():
         frames, places, faces, edges, widths = zip(*same)
         ax.scatter(frames, places, s=size**2, c=faces, edgecolors=edges, linewidths=widths, zorder=3)
+
+
+def lattices(
+    axes: Sequence[Axes],
+    log_probs: np.ndarray,
+    targets: Sequence[int] | np.ndarray,
+    blank: int,
+    labels: Mapping[int, str] | Sequence[str],
+) -> None:
+    """Draw the lattice of a short word four times, with titles: α, β, the posterior γ and the best path.
+
+    The arguments are those of :func:`lattice`, but for ``axes``: four of them, as of `show.figure(alt, rows=4)`.
+    Raises ValueError for another number of axes, and what lattice raises.
+    """
+    if len(axes) != len(TITLES):
+        raise ValueError(
+            f"there are {len(axes)} axes: give {len(TITLES)}, as show.figure(alt, rows={len(TITLES)}) does"
+        )
+    for ax, (what, title) in zip(axes, TITLES.items()):
+        lattice(ax, log_probs, targets, blank, labels, what)
+        ax.set_title(title)
 
 
 def alignment(ax: Axes, x: np.ndarray, rate: int, spans: Sequence[Any]) -> None:

@@ -1,0 +1,14 @@
+"""What the tests of the commands share."""
+
+import numpy as np
+import pytest
+
+import xlsr_ref
+from xlsr_ref.text.metrics import word_errors
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled():
+    """The kernels are in the cache on disk: a command that finds none there says so on the standard error."""
+    xlsr_ref.load().align(np.random.default_rng(0).standard_normal(16000), "a", 16000)
+    word_errors("a", "b")

@@ -1,0 +1,160 @@
+"""``xlsr-ref evaluate``: the table, the hypotheses, what is refused, and the exit status."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import xlsr_ref
+from xlsr_ref.cli import main
+from xlsr_ref.errors import AudioError, CannotTranscribeError
+from xlsr_ref.manifest import COLUMNS, read_manifest
+from xlsr_ref.text.transcript import Transcript
+
+BUNDLED = Path(xlsr_ref.__file__).parent / "data" / "clips.tsv"
+ROWS = [("one.wav", "en", "test", "one two"), ("sub/bad.wav", "en", "dev", "x"), ("zwei.wav", "de", "test", "zwei")]
+
+
+class FakeModel:
+    """Hears the name of the file."""
+
+    tokenizer, asked = None, None
+
+    def transcribe(self, path: Path, **how) -> Transcript:
+        self.asked = how
+        if path.stem == "bad":
+            raise AudioError(f"{path}: is not audio")
+        if path.stem == "stop":
+            raise KeyboardInterrupt
+        if path.stem == "mute":
+            raise CannotTranscribeError("no head")
+        return Transcript(path.stem, (), (), 0.5)
+
+
+@pytest.fixture
+def fake(monkeypatch, tmp_path):
+    """A model that needs no computing, in a folder with a manifest. The value: the model."""
+    model = FakeModel()
+    monkeypatch.setattr(xlsr_ref, "load", lambda folder: model, raising=False)
+    monkeypatch.chdir(tmp_path)
+    manifest("list.tsv", *ROWS)
+    return model
+
+
+def manifest(name, *rows):
+    lines = ["\t".join(COLUMNS)]
+    for path, lang, split, text in rows:
+        Path(path).parent.mkdir(exist_ok=True)
+        Path(path).touch()
+        lines.append(f"{path}\t{lang}\tanna\t1.5\t{split}\t{text}")
+    Path(name).write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def test_the_rates_by_language(fake, capsys):
+    assert main(["evaluate", "list.tsv"]) == 0
+    out, err = capsys.readouterr()
+    lines = [line.split() for line in out.splitlines()]
+    assert [line[:4] for line in lines[1:]] == [
+        ["de", "1", "1", "0.0"],
+        ["en", "1", "2", "50.0"],
+        ["all", "2", "3", "33.3"],
+    ]
+    assert err == ""
+    assert fake.asked == {}
+
+
+def test_the_hypotheses(fake, capsys):
+    assert main(["evaluate", "list.tsv", "--output", "new/out.tsv"]) == 0
+    lines = [line.split("\t") for line in Path("new/out.tsv").read_text(encoding="utf-8").splitlines()]
+    assert [(line[0], line[5], line[6]) for line in lines[1:]] == [
+        ("one.wav", "one two", "one"),
+        ("zwei.wav", "zwei", "zwei"),
+    ]
+
+
+def test_beam_and_language_model_reach_the_model_only_where_they_are_given(fake):
+    assert main(["evaluate", "list.tsv", "--beam", "20", "--lm", "lm.arpa"]) == 0
+    assert fake.asked == {"beam": 20, "lm": "lm.arpa"}
+
+
+def test_several_manifests(fake, capsys):
+    manifest("sub/more.tsv", ("three.wav", "fr", "test", "three"))
+    Path("sub/three.wav").touch()  # relative to its own manifest
+    assert main(["evaluate", "list.tsv", "sub/more.tsv", "--output", "out.tsv"]) == 0
+    assert "fr" in capsys.readouterr().out
+    assert Path("out.tsv").read_text(encoding="utf-8").splitlines()[-1].startswith("sub/three.wav\t")
+
+
+def test_a_clip_that_cannot_be_read_does_not_stop_the_others(fake, capsys):
+    manifest("list.tsv", *ROWS, ("bad.wav", "en", "test", "x"))
+    assert main(["evaluate", "list.tsv"]) == 1
+    out, err = capsys.readouterr()
+    assert out.splitlines()[-1].split()[:2] == ["all", "2"]
+    assert err == (
+        "xlsr-ref: bad.wav: is not audio\n"
+        "xlsr-ref: 1 of 3 recordings could not be judged and are not in the table\n"
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("argv", [[], ["list.tsv", "--beam", "wide"], ["list.tsv", "--split"]])
+def test_wrong_usage(fake, capsys, argv):
+    assert main(["evaluate", *argv]) == 2
+    assert "usage: xlsr-ref evaluate" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (["none.tsv"], "none.tsv: No such file"),
+        (["."], ".: "),
+        (["one.wav"], "one.wav, line 1: has no column path"),
+        (["list.tsv", "--split", "train"], "has no recording of the split train, only of dev, test"),
+        (["list.tsv", "--output", "list.tsv"], "list.tsv: is read here and would be replaced"),
+        (["list.tsv", "--output", "one.wav"], "one.wav: is read here and would be replaced"),
+        (["list.tsv", "--output", "sub"], "sub: is a folder; give --output a file"),
+        (["mute.tsv"], "no head"),
+    ],
+)
+def test_what_cannot_be_is_one_line(fake, capsys, argv, says):
+    manifest("mute.tsv", ("mute.wav", "en", "test", "x"), ("one.wav", "en", "test", "x"))
+    assert main(["evaluate", *argv]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert len(err.splitlines()) == 1
+    assert says in err
+
+
+def test_phonemes_of_a_model_that_reads_letters(capsys, tmp_path):
+    clip = read_manifest(BUNDLED)[0]
+    line = "\t".join(map(str, clip))
+    (tmp_path / "one.tsv").write_text("\t".join(COLUMNS) + f"\n{line}\n{line}\n", encoding="utf-8")
+    assert main(["evaluate", str(tmp_path / "one.tsv"), "--phonemes", "--split", clip.split]) == 1
+    out, err = capsys.readouterr()
+    assert (out, err) == ("", "xlsr-ref: this model reads characters, not phonemes: give the text itself\n")
+
+
+def test_nothing_that_can_be_judged(fake, capsys):
+    assert main(["evaluate", "list.tsv", "--split", "dev"]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.splitlines()[1] == "xlsr-ref: none of the 1 recordings could be judged"
+
+
+def test_interrupted(fake, capsys):
+    manifest("stop.tsv", ("stop.wav", "en", "test", "x"))
+    assert main(["evaluate", "stop.tsv", "--output", "out.tsv"]) == 130
+    assert capsys.readouterr() == ("", "xlsr-ref: interrupted\n")
+    assert not Path("out.tsv").exists()
+
+
+def test_bundled_clips(capsys, tmp_path, monkeypatch):
+    """The real model on two clips of the package."""
+    clips = read_manifest(BUNDLED)[:2]
+    lines = ["\t".join(COLUMNS)]
+    lines += ["\t".join(map(str, clip)) for clip in clips]
+    (tmp_path / "two.tsv").write_text("\n".join(lines), encoding="utf-8")
+    assert main(["evaluate", str(tmp_path / "two.tsv"), "--split", clips[0].split]) == 0
+    out = capsys.readouterr().out.splitlines()
+    words = sum(len(clip.text.split()) for clip in clips)
+    assert out[1].split()[:3] == ["en", "2", str(words)]

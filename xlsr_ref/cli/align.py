@@ -1,0 +1,94 @@
+"""``xlsr-ref align``: when each word of a known text is spoken, for Praat, as subtitles or as a table."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from xlsr_ref.cli.say import STYLE, WrongUsage, about, complain, say
+from xlsr_ref.errors import AlignmentError, XlsrError
+
+FORMATS = ("textgrid", "json", "srt", "vtt", "ctm")
+
+
+def add(commands: Any) -> None:
+    p = commands.add_parser(
+        "align",
+        description="Say when each word of a known text is spoken. A word that is only * stands for anything.",
+        epilog="examples:\n"
+        '  xlsr-ref align talk.wav "good morning" -o talk.TextGrid     for Praat\n'
+        "  xlsr-ref align talk.wav --text-file talk.txt --format srt   subtitles",
+        **STYLE,
+    )
+    p.add_argument("audio", metavar="AUDIO", help="a recording, or - for the standard input")
+    p.add_argument("text", metavar="TEXT", nargs="?", help="what is said in it")
+    p.add_argument("--text-file", metavar="FILE", help="a file with what is said in it, in UTF-8")
+    p.add_argument("--phonemes", action="store_true", help="the text is phonemes, with spaces between them")
+    p.add_argument("--model", metavar="DIR", help="folder of the model (default: the bundled one)")
+    p.add_argument(
+        "--format",
+        metavar="FORMAT",
+        choices=FORMATS,
+        default="textgrid",
+        help=f"{', '.join(FORMATS)} (default: textgrid)",
+    )
+    p.add_argument("-o", "--output", metavar="FILE", help="write into this file")
+    p.add_argument("--chunk", metavar="SEC", type=float, help="as in transcribe")
+    p.add_argument("--stride", metavar="SEC", type=float, help="as in transcribe")
+    p.set_defaults(call=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Lay the text over the recording and write where its words are."""
+    from xlsr_ref.recordings import find, shown, write_whole
+    from xlsr_ref.text.formats import format_alignment
+
+    if (arguments.text is None) == (arguments.text_file is None):
+        raise WrongUsage("give the text that is spoken: TEXT, or --text-file FILE, and not both")
+    if not arguments.audio:
+        raise XlsrError("AUDIO is an empty name: give a recording")
+    if os.path.isdir(arguments.audio):
+        raise XlsrError(f"{shown(arguments.audio)}: is a folder; give one recording")
+    text = arguments.text if arguments.text_file is None else _read(arguments.text_file)
+    if not text.strip():
+        where = "TEXT" if arguments.text_file is None else shown(arguments.text_file)
+        raise AlignmentError(f"{where} is empty: give what is said in the recording")
+    with ExitStack() as cleanup:
+        (recording,), _, _ = find([arguments.audio], cleanup)
+        if arguments.output is not None and os.path.realpath(arguments.output) == os.path.realpath(recording.path):
+            raise XlsrError(f"{shown(arguments.output)}: is the recording and would be replaced; give another --output")
+
+        import xlsr_ref
+        from xlsr_ref.chunks import chunking
+        from xlsr_ref.ops.backend import on_compilation
+
+        on_compilation(lambda: complain("compiling for this machine: this is done once and takes some seconds"))
+        model = xlsr_ref.load(arguments.model)
+        chunking(arguments.chunk, arguments.stride, model.seconds_per_frame)  # wrong lengths are not the recording's
+        how = {"chunk_seconds": arguments.chunk, "stride_seconds": arguments.stride, "phonemes": arguments.phonemes}
+        try:
+            aligned = model.align(recording.path, text, **how)
+        except XlsrError as error:
+            raise XlsrError(about(recording, error)) from None
+    parts = "phones" if model.tokenizer is not None and model.tokenizer.files.phonemes is not None else "characters"
+    content = format_alignment(aligned, arguments.format, recording.place.name, aligned.duration or 0.0, parts)
+    if arguments.output is None:
+        say(content)
+    else:
+        write_whole(Path(arguments.output), content)
+    return 0
+
+
+def _read(name: str) -> str:
+    """The text in a file."""
+    from xlsr_ref.recordings import shown
+
+    try:
+        return Path(name).read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise XlsrError(f"{shown(name)}: is not a text in UTF-8") from None
+    except (OSError, ValueError) as error:  # ValueError: a name with a zero in it
+        raise XlsrError(f"{shown(name)}: {getattr(error, 'strerror', None) or error}; give a file with text") from None

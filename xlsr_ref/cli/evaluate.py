@@ -1,0 +1,77 @@
+"""``xlsr-ref evaluate``: error rates of a model on the recordings of a manifest, by language."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import Any
+
+from xlsr_ref.cli.say import STYLE, complain, say, sentence
+from xlsr_ref.errors import AudioError, XlsrError
+
+
+def add(commands: Any) -> None:
+    p = commands.add_parser(
+        "evaluate",
+        description="Transcribe the recordings of a manifest and compare with their texts: word and character\n"
+        "error rates by language, in percent, with intervals of 95 % (bootstrap over recordings).\n"
+        "A manifest is a table with tabs: path, lang, speaker, seconds, split, text.",
+        epilog="example:\n  xlsr-ref evaluate corpus.tsv --split dev --output hypotheses.tsv",
+        **STYLE,
+    )
+    p.add_argument("manifests", metavar="MANIFEST", nargs="+", help="manifests; paths in them are relative to them")
+    p.add_argument("--split", metavar="NAME", default="test", help="the split to read (default: test)")
+    p.add_argument("--model", metavar="DIR", help="folder of the model (default: the bundled one)")
+    p.add_argument("--beam", metavar="N", type=int, help="as in transcribe")
+    p.add_argument("--lm", metavar="FILE", help="as in transcribe")
+    p.add_argument("--phonemes", action="store_true", help="the manifest's texts are phonemes")
+    p.add_argument("--output", metavar="FILE", help="write every hypothesis into this table")
+    p.set_defaults(call=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Judge every clip, print the table, write the hypotheses. A clip that cannot be read does not stop the others."""
+    from xlsr_ref.manifest import read_manifest
+    from xlsr_ref.recordings import shown, write_whole
+
+    clips = [clip for name in arguments.manifests for clip in read_manifest(name, split=arguments.split)]
+    if arguments.output is not None:
+        taken = {os.path.realpath(name) for name in arguments.manifests} | {
+            os.path.realpath(clip.path) for clip in clips
+        }
+        if os.path.realpath(arguments.output) in taken:
+            raise XlsrError(f"{shown(arguments.output)}: is read here and would be replaced; give another --output")
+        if os.path.isdir(arguments.output):
+            raise XlsrError(f"{shown(arguments.output)}: is a folder; give --output a file")
+
+    import numpy as np
+
+    import xlsr_ref
+    from xlsr_ref.cli.transcribe import progress
+    from xlsr_ref.evaluation import hears_phonemes, hypotheses, judge, table
+    from xlsr_ref.ops.backend import on_compilation
+
+    on_compilation(lambda: complain("compiling for this machine: this is done once and takes some seconds"))
+    model = xlsr_ref.load(arguments.model)
+    how = {"beam": arguments.beam, "lm": arguments.lm}
+    how = {name: value for name, value in how.items() if value is not None}
+    judged, failed = [], 0
+    with progress(clips) as (counted, aside):
+        for clip in counted:
+            try:
+                judged.append(judge(model, clip, arguments.phonemes, **how))
+            except AudioError as error:  # any other says the same of every clip
+                failed += 1
+                with aside():
+                    complain(f"{shown(clip.path)}: {sentence(error).removeprefix(f'{shown(clip.path)}: ')}")
+    if not judged:
+        raise XlsrError(f"none of the {len(clips)} recordings could be judged")
+    say(table(judged, np.random.default_rng(0), hears_phonemes(model)))
+    if arguments.output is not None:
+        folder = Path(arguments.manifests[0]).parent
+        names = [Path(os.path.relpath(one.clip.path, folder)).as_posix() for one in judged]
+        write_whole(Path(arguments.output), hypotheses(judged, names))
+    if failed:
+        complain(f"{failed} of {len(clips)} recordings could not be judged and are not in the table")
+    return int(failed > 0)

@@ -1,0 +1,102 @@
+"""How well a model reads a corpus: error rates by language with their intervals, and every hypothesis beside the truth.
+
+    manifest.py → clips → Model.transcribe → text/metrics.py → counts by clip → by language: sums, then rates
+
+Texts are compared as they stand, white space apart: the manifest's must be written as the model writes. Of a model of
+phonemes the rate is that of phonemes, and the manifest's texts become phonemes first, or are phonemes already.
+An interval of 95 % is a bootstrap over clips: what as many other clips of the same speakers might have given.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from xlsr_ref.manifest import Clip
+from xlsr_ref.model import Model
+from xlsr_ref.text.metrics import Errors, character_errors, interval, word_errors
+from xlsr_ref.text.transcript import Transcript
+
+COLUMNS = (
+    "path", "lang", "speaker", "seconds", "split", "text", "hypothesis", "score",
+    "words", "word_edits", "characters", "character_edits",
+)  # fmt: skip
+
+
+class Judged(NamedTuple):
+    """A clip, what was read in it, and the errors."""
+
+    clip: Clip
+    said: str  # the clip's text or, of a model of phonemes, its phonemes
+    heard: Transcript
+    words: Errors  # of a model of phonemes: phonemes
+    characters: Errors
+
+
+def hears_phonemes(model: Model) -> bool:
+    """Does the model write phonemes, with spaces between them?"""
+    return model.tokenizer is not None and model.tokenizer.files.phonemes is not None
+
+
+def judge(model: Model, clip: Clip, phonemes: bool = False, **how: Any) -> Judged:
+    """Transcribe a ``clip``, with ``how`` of :meth:`Model.transcribe`, and count the errors.
+
+    ``phonemes`` says that the clips' texts are phonemes already. Raises what transcribe raises, and VocabularyError
+    where text must become phonemes and cannot.
+    """
+    said, heard = clip.text, model.transcribe(clip.path, **how)
+    if model.tokenizer is not None and (phonemes or hears_phonemes(model)):
+        said = " ".join(token for word in model.tokenizer.words_of(clip.text, phonemes) for token in word.tokens)
+    return Judged(clip, said, heard, word_errors(said, heard.text), character_errors(said, heard.text))
+
+
+def table(judged: Sequence[Judged], rng: np.random.Generator, phonemes: bool = False) -> str:
+    """The rates by language, and of all where there are several: what a person reads.
+
+    Rates are in percent, with the interval of 95 %; then the words that were substituted, deleted and inserted.
+    ``phonemes`` leaves out the characters, which say nothing there.
+    """
+    named = "PER" if phonemes else "WER"
+    rows = [["lang", "clips", "phones" if phonemes else "words", named, "95 %", "sub", "del", "ins"]]
+    rows[0] += [] if phonemes else ["CER", "95 %"]
+    languages = sorted({one.clip.lang for one in judged})
+    for lang in [*languages, "all"] if len(languages) > 1 else languages:
+        own = [one for one in judged if lang in (one.clip.lang, "all")]
+        words = [one.words for one in own]
+        total = _sum(words)
+        row = [lang, str(len(own)), str(total.length), *_rate(words, rng)]
+        row += [str(total.substitutions), str(total.deletions), str(total.insertions)]
+        rows.append(row if phonemes else [*row, *_rate([one.characters for one in own], rng)])
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def hypotheses(judged: Sequence[Judged], names: Sequence[str]) -> str:
+    """Every hypothesis beside its truth, a line each, with tabs between COLUMNS; ``names`` are the clips' paths."""
+    lines = ["\t".join(COLUMNS)]
+    for name, (clip, said, heard, words, characters) in zip(names, judged):
+        score = "" if heard.score is None else f"{heard.score:.4f}"
+        fields = [name, clip.lang, clip.speaker, f"{clip.seconds:g}", clip.split, said, heard.text, score]
+        counts = [words.length, words.edits, characters.length, characters.edits]
+        lines.append("\t".join(" ".join(field.split()) for field in [*fields, *map(str, counts)]))
+    return "\n".join(lines) + "\n"
+
+
+def _sum(each: Sequence[Errors]) -> Errors:
+    total = Errors()
+    for errors in each:
+        total = total.plus(errors)
+    return total
+
+
+def _rate(each: Sequence[Errors], rng: np.random.Generator) -> list[str]:
+    low, high = interval(each, rng)
+    return [_percent(_sum(each).rate), f"{_percent(low)}–{_percent(high)}"]
+
+
+def _percent(rate: float) -> str:
+    return "∞" if math.isinf(rate) else f"{100 * rate:.1f}"

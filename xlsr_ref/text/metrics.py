@@ -1,0 +1,206 @@
+"""Error rates: how far what was read is from what was said, in words, characters or phonemes.
+
+    d[i, j] = min( d[i−1, j−1] + (said_i ≠ read_j),  d[i−1, j] + 1,  d[i, j−1] + 1 )       d[i, 0] = i,  d[0, j] = j
+                   hit or substitution               deletion        insertion
+    error rate = (substitutions + deletions + insertions) / length of what was said        above 1 where more was read
+
+d is the fewest edits between the first i of one and the first j of the other; going back from the end gives the edits.
+Of equally few those with the most hits are taken, so an edit counts n + m + 1 and a substitution one more.
+Rates of several recordings add up edits and lengths before they divide, so that long ones count for more. The interval
+is a bootstrap: the rate of as many recordings drawn again, with replacement, many times.
+Where: Wagner and Fischer 1974; Bisani and Ney 2004 for the bootstrap. The table d has a byte per pair for the way back.
+Letters: n tokens said, m tokens read.
+"""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from collections.abc import Iterable, Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from xlsr_ref.ops.backend import choose, njit
+
+Kind = Literal["hit", "substitution", "deletion", "insertion"]
+SIGNS: dict[Kind, str] = {"hit": " ", "substitution": "S", "deletion": "D", "insertion": "I"}
+
+
+class Edit(NamedTuple):
+    """One step from what was said to what was read."""
+
+    kind: Kind
+    said: str | None  # None of an insertion
+    read: str | None  # None of a deletion
+
+
+class Errors(NamedTuple):
+    """Counts over one recording or, added up with :meth:`plus`, over several."""
+
+    hits: int = 0
+    substitutions: int = 0
+    deletions: int = 0
+    insertions: int = 0
+
+    @property
+    def edits(self) -> int:
+        return self.substitutions + self.deletions + self.insertions
+
+    @property
+    def length(self) -> int:
+        """Of what was said."""
+        return self.hits + self.substitutions + self.deletions
+
+    @property
+    def rate(self) -> float:
+        """0 where nothing was said and nothing read, infinite where something was read nevertheless."""
+        if self.length == 0:
+            return math.inf if self.edits else 0.0
+        return self.edits / self.length
+
+    def plus(self, other: Errors) -> Errors:
+        return Errors(*(mine + theirs for mine, theirs in zip(self, other)))
+
+
+def compare(said: Sequence[str], read: Sequence[str]) -> tuple[Edit, ...]:
+    """The fewest edits that turn ``said`` (n,) into ``read`` (m,), in their order, hits among them.
+
+    A string is a sequence of its characters. Takes n · m bytes and steps.
+    """
+    numbers: dict[str, int] = {}
+    ours, theirs = (np.array([numbers.setdefault(x, len(numbers)) for x in row], np.int64) for row in (said, read))
+    steps = _steps(ours, theirs)  # (n+1, m+1)
+    i, j = len(said), len(read)
+    edits: list[Edit] = []
+    while i or j:
+        step = steps[i, j]
+        i, j = i - (step != INSERTED), j - (step != DELETED)
+        if step == INSERTED:
+            edits.append(Edit("insertion", None, read[j]))
+        elif step == DELETED:
+            edits.append(Edit("deletion", said[i], None))
+        else:
+            edits.append(Edit("hit" if said[i] == read[j] else "substitution", said[i], read[j]))
+    return tuple(reversed(edits))
+
+
+def count(edits: Iterable[Edit]) -> Errors:
+    """How many there are of each kind."""
+    kinds = [edit.kind for edit in edits]
+    return Errors(*(kinds.count(kind) for kind in SIGNS))
+
+
+def compare_words(said: str, read: str) -> tuple[Edit, ...]:
+    """The edits between the words of two texts; of two texts of phonemes, those between the phonemes.
+
+    Texts are compared as they stand, but for one thing: an é is an é, in one code point or in two (Unicode's NFC).
+    """
+    return compare(_nfc(said).split(), _nfc(read).split())
+
+
+def compare_characters(said: str, read: str) -> tuple[Edit, ...]:
+    """The edits between the characters of two texts, spaces included; each stretch of white space is one space."""
+    return compare(" ".join(_nfc(said).split()), " ".join(_nfc(read).split()))
+
+
+def word_errors(said: str, read: str) -> Errors:
+    """WER is their rate, and PER where the texts are phonemes with spaces between them."""
+    return count(compare_words(said, read))
+
+
+def character_errors(said: str, read: str) -> Errors:
+    """CER is their rate."""
+    return count(compare_characters(said, read))
+
+
+def interval(
+    each: Sequence[Errors], rng: np.random.Generator, level: float = 0.95, draws: int = 1000
+) -> tuple[float, float]:
+    """Between which rates ``level`` of all draws fall, where each draws as many recordings again from ``each``.
+
+    It says what other recordings of the same kind might have given: the same speakers, the same rooms. NaN for none.
+    """
+    if not each:
+        return math.nan, math.nan
+    counts = np.array([[errors.edits, errors.length] for errors in each])  # (recordings, 2)
+    times = rng.multinomial(len(each), np.full(len(each), 1 / len(each)), size=draws)  # (draws, recordings)
+    edits, lengths = (times @ counts).T
+    with np.errstate(divide="ignore", invalid="ignore"):
+        rates = np.where(edits == 0, 0.0, edits / lengths)
+    low, high = np.quantile(rates, [(1 - level) / 2, (1 + level) / 2], method="inverted_cdf")
+    return float(low), float(high)
+
+
+def written(edits: Sequence[Edit], width: int = 100) -> str:
+    """The edits as a text of three rows: what was said, what was read, and S, D or I where they differ.
+
+    ``width`` is how many characters a row may have; longer ones go on below.
+    """
+    rows: list[list[str]] = [["said:"], ["read:"], ["     "]]
+    blocks = [rows]
+    for edit in edits:
+        said, read = edit.said or "*" * len(edit.read or ""), edit.read or "*" * len(edit.said or "")
+        cells = [said, read, SIGNS[edit.kind]]
+        wide = max(map(len, cells))
+        if len(rows[0]) > 1 and sum(len(cell) + 1 for cell in rows[0]) + wide > width:
+            rows = [["said:"], ["read:"], ["     "]]
+            blocks.append(rows)
+        for row, cell in zip(rows, cells):
+            row.append(cell.ljust(wide))
+    return "\n".join("".join(" ".join(row).rstrip() + "\n" for row in block) for block in blocks)
+
+
+def _nfc(text: str) -> str:
+    return unicodedata.normalize("NFC", text)
+
+
+# --- kernels ---------------------------------------------------------------------------------------------------------
+
+BOTH, DELETED, INSERTED = 0, 1, 2  # where a way came from: (i−1, j−1), (i−1, j), (i, j−1)
+
+
+def _steps_numpy(said: np.ndarray, read: np.ndarray) -> np.ndarray:
+    """The specification: the last step of the best way to every (i, j), (n+1, m+1). A row at a time."""
+    edit = len(said) + len(read) + 1  # more than there can be substitutions
+    across = np.arange(len(read) + 1) * edit
+    steps = np.full((len(said) + 1, len(read) + 1), INSERTED, np.int8)
+    d = across  # d[0, j] = j edits
+    for i, token in enumerate(said, start=1):
+        both = np.append(i * edit, d[:-1] + (token != read) * (edit + 1))  # column 0, with nothing read: i deletions
+        deleted = d + edit
+        d = np.minimum.accumulate(np.minimum(both, deleted) - across) + across  # insertions: from any column before
+        steps[i] = np.where(d == both, BOTH, np.where(d == deleted, DELETED, INSERTED))
+        steps[i, 0] = DELETED
+    return steps
+
+
+@njit()
+def _steps_loop(said, read, d, steps):
+    n, m = len(said), len(read)
+    edit = n + m + 1
+    for j in range(m + 1):
+        d[j] = j * edit
+        steps[0, j] = 2
+    for i in range(1, n + 1):
+        before = d[0]  # d[i−1, j−1]
+        d[0] = i * edit
+        steps[i, 0] = 1
+        for j in range(1, m + 1):
+            best, step = before + (edit + 1 if said[i - 1] != read[j - 1] else 0), 0
+            before = d[j]
+            if before + edit < best:
+                best, step = before + edit, 1
+            if d[j - 1] + edit < best:
+                best, step = d[j - 1] + edit, 2
+            d[j] = best
+            steps[i, j] = step
+
+
+def _steps_numba(said: np.ndarray, read: np.ndarray) -> np.ndarray:
+    steps = np.empty((len(said) + 1, len(read) + 1), np.int8)
+    _steps_loop(said, read, np.empty(len(read) + 1, np.int64), steps)
+    return steps
+
+
+_steps = choose(_steps_numba, _steps_numpy)
