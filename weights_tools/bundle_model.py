@@ -60,7 +60,7 @@ def bundle(source: Path, target: Path) -> Rounding:
     halves, worst = to_float16(load_file(source / "model.safetensors"))
     config = json.loads((source / "config.json").read_text(encoding="utf-8"))
     config["dtype"] = "float16"
-    files = {name: (source / name).read_bytes() for name in COPIED}
+    files = {name: (source / name).read_bytes() for name in COPIED if (source / name).exists()}  # or has no vocabulary
     files["config.json"] = (json.dumps(config, indent=2, ensure_ascii=False) + "\n").encode()
     files["model.safetensors"] = save(halves, metadata={"format": "pt"})  # transformers asks for this entry
     target.mkdir(parents=True, exist_ok=True)
