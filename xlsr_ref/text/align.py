@@ -100,10 +100,11 @@ def _along(log_y: np.ndarray, tokens: np.ndarray) -> np.ndarray:
 def _spans(path: np.ndarray, y: np.ndarray, labels: np.ndarray) -> tuple[Placed, ...]:
     on = 2 * np.arange(len(labels)) + 1  # their places
     first, stop = np.searchsorted(path, on, "left"), np.searchsorted(path, on, "right")  # the path never falls
-    return tuple(
-        Placed(int(label), int(begin), int(end), float(y[begin:end].mean()))
-        for label, begin, end in zip(labels, first, stop)
-    )
+    if len(labels) == 0:
+        return ()
+    ends = np.stack([first, stop], axis=1).ravel()  # sums from first to stop, and from there to the next first
+    scores = np.add.reduceat(np.append(y, 0.0), ends)[::2] / (stop - first)
+    return tuple(map(Placed, labels.tolist(), first.tolist(), stop.tolist(), scores.tolist()))
 
 
 def _checked(log_probs: np.ndarray, targets: Sequence[int] | np.ndarray, blank: int) -> tuple[np.ndarray, np.ndarray]:
