@@ -12,8 +12,8 @@ Where: transformers' convert_wav2vec2_original_pytorch_checkpoint_to_pytorch.py,
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable
-from functools import cache
 
 from weights_tools.errors import CheckpointError, listed, shown
 
@@ -47,14 +47,22 @@ HEADS: tuple[tuple[str, str, str | None], ...] = (  # no prefix in transformers
     ("project_q", "project_q", None),
     ("project_hid", "final_proj", None),
 )
-LEAVES = r"(?:weight|bias|weight_g|weight_v|parametrizations\.weight\.original[01])"
-BARE = ("masked_spec_embed", "mask_emb", "quantizer.codevectors", "quantizer.vars")  # tensors, not modules
+LEAF = re.compile(r"\.(weight|bias|weight_g|weight_v|parametrizations\.weight\.original[01])$")
+LAYER = re.compile(r"(?<=layers\.)\d{1,4}(?=\.)")
+BARE = ("masked_spec_embed", "quantizer.codevectors")  # tensors themselves, not modules
 PREFIXES = {
     "hf": ("wav2vec2.", ""),
     "fairseq": ("w2v_encoder.w2v_model.", "w2v_model.", ""),
     "torchaudio": ("model.", ""),
 }
-OLD = {"encoder.readout": "aux"}  # what torchaudio called its head at first
+OLD = {"encoder.readout": "lm_head"}  # what torchaudio called its head at first
+
+# For each toolkit: its module → the module in transformers.
+MODULES: dict[str, dict[str, str]] = {
+    scheme: {row[column].replace("{hf}", row[0]): row[0] for row in (*BACKBONE, *HEADS) if row[column] is not None}  # type: ignore[union-attr]
+    for column, scheme in enumerate(SCHEMES)
+}
+MODULES["torchaudio"] |= OLD
 
 
 def scheme_of(names: Iterable[str]) -> str:
@@ -84,7 +92,7 @@ def canonical(names: Iterable[str], scheme: str | None = None) -> dict[str, str]
             raise CheckpointError(f"these names are not known in {scheme}'s wav2vec 2.0: {listed(unknown)}")
         renamed = {name: ours for name, ours in found.items() if ours is not None}
     if len(set(renamed.values())) < len(renamed):
-        twice = next(name for name in renamed.values() if list(renamed.values()).count(name) > 1)
+        (twice, _), *_ = Counter(renamed.values()).most_common(1)
         raise CheckpointError(f"two tensors would be called {shown(twice)}: refused")
     return renamed
 
@@ -92,7 +100,8 @@ def canonical(names: Iterable[str], scheme: str | None = None) -> dict[str, str]
 def to_scheme(names: Iterable[str], scheme: str, kind: str, group_norm: bool = False) -> dict[str, str]:
     """Each canonical name → its name in ``scheme`` for a model of ``kind``, "Wav2Vec2ForCTC" or another.
 
-    ``group_norm`` is the form of the feature encoder's norm, which fairseq names otherwise. Raises CheckpointError.
+    ``group_norm`` is the form of the feature encoder's norm, which fairseq names otherwise. Tensors that the other
+    toolkit does not have are left out. Raises CheckpointError, with the names that the table lacks.
     """
     names = list(names)
     if scheme == "hf":
@@ -100,46 +109,39 @@ def to_scheme(names: Iterable[str], scheme: str, kind: str, group_norm: bool = F
         parts = ("masked_spec_embed", "feature_extractor.", "feature_projection.", "encoder.", "adapter.")
         return {name: f"{prefix}{name}" if name.startswith(parts) else name for name in names}
     column = SCHEMES.index(scheme)
+    norm = "feature_extractor.conv_layers.{i}.layer_norm"
+    rows = {row[0]: row for row in (*BACKBONE, *HEADS) if row[0] != norm or row[1].endswith(".2") is group_norm}
     prefix = "w2v_encoder.w2v_model." if scheme == "fairseq" and kind == "Wav2Vec2ForCTC" else ""
     renamed, unknown = {}, []
     for name in names:
-        for row in (*BACKBONE, *HEADS):
-            if row[0].endswith("conv_layers.{i}.layer_norm") and row[1].endswith(".2") is not group_norm:
-                continue
-            match = _pattern(row[0], row[0]).fullmatch(name)
-            if match:
-                theirs = row[column]
-                if theirs is not None:
-                    stem = theirs.replace("{hf}", row[0]).replace("{i}", match["i"] if "i" in match.groupdict() else "")
-                    renamed[name] = f"{'' if row[1].startswith('w2v_encoder') else prefix}{stem}{match['leaf'] or ''}"
-                break
-        else:
+        module, number, leaf = _parts(name)
+        if module not in rows or (leaf == "") is not (module in BARE):
             unknown.append(name)
+            continue
+        theirs = rows[module][column]
+        if theirs is not None:
+            stem = theirs.replace("{hf}", module).replace("{i}", number)
+            renamed[name] = ("" if theirs.startswith("w2v_encoder.") else prefix) + stem + leaf
     if unknown:
         raise CheckpointError(f"{scheme} has no names for {listed(unknown)}")
     return renamed
 
 
+def _parts(name: str) -> tuple[str, str, str]:
+    """A name as module, layer's number and leaf: "encoder.layers.{i}.fc1", "3", ".weight"."""
+    leaf = LEAF.search(name)
+    module = name[: leaf.start()] if leaf else name
+    layer = LAYER.search(module)
+    if layer is None:
+        return module, "", leaf[0] if leaf else ""
+    return f"{module[: layer.start()]}{{i}}{module[layer.end() :]}", layer[0], leaf[0] if leaf else ""
+
+
 def _to_hf(name: str, scheme: str) -> str | None:
     """The canonical name of one tensor, or None."""
-    column = SCHEMES.index(scheme)
+    module, number, leaf = _parts(name)
     for prefix in PREFIXES[scheme]:
-        if not name.startswith(prefix):
-            continue
-        rest = name.removeprefix(prefix)
-        for old, new in OLD.items():
-            rest = new + rest.removeprefix(old) if rest.startswith(f"{old}.") and scheme == "torchaudio" else rest
-        for row in (*BACKBONE, *HEADS):
-            theirs = row[column]
-            match = theirs and _pattern(theirs.replace("{hf}", row[0]), row[0]).fullmatch(rest)
-            if match:
-                number = match["i"] if "{i}" in row[0] else ""
-                return row[0].replace("{i}", number) + (match["leaf"] or "")
+        ours = MODULES[scheme].get(module.removeprefix(prefix)) if module.startswith(prefix) else None
+        if ours is not None and (leaf == "") is (ours in BARE):
+            return ours.replace("{i}", number) + leaf
     return None
-
-
-@cache
-def _pattern(stem: str, hf: str) -> re.Pattern:
-    """The regular expression of a module's tensors; some lines of the table are tensors themselves."""
-    text = re.escape(stem).replace(re.escape("{i}"), r"(?P<i>\d{1,4})")
-    return re.compile(f"{text}(?P<leaf>)" if hf in BARE else rf"{text}(?P<leaf>\.{LEAVES})")

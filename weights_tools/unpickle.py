@@ -77,6 +77,7 @@ INERT = {
     *(Global(module, name) for module in BUILTINS for name in ("set", "frozenset", "bytearray", "complex", "getattr")),
     *(Global(module, name) for module in BUILTINS for name in ("int", "float", "bool", "str", "bytes", "object")),
     *(Global(module, name) for module in BUILTINS for name in ("list", "tuple", "dict")),
+    *(Global("__builtin__", name) for name in ("long", "unicode")),  # how protocol 2 spells int and str
     *(Global(module, "getitem") for module in ("operator", "_operator")),  # typing's Dict[str, int]
     *(Global("torch", name) for name in (*TORCH_DTYPES, "device", "Tensor", "strided")),
     *(Global(module, "Parameter") for module in ("torch.nn", "torch.nn.parameter")),
