@@ -1,7 +1,7 @@
 """Record checkpoints as other programs write them, so that the readers are tested on real files without those programs.
 
     python -m weights_tools.record_foreign torch      pytorch_model.bin of today and of torch before 1.6
-    python -m weights_tools.record_foreign fairseq    fairseq's nesting, its configs pickled by omegaconf, argparse, enum
+    python -m weights_tools.record_foreign fairseq    fairseq's nesting, configs pickled by omegaconf, argparse, enum
     python -m weights_tools.record_foreign flax       flax_model.msgpack, by flax and the last transformers that had it
 
 They go to tests/golden/foreign/. The weights are those of tests/golden/xlsr, base and bare, so a test compares bytes.
@@ -52,7 +52,9 @@ def record_torch(target: Path) -> None:
         tensors = odd_tensors()
     for name, new in (("odd.bin", True), ("odd_old.bin", False)):
         torch.save(tensors, odd / name, _use_new_zipfile_serialization=new)
-    plain = {name: tensor.detach().contiguous().flatten().view(torch.uint8).tolist() for name, tensor in tensors.items()}
+    plain = {
+        name: tensor.detach().contiguous().flatten().view(torch.uint8).tolist() for name, tensor in tensors.items()
+    }
     shapes = {name: list(tensor.shape) for name, tensor in tensors.items()}
     (odd / "odd.json").write_text(json.dumps({"bytes": plain, "shapes": shapes}) + "\n", encoding="utf-8")
 
@@ -63,7 +65,9 @@ def odd_tensors() -> dict[str, Any]:
 
     block = torch.arange(24.0).reshape(2, 3, 4)
     dtypes = ("float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool")
-    tensors = {f"dtype.{name}": (torch.randn(5) * 9).to(getattr(torch, name)) for name in (*dtypes, "complex64", "uint16")}
+    tensors = {
+        f"dtype.{name}": (torch.randn(5) * 9).to(getattr(torch, name)) for name in (*dtypes, "complex64", "uint16")
+    }
     tensors |= {"view.whole": block, "view.transposed": block.transpose(0, 2), "view.cut": block[1:, 1:, ::2]}
     tensors |= {"view.row": block[1, 2], "view.number": block[1, 1, 1], "view.repeated": torch.ones(1).expand(5)}
     return tensors | {"empty": torch.zeros(0, 3), "parameter": torch.nn.Parameter(torch.randn(2, 2))}
@@ -138,16 +142,23 @@ def record_fairseq(target: Path) -> None:
         "args": None,
         "cfg": cfg,
         "model": state,
-        "optimizer_history": [{"optimizer_name": "FairseqAdam", "lr_scheduler_state": {"best": None}, "num_updates": 7}],
+        "optimizer_history": [
+            {"optimizer_name": "FairseqAdam", "lr_scheduler_state": {"best": None}, "num_updates": 7}
+        ],
         "extra_state": {
             "epoch": 3,
             "val_loss": np.float64(1.5),
-            "metrics": OrderedDict([("default", [(10, "loss", "AverageMeter", {"val": torch.tensor(2.0), "round": 3})])]),
+            "metrics": OrderedDict(
+                [("default", [(10, "loss", "AverageMeter", {"val": torch.tensor(2.0), "round": 3})])]
+            ),
             "counts": defaultdict(int, {"a": 1}),
             "names": {"a", "b"},
         },
         "task_state": {"target_dictionary": dictionary},
-        "last_optimizer_state": {"state": {0: {"step": 7, "exp_avg": torch.zeros(2)}}, "param_groups": [{"betas": (0.9, 0.98)}]},
+        "last_optimizer_state": {
+            "state": {0: {"step": 7, "exp_avg": torch.zeros(2)}},
+            "param_groups": [{"betas": (0.9, 0.98)}],
+        },
     }
     torch.save(saved, folder / "checkpoint.pt", _use_new_zipfile_serialization=modern)
     lines = [f"{symbol} {100 - i}\n" for i, symbol in enumerate(symbols)]

@@ -25,7 +25,7 @@ import numpy as np
 from weights_tools.errors import CheckpointError, shown
 from weights_tools.tensors import DTYPES, Storage, Tensor
 
-MOST_INSTRUCTIONS = 2_000_000  # XLSR-53's have 10,000 to 100,000; each makes one object at most
+MOST_INSTRUCTIONS = 1_000_000  # XLSR-53 has some 30,000; each makes one object at most
 MOST_BYTES = 2**26
 LONGEST_NUMBER = 64  # bytes of one whole number
 LONGEST_NAME = 1000  # of a global, and of a number that is written in letters
@@ -206,11 +206,13 @@ class _Machine:
     # names and calls: nothing here imports or calls what the file names
 
     def find(self, module: Any, name: Any) -> Global:
+        if not isinstance(module, str) or not isinstance(name, str):
+            raise CheckpointError("the pickle asks for something that is no name: refused, nothing was run")
         found = Global(module, name)
-        if not isinstance(module, str) or not isinstance(name, str) or not allowed(found):
-            names = f"{shown(module)} {shown(name)}" if isinstance(name, str) and "." in name else ""
-            refused = names or (shown(f"{module}.{name}") if isinstance(module, str) else shown(found))
-            raise CheckpointError(f"the pickle asks for {refused}, which no checkpoint needs: refused, nothing was run")
+        if not allowed(found):
+            raise CheckpointError(
+                f"the pickle asks for {shown(str(found))}, which no checkpoint needs: refused, nothing was run"
+            )
         return found
 
     def call(self, function: Any, arguments: Any) -> Any:
@@ -373,8 +375,8 @@ class _Machine:
         self.push(made)
 
     def old_object(self) -> None:
-        kind, *arguments = self.pop_mark()
-        self.push(self.call(kind, tuple(arguments)))
+        found = self.pop_mark()
+        self.push(self.call(found[0], tuple(found[1:])))
 
     def instance(self) -> None:
         kind = self.find(self.line(), self.line())
