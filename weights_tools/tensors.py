@@ -109,10 +109,11 @@ class Tensor:
     def on(self, data: mmap.mmap | np.ndarray, begin: int = 0) -> np.ndarray:
         """Itself as an array on the file's bytes, of which ``data`` has those from ``begin`` on."""
         dtype = DTYPES[self.dtype]
-        if self.size == 0:
-            return np.empty(self.shape, dtype)
-        strides = tuple(s * dtype.itemsize for s in self.strides)
-        array = np.ndarray(self.shape, dtype, data, self.offset - begin, strides)
+        if self.size:
+            strides = tuple(s * dtype.itemsize for s in self.strides)
+            array = np.ndarray(self.shape, dtype, data, self.offset - begin, strides)
+        else:
+            array = np.empty(self.shape, dtype)
         array.flags.writeable = False
         return array
 
