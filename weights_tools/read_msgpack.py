@@ -24,7 +24,7 @@ import numpy as np
 from weights_tools.errors import CheckpointError, shown
 from weights_tools.tensors import DTYPES, Storage, Tensor, Tensors
 
-MOST_ITEMS, DEEPEST = 1_000_000, 100
+MOST_ITEMS, MOST_IN_ARRAY, DEEPEST = 1_000_000, 100, 100
 ARRAY = 1  # flax's extension types: 1 an array, 2 a complex number, 3 a NumPy scalar, packed as an array is
 NAMES = {
     **{"float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16", "bool": "BOOL"},
@@ -78,7 +78,7 @@ def _collect(tree: dict, prefix: str, tensors: Tensors, path: Path, data: np.nda
 
 
 def _array(content: Bytes, path: Path, data: np.ndarray) -> Tensor:
-    reader = _Reader(data, content.offset, content.offset + content.size)
+    reader = _Reader(data, content.offset, content.offset + content.size, MOST_IN_ARRAY)
     found = reader.value()
     if reader.at != reader.end or not isinstance(found, list) or len(found) != 3:
         raise CheckpointError("an array must be a shape, a dtype and bytes")
@@ -97,9 +97,9 @@ def _array(content: Bytes, path: Path, data: np.ndarray) -> Tensor:
 class _Reader:
     """Reads values from ``at`` on; bytes and extensions stay where they are."""
 
-    def __init__(self, data: np.ndarray, at: int = 0, end: int | None = None) -> None:
+    def __init__(self, data: np.ndarray, at: int = 0, end: int | None = None, most: int | None = None) -> None:
         self.data, self.at, self.end = memoryview(data), at, len(data) if end is None else end  # type: ignore[arg-type]
-        self.items = 0
+        self.items, self.most = 0, MOST_ITEMS if most is None else most
 
     def number(self, form: str) -> Any:
         size = struct.calcsize(form)
@@ -118,8 +118,8 @@ class _Reader:
 
     def value(self, depth: int = 0) -> Any:
         self.items += 1
-        if self.items > MOST_ITEMS or depth > DEEPEST:
-            raise CheckpointError(f"it has more than {MOST_ITEMS:,} items, or is nested too deeply: refused")
+        if self.items > self.most or depth > DEEPEST:
+            raise CheckpointError(f"it has more than {self.most:,} items, or is nested too deeply: refused")
         code = self.number(">B")
         if code < 0x80:
             return code

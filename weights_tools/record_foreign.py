@@ -50,8 +50,8 @@ def record_torch(target: Path) -> None:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         tensors = odd_tensors()
-    for name, new in (("odd.bin", True), ("odd_old.bin", False)):
-        torch.save(tensors, odd / name, _use_new_zipfile_serialization=new)
+    for name, modern_format in (("odd.bin", True), ("odd_old.bin", False)):
+        torch.save(tensors, odd / name, _use_new_zipfile_serialization=modern_format)
     plain = {
         name: tensor.detach().contiguous().flatten().view(torch.uint8).tolist() for name, tensor in tensors.items()
     }

@@ -54,6 +54,41 @@ def test_convert_and_verify(program, capsys, tmp_path):
 
 @pytest.mark.parametrize("command", list(COMMANDS))
 def test_no_arguments_and_wrong_ones_are_wrong_usage(program, capsys, command):
+    for argv in ([command], [command, "--no-such"], [command, "a", "b", "c"]):
+        assert program(argv) == 2
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert "usage: " in err
+        assert "error: " in err.splitlines()[-1]
+    assert program([command, "--help"]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert "example" in out
+    assert len(out.splitlines()) <= 24
+
+
+def test_no_command_is_wrong_usage(program, capsys):
+    assert program([]) == 2
+    assert capsys.readouterr().out == ""
+    assert program(["sing"]) == 2
+
+
+def test_wrong_settings_are_wrong_usage(program, capsys):
+    assert program(["convert", "a", "b", "--set", "heads"]) == 2
+    assert "expected FIELD=VALUE" in capsys.readouterr().err
+    assert program(["convert", "a", "b", "--to", "keras"]) == 2
+    assert parse_settings(["a=1", "b=true", "c=5,2,2", "d=x", 'e="7"', "f=null", "g=NaN"]) == {
+        "a": 1, "b": True, "c": [5, 2, 2], "d": "x", "e": "7", "f": None, "g": "NaN",
+    }  # fmt: skip
+    for pair in ("=1", "a=", "A=1", "a b=1", "a"):
+        with pytest.raises(WrongSetting):
+            parse_settings([pair])
+
+
+def test_wrong_files_are_one_line(program, capsys, tmp_path):
+    (tmp_path / "x.pt").write_bytes(b"\x80\x02cos\nsystem\nX\x02\0\0\0ls\x85R.")
+    assert program(["inspect", str(tmp_path / "x.pt")]) == 1
+    one_line(capsys, "os.system")
     nothing, folder = str(tmp_path / "none"), str(tmp_path)
     wrong = [["inspect", nothing], ["inspect", __file__], ["inspect", str(GOLDEN)]]
     for argv in [*wrong, ["convert", str(GOLDEN), nothing], ["verify", str(GOLDEN / "xlsr"), __file__]]:

@@ -98,3 +98,6 @@ def test_no_more_items_than_any_checkpoint_has(tmp_path, monkeypatch, refused):
     assert read(tmp_path, content) == {}
     monkeypatch.setattr(room, "MOST_ITEMS", 1000)
     assert "more than 1,000 items" in refused(read, tmp_path, content)
+    inner = b"\x93\xdc\x03\xe8" + b"\x01" * 1000
+    lying = b"\x81\xa1a\xc9" + struct.pack(">Ib", len(inner), 1) + inner
+    assert "more than 100 items" in refused(read, tmp_path, lying)
