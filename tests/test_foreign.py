@@ -66,6 +66,15 @@ def test_a_fairseq_model_with_its_dictionary_transcribes(capsys):
     assert xlsr_ref.load(FOREIGN / "fairseq_ctc_old").preprocessor.do_normalize is False
 
 
+@pytest.mark.parametrize("source", ["fairseq_ctc", "fairseq_ctc/checkpoint.pt"])
+def test_the_command_line_takes_it(capsys, source):
+    from xlsr_ref.cli import main
+
+    clip = Path(xlsr_ref.__file__).parent / "data" / "clips" / "ru" / "vm-prev.flac"
+    assert main(["transcribe", str(clip), "--model", str(FOREIGN / source)]) == 0
+    assert capsys.readouterr() == (xlsr_ref.load(FOREIGN / source).transcribe(clip).text + "\n", "")
+
+
 def test_without_the_dictionary_file_the_one_inside_is_taken(tmp_path):
     shutil.copy(FOREIGN / "fairseq_ctc" / "checkpoint.pt", tmp_path)
     model = xlsr_ref.load(tmp_path)

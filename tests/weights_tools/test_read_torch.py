@@ -151,6 +151,18 @@ def test_compressed_entries_are_refused(torch_files, refused):
     assert "compressed" in refused(read_file, path)
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "said"), [(8, 1, "encrypted"), (10, 8, "compressed"), (34, 1, "another disk")]
+)
+def test_flags_that_torch_never_sets(torch_files, numbers, refused, field, value, said):
+    program = torch_files.state({"a": ("0", 4, 0, (4,), (1,))})
+    path = torch_files.zip(program, {"0": numbers[0]})
+    data = bytearray(path.read_bytes())
+    struct.pack_into("<H", data, data.rindex(b"PK\1\2") + field, value)
+    path.write_bytes(data)
+    assert said in refused(read_file, path)
+
+
 def test_links_are_refused(torch_files, numbers, refused):
     program = torch_files.state({"a": ("0", 4, 0, (4,), (1,))})
     path = torch_files.zip(program, {"0": numbers[0]})
