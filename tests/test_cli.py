@@ -97,7 +97,9 @@ def test_version(capsys):
     assert capsys.readouterr().out == f"xlsr-ref {xlsr_ref.__version__}\n"
 
 
-@pytest.mark.parametrize("command", [[], ["transcribe"], ["align"], ["evaluate"], ["inspect"], ["doctor"], ["bench"]])
+@pytest.mark.parametrize(
+    "command", [[], ["transcribe"], ["align"], ["evaluate"], ["inspect"], ["doctor"], ["bench"], ["weights"]]
+)
 def test_help_is_short_and_has_an_example(capsys, monkeypatch, command):
     monkeypatch.setenv("COLUMNS", "80")
     assert main([*command, "--help"]) == 0

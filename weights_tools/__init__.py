@@ -1,10 +1,12 @@
 """Tools around the weights: what happens before and after a model runs, each one a command of its own.
 
+    python -m weights_tools inspect|convert|verify …         checkpoints of torch, fairseq, torchaudio, flax
     python -m weights_tools.bundle_model FOLDER              ship a model folder inside the package, as float16
     python -m weights_tools.bundle_clips CORPUS              ship a few recordings with their transcripts
     python -m weights_tools.evaluate_model FOLDER CORPUS     error per language, as the model card's table
     python -m weights_tools.train_small_ctc --help           the recipe of the bundled model
     python -m weights_tools.record_goldens                   the arrays in tests/golden, recorded from transformers
+    python -m weights_tools.record_foreign                   checkpoints as other programs write them, for the tests
     python -m weights_tools.draw_pipeline                    the README's picture
 
 CORPUS is a folder of recordings with their words: asterisk.tsv, and where there are any fsdd.tsv and librivox.tsv, are

@@ -24,6 +24,7 @@ from xlsr_ref.audio import Preprocessor, Scale
 from xlsr_ref.chunks import Chunk, Chunking, chunking, chunks, cut, first_pass
 from xlsr_ref.config import Config
 from xlsr_ref.errors import AudioError, CannotTranscribeError, ObjectiveError, WeightsError, XlsrError
+from xlsr_ref.foreign import model_files
 from xlsr_ref.network.context import (
     encoder,
     encoder_backward,
@@ -59,6 +60,9 @@ STATISTICS_ROWS = 4096  # of the first convolution, made at once where only grou
 def load(source: Source | None = None, dtype: str = "float32", threads: int | None = None) -> Model:
     """The model in the folder ``source``, in the Hugging Face layout; None is the small one inside the package.
 
+    Without safetensors, torch's and flax's files are read, and so is a fairseq checkpoint, by its name or in a folder
+    with its dictionary: without torch, and nothing in them is run (foreign.py).
+
     ``dtype`` is "float32" (how it runs) or "float64" (how it is verified), whatever the file stores. ``threads`` is how
     many the model computes on; None for `XLSR_REF_THREADS` or, without that, as many as there are cores.
     Raises ConfigError, WeightsError or VocabularyError with one sentence that says what is wrong with the folder.
@@ -71,12 +75,13 @@ def load(source: Source | None = None, dtype: str = "float32", threads: int | No
     if threads is not None and (not isinstance(threads, int) or threads < 1):
         raise XlsrError(f"threads is {threads!r}: give a whole number of at least 1")
     keep_freed_memory()
-    config = Config.from_folder(folder)
-    preprocessor = Preprocessor.from_folder(folder)
-    params, report = load_params(folder, config, name)
-    tokenizer = Tokenizer.from_folder(folder) if (folder / "vocab.json").exists() else None
-    if tokenizer is not None and "lm_head" in params:
-        tokenizer.check_rows(len(params["lm_head"]["weight"]))
+    with model_files(folder) as (folder, foreign):
+        config = Config.from_folder(folder)
+        preprocessor = Preprocessor.from_folder(folder)
+        params, report = load_params(folder, config, name, foreign)
+        tokenizer = Tokenizer.from_folder(folder) if (folder / "vocab.json").exists() else None
+        if tokenizer is not None and "lm_head" in params:
+            tokenizer.check_rows(len(params["lm_head"]["weight"]))
     return Model(config, params, preprocessor, tokenizer, report, threads)
 
 

@@ -29,11 +29,14 @@ import numpy as np
 
 from xlsr_ref.config import KINDS, LONGEST_JSON, Config, model_folder, parse_json, read_json
 from xlsr_ref.errors import ConfigError, WeightsError
+from xlsr_ref.foreign import read_foreign
 
 Flat = dict[str, np.ndarray]
 Shapes = dict[str, tuple[int, ...]]
 
 MOST_DIMENSIONS, MOST_ELEMENTS = 64, 2**58  # NumPy's, with elements of up to 16 bytes
+
+FOREIGN = ("pytorch_model.bin", "pytorch_model.bin.index.json", "flax_model.msgpack")  # read by weights_tools
 
 # What NumPy lacks is a record of one field that bears its name: nobody can mistake its bits for whole numbers.
 BF16 = np.dtype([("BF16", "<u2")])
@@ -161,19 +164,19 @@ def to_float(array: np.ndarray, dtype: str | np.dtype) -> np.ndarray:
 
 
 def read_checkpoint(folder: str | Path) -> tuple[Flat, tuple[Path, ...]]:
-    """All tensors of a model folder, and their files: model.safetensors, or the shards that its index lists."""
+    """All tensors of a model folder, and their files: model.safetensors, or the shards that its index lists.
+
+    Where there is none, weights_tools reads torch's or flax's file (foreign.py).
+    """
     folder = model_folder(folder, WeightsError)
     single, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
     if os.path.lexists(single):
         return read_safetensors(single), (single,)
     if os.path.lexists(index):
         return _read_shards(folder, index)
-    pickles = sorted(path.name for path in folder.glob("pytorch_model*.bin"))
-    if pickles:
-        how = "in Python with transformers, Wav2Vec2ForCTC.from_pretrained(folder).save_pretrained(folder)"
-        found = f"only {pickles[0]}, which this version does not read; convert it once: {how}"
-        raise WeightsError(f"{folder} has no model.safetensors, {found} (or the class that config.json names)")
-    raise WeightsError(f"{folder} has no model.safetensors and no model.safetensors.index.json")
+    if any(os.path.lexists(folder / name) for name in FOREIGN):
+        return read_foreign(folder)
+    raise WeightsError(f"{folder} has no weights: expected model.safetensors, its index, or {', '.join(FOREIGN)}")
 
 
 def _read_shards(folder: Path, index: Path) -> tuple[Flat, tuple[Path, ...]]:
@@ -345,15 +348,19 @@ class LoadReport:
         )
 
 
-def load_params(folder: str | Path, config: Config, dtype: str = "float32") -> tuple[dict[str, Any], LoadReport]:
+def load_params(
+    folder: str | Path, config: Config, dtype: str = "float32", found: tuple[Flat, tuple[Path, ...]] | None = None
+) -> tuple[dict[str, Any], LoadReport]:
     """The parameters of a model folder, nested, as read-only arrays of ``dtype`` (float32 or float64), and the report.
+
+    ``found`` are tensors and files that were read already; None: those of the folder.
 
     Strict: raises WeightsError, with the names, where a tensor is missing, has another shape than the config implies,
     or holds no floats. Nothing is ever initialised. What this kind of model does not need is left and reported.
     """
     if dtype not in ("float32", "float64"):
         raise WeightsError(f"dtype must be 'float32' or 'float64', found {reprlib.repr(dtype)}")
-    flat, files = read_checkpoint(folder)
+    flat, files = read_checkpoint(folder) if found is None else found
     kind = config.architectures[0] if config.architectures else _kind_of(flat)
     weight_norm = CLASSIC if any(name.endswith("pos_conv_embed.conv.weight_v") for name in flat) else PARAMETRIZED
     candidates = {prefix: expected_shapes(config, kind, prefix, weight_norm) for prefix in ("wav2vec2.", "")}
@@ -363,7 +370,7 @@ def load_params(folder: str | Path, config: Config, dtype: str = "float32") -> t
     missing = [name for name in expected if name not in flat]
     needed = [name for name in missing if name != f"{prefix}masked_spec_embed"]
     used = {name: flat[name] for name in expected if name in flat}
-    stored = {name: DTYPE_NAMES[array.dtype] for name, array in used.items()}
+    stored = {name: DTYPE_NAMES.get(array.dtype, str(array.dtype)) for name, array in used.items()}
     wrong = [f"{name} {a.shape} instead of {expected[name]}" for name, a in used.items() if a.shape != expected[name]]
     odd = [f"{name} {stored[name]}" for name in used if stored[name] not in ("F64", "F32", "F16", "BF16")]
     problems = list(_contradictions(config, kind, {name: array.shape for name, array in flat.items()}, prefix))

@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         config = Config.from_folder(path)
     rate = Preprocessor.from_folder(folder).sampling_rate
-    names = ("model.safetensors", "model.safetensors.index.json", "pytorch_model*.bin")
+    names = ("model.safetensors", "model.safetensors.index.json", "pytorch_model*.bin", "flax_model.msgpack")
     weights = any(found for name in names for found in folder.glob(name))
     if path.is_file() or not weights:
         kind = config.architectures[0] if config.architectures else "Wav2Vec2Model"
