@@ -28,7 +28,8 @@ def add(commands: Any) -> None:
         **STYLE,
     )
     p.add_argument("files", metavar="FILE", nargs="*", help="recordings, folders of them, or - for the standard input")
-    p.add_argument("--model", metavar="DIR", help="folder of the model (default: the small one in the package)")
+    p.add_argument("--model", metavar="MODEL", help="folder, or OWNER/NAME[@REVISION] on the Hugging Face Hub")
+    p.add_argument("--language", metavar="CODE", help="of a multilingual model (MMS), such as fra")
     p.add_argument(
         "--format", metavar="FORMAT", choices=SUFFIXES, default="text", help=f"{', '.join(SUFFIXES)} (default: text)"
     )
@@ -68,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
         from xlsr_ref.ops.backend import on_compilation
 
         on_compilation(lambda: complain("compiling for this machine: this is done once and takes some seconds"))
-        model = xlsr_ref.load(arguments.model, arguments.dtype)
+        model = xlsr_ref.load(arguments.model, arguments.dtype, language=arguments.language)
         chunking(arguments.chunk, arguments.stride, model.seconds_per_frame)  # what is wrong here is so for all
         lengths = {"chunk_seconds": arguments.chunk, "stride_seconds": arguments.stride}
         failed = bool(problems)
