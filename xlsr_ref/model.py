@@ -226,22 +226,21 @@ class Model:
 
     def _head(self, context: np.ndarray, keep: Keep) -> tuple[np.ndarray, Stages]:
         """From what :meth:`_context` gives to the result; without a head that is the context itself."""
+        p, y = self.params, context
         stages: Stages = {}
-        y: np.ndarray
-        cache: Any
         match self._head_name:
             case "lm_head":
-                y, cache = ctc_head(context, self.params["lm_head"])
+                y, cache = ctc_head(context, p["lm_head"])
+                remember(stages, "lm_head", y, cache, keep)
             case "recording":
-                y, cache = recording_head(context, self.params)
+                y, stages = recording_head(context, p, keep)
             case "frame":
-                y, cache = frame_head(context, self.params)
+                y, cache = frame_head(context, p)
+                remember(stages, "classifier", y, cache, keep)
             case "voice":
-                vector, stages = embedding(context, self.params, self.config, keep)
-                y, cache = xvector_head(vector, self.params)
-            case None:
-                return context, stages
-        remember(stages, "lm_head" if self._head_name == "lm_head" else "classifier", y, cache, keep)
+                vector, stages = embedding(context, p, self.config, keep)
+                y, cache = xvector_head(vector, p)
+                remember(stages, "classifier", y, cache, keep)
         return y, stages
 
     @property
@@ -301,7 +300,7 @@ class Model:
                 dcontext, grads = ctc_head_backward(dlogits, stages["lm_head"].cache)  # undoes: ctc_head
                 return dcontext, {"lm_head": grads}
             case "recording":
-                return recording_head_backward(dlogits, stages["classifier"].cache)  # undoes: recording_head
+                return recording_head_backward(dlogits, stages)  # undoes: recording_head
             case "frame":
                 return frame_head_backward(dlogits, stages["classifier"].cache)  # undoes: frame_head
             case "voice":

@@ -16,8 +16,8 @@ MOST = 5  # labels of one recording
 def add(commands: Any) -> None:
     p = commands.add_parser(
         "classify",
-        description="Name the likeliest labels of recordings, each with its probability; without FILE, of the clips\n"
-        "in the package.",
+        description="Name the likeliest labels of recordings, each with its probability (without FILE: of\n"
+        "the clips in the package).",
         epilog="example:\n  xlsr-ref classify calls/ --model path/to/a/classification/model --top 1",
         **STYLE,
     )

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from xlsr_ref.network.stage import Keep, Stages, remember
 from xlsr_ref.ops.activation import sigmoid
 from xlsr_ref.ops.linear import LinearCache, linear, linear_backward
 from xlsr_ref.ops.softmax import SoftmaxCache, softmax, softmax_backward
@@ -28,9 +29,8 @@ class LayerSumCache(NamedTuple):
     shares: SoftmaxCache  # (1, L+1)
 
 
-class RecordingHeadCache(NamedTuple):
+class PooledCache(NamedTuple):
     frames: int
-    projector: LinearCache
     classifier: LinearCache
 
 
@@ -53,19 +53,23 @@ def layer_sum_backward(dx: np.ndarray, cache: LayerSumCache) -> tuple[list[np.nd
     return dstates, dlayer_weights[0]
 
 
-def recording_head(x: np.ndarray, p: dict) -> tuple[np.ndarray, RecordingHeadCache]:
-    """``x`` (T, C) to one score for each label: logits (N,)."""
+def recording_head(x: np.ndarray, p: dict, keep: Keep = True) -> tuple[np.ndarray, Stages]:
+    """``x`` (T, C) to one score for each label: logits (N,), and the stages `projector` and `classifier`."""
+    stages: Stages = {}
     projected, projector_cache = linear(x, p["projector"])  # (T, P)
+    remember(stages, "projector", projected, projector_cache, keep)
     pooled = projected.mean(axis=0, keepdims=True, dtype=np.float64).astype(x.dtype)  # (1, P)
     logits, classifier_cache = linear(pooled, p["classifier"])  # (1, N)
-    return logits[0], RecordingHeadCache(len(x), projector_cache, classifier_cache)
+    remember(stages, "classifier", logits[0], PooledCache(len(x), classifier_cache), keep)
+    return logits[0], stages
 
 
-def recording_head_backward(dlogits: np.ndarray, cache: RecordingHeadCache) -> tuple[np.ndarray, dict]:
-    """Gradients with respect to x (T, C) and the parameters, from ``dlogits`` (N,)."""
+def recording_head_backward(dlogits: np.ndarray, stages: Stages) -> tuple[np.ndarray, dict]:
+    """Gradients with respect to x (T, C) and the parameters, from ``dlogits`` (N,) and forward's stages."""
+    cache = stages["classifier"].cache
     dpooled, classifier_grads = linear_backward(dlogits[None], cache.classifier)  # undoes: … Vᵀ + c
     dprojected = np.repeat(dpooled / cache.frames, cache.frames, axis=0)  # undoes: mean_t
-    dx, projector_grads = linear_backward(dprojected, cache.projector)  # undoes: x Wᵀ + b
+    dx, projector_grads = linear_backward(dprojected, stages["projector"].cache)  # undoes: x Wᵀ + b
     return dx, {"projector": projector_grads, "classifier": classifier_grads}
 
 
