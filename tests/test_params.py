@@ -612,7 +612,7 @@ def test_tensors_instead_of_the_folders_own(tmp_path):
     params, _ = load_params(folder, TINY, instead={"lm_head.bias": other})
     np.testing.assert_array_equal(params["lm_head"]["bias"], other)
     assert (params["lm_head"]["weight"] != 7).all()
-    message = refusal(load_params, folder, TINY, "float32", {"encoder.layers.0.adapter_layer.norm.bias": other})
+    message = refusal(load_params, folder, TINY, instead={"encoder.layers.0.adapter_layer.norm.bias": other})
     assert "nothing in this model is called encoder.layers.0.adapter_layer.norm.bias" in message
 
 

@@ -122,7 +122,7 @@ def load(
     of_the_language = None
     if language is not None:
         config, of_the_language, file = read_language(folder, config, language)
-    params, report = load_params(folder, config, name, of_the_language)
+    params, report = load_params(folder, config, name, instead=of_the_language)
     if language is not None:
         report = replace(report, files=(*report.files, file), language=language)
     tokenizer = Tokenizer.from_folder(folder, language) if (folder / "vocab.json").exists() else None
