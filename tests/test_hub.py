@@ -279,7 +279,7 @@ def test_a_download_that_never_ends_well_is_reported_and_made_good_later(machine
     served.cut["model.safetensors"] = [1000] + [0] * 20
     said = machine.fetch("owner/name")
     assert said.startswith("HubError owner/name@")
-    assert "model.safetensors could not be fetched: " in said
+    assert " lacks model.safetensors so far: " in said
     assert said.endswith("files that came whole are kept, so try again")
     assert len(said.splitlines()) == 1
     served.cut.clear()
@@ -335,8 +335,8 @@ def test_a_gated_model(machine, served):
 
 def test_offline_with_a_warm_and_with_a_cold_cache(machine, served):
     cold = machine.fetch("owner/name", HF_HUB_OFFLINE="1")
-    line = "HubError owner/name is no folder here, and is not in the cache either: HF_HUB_OFFLINE forbids to fetch it"
-    assert cold == line
+    where = "owner/name is no folder here, and config.json is not in the cache either"
+    assert cold == f"HubError {where}: HF_HUB_OFFLINE forbids to fetch it"
     folder = machine.fetch("owner/name")
     served.asked.clear()
     assert machine.fetch("owner/name", HF_HUB_OFFLINE="1") == folder
@@ -352,6 +352,9 @@ def test_a_hub_that_does_not_answer(machine, served):
     folder = machine.fetch("owner/name")
     nowhere = "http://127.0.0.1:9"  # the port of the discard service, where nobody listens
     assert machine.fetch("owner/name", HF_ENDPOINT=nowhere) == folder
+    said = machine.fetch("owner/else", HF_ENDPOINT=nowhere)
+    assert said.startswith(f"HubError owner/else is no folder here, and {nowhere} does not answer: ")
+    assert len(said.splitlines()) == 1
 
 
 @pytest.mark.parametrize("command", ["transcribe", "inspect"])
@@ -363,5 +366,5 @@ def test_on_the_command_line_it_is_one_line(machine, command):
     )
     said = machine.python(script, HF_HUB_OFFLINE="1").splitlines()
     assert len(said) == 2
-    assert said[0].startswith("xlsr-ref: owner/name is no folder here, and is not in the cache either")
+    assert said[0].startswith("xlsr-ref: owner/name is no folder here, and config.json is not in the cache")
     assert said[1] == "1"

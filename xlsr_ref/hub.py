@@ -28,6 +28,7 @@ SETTINGS = (  # what is read besides config.json; a model need not have any of t
     "special_tokens_map.json",
     "added_tokens.json",
 )
+CONFIG = "config.json"
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 SHARD = re.compile(r"\w[\w.-]{,250}")
 
@@ -54,7 +55,7 @@ def local_folder(source: str | os.PathLike[str], language: str | None = None) ->
 
 def fetch(model: Model, language: str | None = None) -> Path:
     """Every file of ``model`` that `load` needs, in one folder of the cache. Raises HubError."""
-    config = _file(model, "config.json")
+    config = _file(model, CONFIG)
     if config is None:
         raise HubError(
             f"{model} has no config.json, so it is no model that transformers could open, nor is it one here"
@@ -87,7 +88,7 @@ def _shards(index: Path) -> list[str]:
 def _file(model: Model, name: str) -> Path | None:
     """A file's place in the cache, where it is put if it is not there yet; None where the model has none such."""
     try:
-        from huggingface_hub import hf_hub_download, try_to_load_from_cache
+        from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
         from huggingface_hub.errors import (
             EntryNotFoundError,
             GatedRepoError,
@@ -101,10 +102,11 @@ def _file(model: Model, name: str) -> Path | None:
             f"{model} is no folder here; to look for it on the Hugging Face Hub: pip install 'xlsr_ref[hub]'"
         ) from None
     try:
-        if name != "config.json":  # of a commit, which does not change: what is known of it holds
-            known = try_to_load_from_cache(model.repository, name, revision=model.revision)
-            if known is not None:
-                return Path(known) if isinstance(known, str) else None  # or a mark that there is none
+        known = try_to_load_from_cache(model.repository, name, revision=model.revision)
+        if name != CONFIG and known is not None:  # of a commit, which does not change: what is known of it holds
+            return Path(known) if isinstance(known, str) else None  # or a mark that there is none
+        if name == CONFIG and known is None and not _is_offline():  # a misspelt folder, maybe: one attempt tells,
+            get_hf_file_metadata(hf_hub_url(model.repository, name, revision=model.revision))  # the other makes six
         return Path(hf_hub_download(model.repository, name, revision=model.revision))
     except GatedRepoError:
         problem = f"{model} is gated: accept its conditions on its page, and give a token (HF_TOKEN, or hf auth login)"
@@ -116,21 +118,19 @@ def _file(model: Model, name: str) -> Path | None:
     except RevisionNotFoundError:
         problem = f"{model.repository} has no revision {model.revision}: give a branch, a tag or a commit of it"
     except LocalEntryNotFoundError as error:
-        if _is_offline() and name != "config.json":
+        if _is_offline() and name != CONFIG:
             return None  # nobody can tell whether the model has such a file; `load` says what it lacks
-        where = "is no folder here, and is not in the cache either"
-        if _is_offline():
-            problem = f"{model} {where}: HF_HUB_OFFLINE forbids to fetch it"
-        else:
-            problem = f"{model} {where}; {_endpoint()} does not answer: {_reason(error.__cause__ or error)}"
+        forbidden = "HF_HUB_OFFLINE forbids to fetch it"
+        why = forbidden if _is_offline() else f"{_endpoint()} does not answer: {_reason(error.__cause__ or error)}"
+        problem = f"{model} is no folder here, and {name} is not in the cache either: {why}"
     except EntryNotFoundError:
         return None
     except HFValidationError as error:
         problem = f"{model} is no folder here, and no name of a model: {_reason(error)}"
     except Exception as error:  # of the connection, by whichever library makes it, or of the disk
-        problem = (
-            f"{model}: {name} could not be fetched: {_reason(error)}; files that came whole are kept, so try again"
-        )
+        problem = f"{model} lacks {name} so far: {_reason(error)}; files that came whole are kept, so try again"
+        if name == CONFIG:
+            problem = f"{model} is no folder here, and {_endpoint()} does not answer: {_reason(error)}"
     raise HubError(problem)
 
 
