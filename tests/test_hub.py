@@ -131,7 +131,6 @@ class Machine:
             text=True,
             cwd=self.home,
             env=kept | ours | environment,
-            timeout=120,
         )
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
