@@ -67,8 +67,8 @@ def fake(monkeypatch, tmp_path):
     """A model that needs no computing, in an empty folder. The value: the arguments of each load."""
     loads = []
 
-    def load(*arguments):
-        loads.append(arguments)
+    def load(*arguments, language=None):
+        loads.append(arguments if language is None else (*arguments, language))
         return FakeModel()
 
     monkeypatch.setattr(xlsr_ref, "load", load, raising=False)
@@ -98,7 +98,8 @@ def test_version(capsys):
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["transcribe"], ["align"], ["evaluate"], ["inspect"], ["doctor"], ["bench"], ["weights"]]
+    "command",
+    [[], ["transcribe"], ["align"], ["evaluate"], ["inspect"], ["doctor"], ["bench"], ["weights"], ["classify"]],
 )
 def test_help_is_short_and_has_an_example(capsys, monkeypatch, command):
     monkeypatch.setenv("COLUMNS", "80")
@@ -115,7 +116,8 @@ def test_help_is_short_and_has_an_example(capsys, monkeypatch, command):
     "argv",
     [["sing"], ["transcribe", "--format", "mp4"], ["transcribe", "--dtype", "int8"], ["transcribe", "--form", "text"],
      ["transcribe", "--chunk", "long"], ["transcribe", "--stride"],
-     ["inspect", "a", "b"], ["doctor", "x"]],
+     ["inspect", "a", "b"], ["doctor", "x"], ["classify"], ["classify", "a.wav"],
+     ["classify", "a.wav", "--model", "m", "--top", "0"]],
 )  # fmt: skip
 def test_wrong_usage(capsys, argv):
     assert main(argv) == 2
@@ -170,7 +172,8 @@ def test_no_file_means_the_bundled_clips_each_with_what_is_heard(capsys):
 def test_float64_and_another_model_reach_the_loader(fake):
     main(["transcribe", "a.wav"])
     main(["transcribe", "a.wav", "--model", "somewhere", "--dtype", "float64"])
-    assert fake == [(None, "float32"), ("somewhere", "float64")]
+    main(["transcribe", "a.wav", "--model", "somewhere", "--language", "fra"])
+    assert fake == [(None, "float32"), ("somewhere", "float64"), ("somewhere", "float32", "fra")]
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,7 @@ def test_hop_and_field_are_what_the_convolutions_make_them(layers):
 
 
 def test_old_files_load():
-    values = XLSR_53 | {"num_feat_extract_layers": 7, "tdnn_dim": "nonsense that nothing reads", "architectures": None}
+    values = XLSR_53 | {"num_feat_extract_layers": 7, "ctc_blank": "nonsense that nothing reads", "architectures": None}
     del values["model_type"]
     assert Config.from_dict(values) == dataclasses.replace(Config.from_dict(XLSR_53), architectures=())
     assert Config.from_dict({"vocab_size": None, "pad_token_id": None}).vocab_size is None
@@ -114,18 +114,30 @@ def test_old_files_load():
         ({"model_type": "hubert"}, "model_type must be 'wav2vec2', found 'hubert'"),
         ({"model_type": "wav2vec2-bert"}, "found 'wav2vec2-bert'"),
         ({"model_type": ["wav2vec2"]}, "model_type"),
-        (
-            {"architectures": ["Wav2Vec2ForSequenceClassification"]},
-            "Wav2Vec2ForSequenceClassification, a classification",
-        ),
-        ({"architectures": ["Wav2Vec2ForAudioFrameClassification"]}, "Wav2Vec2ForAudioFrameClassification, a classif"),
-        ({"architectures": ["Wav2Vec2ForXVector"]}, "Wav2Vec2ForXVector, a classification"),
         ({"architectures": ["HubertForCTC"]}, "architectures: 'HubertForCTC' is not implemented"),
         ({"architectures": ["Wav2Vec2ForCTC", "Wav2Vec2Model"]}, "architectures must name one model"),
         ({"architectures": "Wav2Vec2ForCTC"}, "architectures must be null or a list of names"),
         ({"architectures": [3]}, "architectures must be null or a list of names"),
-        ({"add_adapter": True}, "add_adapter"),
-        ({"adapter_attn_dim": 16}, "adapter_attn_dim"),
+        ({"adapter_attn_dim": 16, "do_stable_layer_norm": False}, "adapter_attn_dim is 16, but do_stable_layer_norm"),
+        ({"adapter_attn_dim": 0}, "adapter_attn_dim must be null or a whole number from 1"),
+        (
+            {"add_adapter": True, "architectures": ["Wav2Vec2ForSequenceClassification"]},
+            "add_adapter is true, but a Wav2Vec2ForSequenceClassification has no convolutional adapter",
+        ),
+        ({"add_adapter": True, "architectures": ["Wav2Vec2ForAudioFrameClassification"]}, "has no convolutional adap"),
+        (
+            {"add_adapter": True, "output_hidden_size": 9, "architectures": ["Wav2Vec2ForXVector"]},
+            "output_hidden_size is 9, but the head of a Wav2Vec2ForXVector takes hidden_size=1024",
+        ),
+        ({"add_adapter": True, "adapter_stride": 2**9}, "conv_stride and adapter_stride: the strides multiply to mor"),
+        ({"tdnn_kernel": [5, 3]}, "tdnn_dim, tdnn_kernel and tdnn_dilation must be equally long, found 5, 2 and 5"),
+        ({"id2label": {"0": "a", "2": "b"}}, "id2label must be null or an object that gives each id"),
+        ({"id2label": {"0": "a", "1": "a"}}, "id2label must be"),
+        ({"id2label": {"0": "a", "00": "b"}}, "id2label must be"),
+        ({"id2label": {"0": 3}}, "id2label must be"),
+        ({"id2label": {"zero": "a"}}, "id2label must be"),
+        ({"id2label": ["a"]}, "id2label must be"),
+        ({"problem_type": "guess"}, 'problem_type must be null or "regression" or'),
         ({"hidden_act": "relu"}, "hidden_act must be \"gelu\", found 'relu'"),
         ({"hidden_act": "gelu_new"}, "hidden_act"),
         ({"feat_extract_activation": "selu"}, "feat_extract_activation"),
@@ -151,6 +163,24 @@ def test_old_files_load():
 )
 def test_refused_by_name(changes, said):
     assert said in refusal(XLSR_53 | changes)
+
+
+def test_labels_are_in_the_order_of_their_ids():
+    assert Config.from_dict({"id2label": {str(i): f"l{i}" for i in (10, 2, *range(2), *range(3, 10))}}).labels == tuple(
+        f"l{i}" for i in range(11)
+    )
+    assert Config().labels == ("LABEL_0", "LABEL_1")  # what transformers takes for granted
+    assert Config.from_dict({"num_labels": 3}).labels == ("LABEL_0", "LABEL_1", "LABEL_2")
+    assert Config.from_dict({"num_labels": 3, "id2label": {"0": "yes"}}).labels == ("yes",)
+
+
+def test_what_an_adapter_leaves():
+    config = Config.from_dict(XLSR_53 | {"add_adapter": True, "output_hidden_size": 512})
+    assert (config.hop, config.output_hop, config.output_size) == (320, 320 * 2**3, 512)
+    without = Config.from_dict(XLSR_53 | {"output_hidden_size": 512})  # which only an adapter would look at
+    assert (without.output_hop, without.output_size) == (320, 1024)
+    summed = {"add_adapter": True, "output_hidden_size": 9, "architectures": ["Wav2Vec2ForXVector"]}
+    assert Config.from_dict(XLSR_53 | summed | {"use_weighted_layer_sum": True}).output_size == 9
 
 
 @pytest.mark.parametrize("values", [[], None, "wav2vec2", 3])

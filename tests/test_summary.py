@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import pytest
@@ -24,6 +25,7 @@ XLSR_53 = Config(
     proj_codevector_dim=768,
 )
 BASE = Config(vocab_size=32)
+ADAPTED = {"add_adapter": True, "output_hidden_size": 10, "num_adapter_layers": 2, "adapter_kernel_size": 4}
 ODD = Config(
     conv_dim=(6, 10, 4),
     conv_kernel=(7, 3, 2),
@@ -40,6 +42,10 @@ ODD = Config(
     num_codevectors_per_group=7,
     proj_codevector_dim=3,
 )
+
+
+SUMMED = dataclasses.replace(ODD, use_weighted_layer_sum=True, id2label={0: "a", 1: "b", 2: "c"})
+WITH_ADAPTERS = dataclasses.replace(ODD, do_stable_layer_norm=True, adapter_attn_dim=5, **ADAPTED)
 
 
 def by_prefix(rows: list[Row]) -> dict[str, Row]:
@@ -65,37 +71,49 @@ def test_the_work_of_xlsr_53():
     assert total(list(rows.values()))[1] / 1e9 == pytest.approx(36, abs=0.5)
 
 
-@pytest.mark.parametrize("config", [XLSR_53, BASE, ODD])
+@pytest.mark.parametrize("config", [XLSR_53, BASE, ODD, WITH_ADAPTERS])
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("samples", [400, 1999, 16000])
 def test_flops_from_the_shapes_of_the_weights(config, kind, samples):
     """A weight is used once per frame of its stage's output (once per group that it belongs to, in a convolution)."""
-    rows = by_prefix(stage_table(config, kind, samples, prefix=""))
+    if config is WITH_ADAPTERS and kind not in ("Wav2Vec2Model", "Wav2Vec2ForCTC"):
+        pytest.skip("no such model")
+    base = "wav2vec2."
+    table = stage_table(config, kind, samples, base)
+    rows = {row.prefix.removeprefix(base) if row.prefix != "feature_extractor" else "head": row for row in table}
     used = dict.fromkeys(rows, 0)  # numbers of matrices, over all blocks
-    for name, shape in expected_shapes(config, kind, prefix="").items():
-        if len(shape) < 2 or name.endswith("original0") or name == "quantizer.codevectors":
-            continue  # norms and biases; the magnitudes g; a codebook is looked up
+    for name, shape in expected_shapes(config, kind, base).items():
+        name = f"head.{name}" if name.startswith("feature_extractor.") else name.removeprefix(base)
+        if len(shape) < 2 or name.endswith("original0") or name in ("quantizer.codevectors", "objective.weight"):
+            continue  # norms and biases; the magnitudes g; a codebook is looked up; training only
         parts = name.split(".")
         if parts[:2] == ["encoder", "layers"]:
             stage = f"encoder.layers.*.{parts[3]}"
         elif parts[0] == "feature_extractor":
             stage = ".".join(parts[:3])
+        elif parts[0] == "tdnn":
+            stage = ".".join(parts[:2])
         else:
             stage = max((prefix for prefix in rows if name.startswith(prefix)), key=len)
         used[stage] += math.prod(shape)
     T, C = rows["feature_projection"].output
     for stage, numbers in used.items():
-        frames = rows[stage].output[0] if rows[stage].output else 0
+        frames = rows[stage].output[0] if len(rows[stage].output) == 2 else len(rows[stage].output)
         multiplications = frames * numbers
         if stage == "encoder.layers.*.attention":
             for _ in range(config.num_hidden_layers * config.num_attention_heads):
                 multiplications += 2 * T * T * (C // config.num_attention_heads)
-        if stage not in ("feature_extractor", "encoder.layers.*"):  # sums of their parts, tested below
+        if stage not in (
+            "feature_extractor",
+            "encoder.layers.*",
+            "adapter",
+            "tdnn",
+        ):  # sums of their parts, tested below
             assert rows[stage].flops == 2 * multiplications, stage
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("config", [XLSR_53, BASE, ODD])
+@pytest.mark.parametrize("config", [XLSR_53, BASE, ODD, SUMMED])
 def test_every_parameter_stands_in_one_row(config, kind):
     rows = stage_table(config, kind, 16000)
     assert total(rows)[0] == sum(math.prod(shape) for shape in expected_shapes(config, kind).values())
@@ -104,9 +122,12 @@ def test_every_parameter_stands_in_one_row(config, kind):
         assert len(homes) == 1, name
 
 
-@pytest.mark.parametrize("config", [XLSR_53, BASE, ODD])
-def test_parts_sum_to_their_stage(config):
-    rows = stage_table(config, "Wav2Vec2Model", 16000)
+@pytest.mark.parametrize("config", [XLSR_53, BASE, ODD, WITH_ADAPTERS])
+@pytest.mark.parametrize("kind", ["Wav2Vec2Model", "Wav2Vec2ForXVector"])
+def test_parts_sum_to_their_stage(config, kind):
+    if config is WITH_ADAPTERS and kind == "Wav2Vec2ForXVector":
+        config = dataclasses.replace(config, output_hidden_size=None)
+    rows = stage_table(config, kind, 16000)
     for i, row in enumerate(rows):
         parts = []
         for part in rows[i + 1 :]:

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from xlsr_ref.config import Config as Config
     from xlsr_ref.errors import AlignmentError as AlignmentError
     from xlsr_ref.errors import AudioError as AudioError
+    from xlsr_ref.errors import CannotClassifyError as CannotClassifyError
     from xlsr_ref.errors import CannotTranscribeError as CannotTranscribeError
     from xlsr_ref.errors import ConfigError as ConfigError
+    from xlsr_ref.errors import HubError as HubError
     from xlsr_ref.errors import VocabularyError as VocabularyError
     from xlsr_ref.errors import WeightsError as WeightsError
     from xlsr_ref.errors import XlsrError as XlsrError
@@ -31,7 +33,8 @@ __version__ = "0.1.0"
 _HOME = {
     "load": "model", "Model": "model", "Config": "config", "Transcript": "text.transcript", "Span": "text.transcript",
     "XlsrError": "errors", "ConfigError": "errors", "WeightsError": "errors", "AudioError": "errors",
-    "VocabularyError": "errors", "CannotTranscribeError": "errors", "AlignmentError": "errors",
+    "VocabularyError": "errors", "CannotTranscribeError": "errors", "CannotClassifyError": "errors",
+    "AlignmentError": "errors", "HubError": "errors",
 }  # fmt: skip
 __all__ = ["__version__", *_HOME]
 

@@ -19,14 +19,16 @@ import math
 import os
 import reprlib
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from xlsr_ref.errors import ConfigError, XlsrError
 
-KINDS = ("Wav2Vec2Model", "Wav2Vec2ForCTC", "Wav2Vec2ForPreTraining")
 CLASSIFIERS = ("Wav2Vec2ForSequenceClassification", "Wav2Vec2ForAudioFrameClassification", "Wav2Vec2ForXVector")
+KINDS = ("Wav2Vec2Model", "Wav2Vec2ForCTC", "Wav2Vec2ForPreTraining", *CLASSIFIERS)
+PROBLEMS = ("regression", "single_label_classification", "multi_label_classification")
 LARGEST_SIZE = 2**20  # of any one axis; the largest released model has 8192
 MOST_LAYERS = 1000
 LONGEST_JSON = 2**24  # bytes; a config has 2,000 and a large model's safetensors header 60,000
@@ -45,7 +47,7 @@ def _whole(default: int, least: int = 1, most: int = LARGEST_SIZE) -> Any:
     return _field(default, f"a whole number from {least} to {most}", lambda v: type(v) is int and least <= v <= most)
 
 
-def _whole_or_null(default: int, least: int) -> Any:
+def _whole_or_null(default: int | None, least: int) -> Any:
     accepts = f"null or a whole number from {least} to {LARGEST_SIZE}"
     return _field(default, accepts, lambda v: v is None or (type(v) is int and least <= v <= LARGEST_SIZE))
 
@@ -80,6 +82,18 @@ def _flag(default: bool) -> Any:
 
 def _one_of(*choices: str) -> Any:
     return _field(choices[0], " or ".join(map(json.dumps, choices)), lambda v: isinstance(v, str) and v in choices)
+
+
+def _null_or_one_of(*choices: str) -> Any:
+    accepts = " or ".join(["null", *map(json.dumps, choices)])
+    return _field(None, accepts, lambda v: v is None or (isinstance(v, str) and v in choices))
+
+
+def _are_labels(v: Any) -> bool:
+    if not isinstance(v, dict) or not v:
+        return v is None
+    named = all(isinstance(label, str) for label in v.values())
+    return named and [*v] == [*range(len(v))] and len(set(v.values())) == len(v)
 
 
 @dataclass(frozen=True)
@@ -120,6 +134,26 @@ class Config:
     contrastive_logits_temperature: float = _positive(0.1)  # kappa
     diversity_loss_weight: float = _at_least_0(0.1)  # alpha
 
+    # classification
+    id2label: Mapping[int, str] | None = _field(  # null: LABEL_0, LABEL_1
+        None, "null or an object that gives each id, 0, 1, 2 and so on, a label of its own", _are_labels
+    )
+    problem_type: str | None = _null_or_one_of(*PROBLEMS)  # what the scores mean; null: one label is right
+    use_weighted_layer_sum: bool = _flag(False)  # of all hidden states, in place of the last layer's output
+    classifier_proj_size: int = _whole(256)
+    tdnn_dim: tuple[int, ...] = _wholes((512, 512, 512, 512, 1500))
+    tdnn_kernel: tuple[int, ...] = _wholes((5, 3, 3, 1, 1))
+    tdnn_dilation: tuple[int, ...] = _wholes((1, 2, 3, 1, 1))
+    xvector_output_dim: int = _whole(512)
+
+    # adapters: convolutions above the encoder, and a small pair of linears in every block (MMS: one set a language)
+    add_adapter: bool = _flag(False)
+    adapter_kernel_size: int = _whole(3)
+    adapter_stride: int = _whole(2)
+    num_adapter_layers: int = _whole(3, least=0, most=MOST_LAYERS)
+    output_hidden_size: int | None = _whole_or_null(None, least=1)  # channels behind the convolutions; null: as before
+    adapter_attn_dim: int | None = _whole_or_null(None, least=1)  # channels between the linears; null: there are none
+
     # masking: a prob is (chance that a span starts at a step) × (span length), as in all toolkits
     apply_spec_augment: bool = _flag(True)
     mask_time_prob: float = _at_least_0(0.05)
@@ -143,29 +177,70 @@ class Config:
         for field in dataclasses.fields(self):
             if isinstance(getattr(self, field.name), list):  # JSON has no tuples
                 object.__setattr__(self, field.name, tuple(getattr(self, field.name)))
+            if field.name == "id2label":
+                object.__setattr__(self, field.name, _by_id(self.id2label))
             value = getattr(self, field.name)
             if not field.metadata["check"](value):
                 raise ConfigError(f"{field.name} must be {field.metadata['accepts']}, found {reprlib.repr(value)}")
         for name in self.architectures:
             if name not in KINDS:
-                found = f"{name}, a classification model," if name in CLASSIFIERS else reprlib.repr(name)
-                raise ConfigError(f"architectures: {found} is not implemented; {', '.join(KINDS)} are")
+                raise ConfigError(f"architectures: {reprlib.repr(name)} is not implemented; {', '.join(KINDS)} are")
         if len(self.architectures) > 1:
             raise ConfigError(f"architectures must name one model, found {reprlib.repr(list(self.architectures))}")
         lengths = len(self.conv_dim), len(self.conv_stride), len(self.conv_kernel)
         if len(set(lengths)) > 1:
             found = "{}, {} and {}".format(*lengths)
             raise ConfigError(f"conv_dim, conv_stride and conv_kernel must be equally long, found {found} entries")
-        if self.hop > LARGEST_SIZE:
-            raise ConfigError(f"conv_stride: the strides multiply to more than {LARGEST_SIZE} samples per frame")
+        lengths = len(self.tdnn_dim), len(self.tdnn_kernel), len(self.tdnn_dilation)
+        if len(set(lengths)) > 1:
+            found = "{}, {} and {}".format(*lengths)
+            raise ConfigError(f"tdnn_dim, tdnn_kernel and tdnn_dilation must be equally long, found {found} entries")
+        if self.output_hop > LARGEST_SIZE:
+            where = "conv_stride" if self.hop > LARGEST_SIZE else "conv_stride and adapter_stride"
+            raise ConfigError(f"{where}: the strides multiply to more than {LARGEST_SIZE} samples per frame")
         for divisor in ("num_attention_heads", "num_conv_pos_embedding_groups"):
             if self.hidden_size % getattr(self, divisor):
                 raise ConfigError(f"{divisor}={getattr(self, divisor)} does not divide hidden_size={self.hidden_size}")
+
+        if self.adapter_attn_dim is not None and not self.do_stable_layer_norm:
+            raise ConfigError(
+                f"adapter_attn_dim is {self.adapter_attn_dim}, but do_stable_layer_norm is false: only pre-norm blocks "
+                "have attention adapters"
+            )
+        if self.architectures:
+            self.require_adapters_of(self.architectures[0])
+
+    def require_adapters_of(self, kind: str) -> None:
+        """Raise ConfigError where a model of ``kind`` has no place for the convolutional adapter that is asked for."""
+        if not self.add_adapter or kind not in CLASSIFIERS:
+            return
+        if kind != "Wav2Vec2ForXVector":
+            raise ConfigError(f"add_adapter is true, but a {kind} has no convolutional adapter: one of them is wrong")
+        if self.output_size != self.hidden_size and not self.use_weighted_layer_sum:
+            raise ConfigError(
+                f"output_hidden_size is {self.output_size}, but the head of a {kind} takes hidden_size="
+                f"{self.hidden_size} channels"
+            )
 
     @property
     def hop(self) -> int:
         """Samples from one frame to the next: the product of the strides (320 in the released models)."""
         return math.prod(self.conv_stride)
+
+    @property
+    def output_hop(self) -> int:
+        """Samples from one frame of the result to the next: more than ``hop`` behind a convolutional adapter."""
+        return self.hop * (self.adapter_stride**self.num_adapter_layers if self.add_adapter else 1)
+
+    @property
+    def output_size(self) -> int:
+        """Channels of what the head takes: hidden_size, unless a convolutional adapter changes it."""
+        return (self.output_hidden_size or self.hidden_size) if self.add_adapter else self.hidden_size
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The name of each class, in the order of the scores."""
+        return ("LABEL_0", "LABEL_1") if self.id2label is None else tuple(self.id2label.values())
 
     @property
     def receptive_field(self) -> int:
@@ -189,14 +264,13 @@ class Config:
         model_type = values.get("model_type")
         if model_type not in (None, "wav2vec2"):  # very old files have none
             raise ConfigError(f"model_type must be 'wav2vec2', found {reprlib.repr(model_type)}, another network")
-        if values.get("add_adapter") not in (None, False):
-            raise ConfigError("add_adapter is true: the convolutional adapter is not implemented")
-        if values.get("adapter_attn_dim") is not None:
-            raise ConfigError("adapter_attn_dim is not null: attention adapters (MMS) are not implemented")
         names = {field.name for field in dataclasses.fields(cls)}
         known = {name: value for name, value in values.items() if name in names}
         if values.get("architectures") is None:
             known["architectures"] = ()
+        number = values.get("num_labels")
+        if known.get("id2label") is None and type(number) is int and 1 <= number <= LARGEST_SIZE:
+            known["id2label"] = {i: f"LABEL_{i}" for i in range(number)}  # as older files say it
         config = cls(**known)
         layers = values.get("num_feat_extract_layers", len(config.conv_dim))
         if layers != len(config.conv_dim):
@@ -213,6 +287,18 @@ class Config:
             return cls.from_dict(values)
         except ConfigError as error:
             raise ConfigError(f"{path}: {error}") from None
+
+
+def _by_id(labels: Any) -> Any:
+    """``labels`` with whole numbers as keys, in their order; JSON has strings. What is none of that stays as it is."""
+    if not isinstance(labels, dict):
+        return labels
+    ids = {key if type(key) is int else int(key) if _is_id(key) else None: label for key, label in labels.items()}
+    return labels if None in ids or len(ids) < len(labels) else dict(sorted(ids.items()))
+
+
+def _is_id(key: Any) -> bool:
+    return isinstance(key, str) and key.isascii() and key.isdigit() and len(key) < 10
 
 
 # --- JSON from strangers ---------------------------------------------------------------------------------------------

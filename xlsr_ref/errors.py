@@ -25,6 +25,14 @@ class CannotTranscribeError(XlsrError):
     """The model has no head or no vocabulary to make text with."""
 
 
+class CannotClassifyError(XlsrError):
+    """The model has no head that names labels, or that tells voices apart."""
+
+
+class HubError(XlsrError):
+    """A model could not be had from the Hugging Face Hub."""
+
+
 class ObjectiveError(XlsrError):
     """A loss was asked for something that it cannot compute, such as targets that do not fit into the frames."""
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, overload
@@ -23,8 +24,27 @@ from xlsr_ref import audio
 from xlsr_ref.audio import Preprocessor, Scale
 from xlsr_ref.chunks import Chunk, Chunking, chunking, chunks, cut, first_pass
 from xlsr_ref.config import Config
-from xlsr_ref.errors import AudioError, CannotTranscribeError, ObjectiveError, WeightsError, XlsrError
+from xlsr_ref.errors import (
+    AudioError,
+    CannotClassifyError,
+    CannotTranscribeError,
+    ObjectiveError,
+    WeightsError,
+    XlsrError,
+)
 from xlsr_ref.foreign import model_files
+from xlsr_ref.hub import local_folder
+from xlsr_ref.languages import read_language
+from xlsr_ref.network.adapter import adapter, adapter_backward, adapter_frames
+from xlsr_ref.network.classification import (
+    frame_head,
+    frame_head_backward,
+    layer_sum,
+    layer_sum_backward,
+    probabilities,
+    recording_head,
+    recording_head_backward,
+)
 from xlsr_ref.network.context import (
     encoder,
     encoder_backward,
@@ -36,13 +56,20 @@ from xlsr_ref.network.feature_encoder import feature_encoder, feature_encoder_ba
 from xlsr_ref.network.heads import ctc_head, ctc_head_backward
 from xlsr_ref.network.prepare import Prepared, prepare
 from xlsr_ref.network.stage import Keep, Stage, Stages, remember
+from xlsr_ref.network.xvector import (
+    embedding,
+    embedding_backward,
+    fewest_frames,
+    xvector_head,
+    xvector_head_backward,
+)
 from xlsr_ref.objectives.finetuning import ctc_losses
 from xlsr_ref.objectives.pretraining import PretrainLosses, pretrain_loss
 from xlsr_ref.ops import threads
 from xlsr_ref.ops.memory import keep_freed_memory
 from xlsr_ref.ops.norm import Moments
 from xlsr_ref.ops.upstream import require_upstream
-from xlsr_ref.params import LoadReport, load_params
+from xlsr_ref.params import LoadReport, add_to, load_params
 from xlsr_ref.text.align_text import align_words, check_words
 from xlsr_ref.text.greedy import best_path, greedy, spell
 from xlsr_ref.text.tokenizer import Tokenizer
@@ -54,20 +81,39 @@ Source = str | os.PathLike[str]
 Recording = Source | np.ndarray
 Pieces = Callable[[], Iterable[np.ndarray]]  # a recording, piece by piece, as often as it is called
 
+USES = {  # of a model with each head: what to call, and from the command line
+    "lm_head": "transcribe(…), or xlsr-ref transcribe",
+    "recording": "classify(…), or xlsr-ref classify",
+    "frame": "frame_labels(…), from Python",
+    "voice": "embed(…), from Python",
+}
+
 STATISTICS_ROWS = 4096  # of the first convolution, made at once where only group norm's statistics are wanted
 
 
-def load(source: Source | None = None, dtype: str = "float32", threads: int | None = None) -> Model:
+def load(
+    source: Source | None = None,
+    dtype: str = "float32",
+    threads: int | None = None,
+    *,
+    language: str | None = None,
+    transformers_4: bool = False,
+) -> Model:
     """The model in the folder ``source``, in the Hugging Face layout; None is the small one inside the package.
+
+    A ``source`` "OWNER/NAME" or "OWNER/NAME@REVISION" that is no folder here is looked for on the Hugging Face Hub
+    (hub.py). ``language`` is the code of one of a multilingual model's languages, such as "fra": its adapters, head and
+    vocabulary are taken together (languages.py). ``transformers_4``: a weighted layer sum takes the last state of a
+    pre-norm model behind the final norm, as that version did (network/classification.py).
 
     Without safetensors, torch's and flax's files are read, and so is a fairseq checkpoint, by its name or in a folder
     with its dictionary: without torch, and nothing in them is run (foreign.py).
 
     ``dtype`` is "float32" (how it runs) or "float64" (how it is verified), whatever the file stores. ``threads`` is how
     many the model computes on; None for `XLSR_REF_THREADS` or, without that, as many as there are cores.
-    Raises ConfigError, WeightsError or VocabularyError with one sentence that says what is wrong with the folder.
+    Raises ConfigError, WeightsError or VocabularyError with one sentence that says what is wrong with the folder, and
+    HubError where it could not be had.
     """
-    folder = BUNDLED if source is None else Path(source)
     try:
         name = np.dtype(dtype).name
     except TypeError:
@@ -75,20 +121,26 @@ def load(source: Source | None = None, dtype: str = "float32", threads: int | No
     if threads is not None and (not isinstance(threads, int) or threads < 1):
         raise XlsrError(f"threads is {threads!r}: give a whole number of at least 1")
     keep_freed_memory()
+    folder = BUNDLED if source is None else local_folder(source, language)
     with model_files(folder) as (folder, foreign):
         config = Config.from_folder(folder)
         preprocessor = Preprocessor.from_folder(folder)
-        params, report = load_params(folder, config, name, foreign)
-        tokenizer = Tokenizer.from_folder(folder) if (folder / "vocab.json").exists() else None
+        of_the_language = None
+        if language is not None:
+            config, of_the_language, file = read_language(folder, config, language)
+        params, report = load_params(folder, config, name, foreign, instead=of_the_language)
+        if language is not None:
+            report = replace(report, files=(*report.files, file), language=language)
+        tokenizer = Tokenizer.from_folder(folder, language) if (folder / "vocab.json").exists() else None
         if tokenizer is not None and "lm_head" in params:
             tokenizer.check_rows(len(params["lm_head"]["weight"]))
-    return Model(config, params, preprocessor, tokenizer, report, threads)
+    return Model(config, params, preprocessor, tokenizer, report, threads, transformers_4)
 
 
 class Model:
     """A wav2vec 2.0 model: ``config``, ``params`` (nested, under the checkpoint's names), ``tokenizer`` (None without a
-    vocabulary), ``preprocessor`` (rate and normalisation), ``report`` (what loading used and what it left) and
-    ``threads`` (how many it computes on; None for the default)."""
+    vocabulary), ``preprocessor`` (rate and normalisation), ``report`` (what loading used and what it left),
+    ``threads`` (how many it computes on; None for the default) and ``transformers_4`` (see :func:`load`)."""
 
     def __init__(
         self,
@@ -98,9 +150,11 @@ class Model:
         tokenizer: Tokenizer | None,
         report: LoadReport,
         threads: int | None = None,
+        transformers_4: bool = False,
     ) -> None:
         self.config, self.params, self.preprocessor = config, params, preprocessor
         self.tokenizer, self.report, self.threads = tokenizer, report, threads
+        self.transformers_4 = transformers_4
         self._known: Prepared | None = None
 
     def __repr__(self) -> str:
@@ -126,39 +180,84 @@ class Model:
 
     @property
     def seconds_per_frame(self) -> float:
-        """How far apart two frames are: hop / sampling rate, 0.02 s in the released models."""
-        return self.config.hop / self.preprocessor.sampling_rate
+        """How far apart two frames of the result are: hop / sampling rate, 0.02 s in the released models; more behind a
+        convolutional adapter."""
+        return self.config.output_hop / self.preprocessor.sampling_rate
 
     # --- the network -------------------------------------------------------------------------------------------------
 
     def forward(self, waveform: np.ndarray, sampling_rate: int, keep: Keep = True) -> tuple[np.ndarray, Stages]:
         """The whole network on one utterance: logits (T, V) and its stages, by the checkpoint's module paths.
 
-        ``waveform`` (L,) is mono, at the model's ``sampling_rate`` in Hz. A model without an lm_head gives its last
-        hidden state (T, C) in place of logits. ``stages["wav2vec2.encoder.layers.0"].output`` is what that module puts
-        out and ``.cache`` what its backward pass needs. ``keep=False`` remembers nothing, ``keep="attention"`` also the
-        attention weights (H, T, T) of each block; the logits are the same to the bit. Raises AudioError.
+        ``waveform`` (L,) is mono, at the model's ``sampling_rate`` in Hz. A model without a head gives its last hidden
+        state (T, C) in place of logits; one that classifies recordings gives (N,), a score for each label.
+        ``stages["wav2vec2.encoder.layers.0"].output`` is what that module puts out and ``.cache`` what its backward
+        pass needs. ``keep=False`` remembers nothing, ``keep="attention"`` also the attention weights (H, T, T) of each
+        block; the logits are the same to the bit. Raises AudioError.
         """
         return self._network(self._input(waveform, sampling_rate), keep)
 
     def _network(self, x: np.ndarray, keep: Keep, whole: Moments | None = None) -> tuple[np.ndarray, Stages]:
+        with self._threads():
+            context, stages = self._context(x, keep, whole)
+            y, of_the_head = self._head(context, keep)
+        return y, stages | of_the_head
+
+    def _context(self, x: np.ndarray, keep: Keep, whole: Moments | None = None) -> tuple[np.ndarray, Stages]:
+        """What the head is given: the context vectors (T, C), or the weighted sum of all hidden states."""
         p, eps, base = self._backbone, self.config.layer_norm_eps, self._prefix
         stages: Stages = {}
-        with self._threads():
-            prepared = self._prepared
-            features, inner = feature_encoder(x, p["feature_extractor"], self.config, keep, prepared.matrices, whole)
-            stages |= _under(f"{base}feature_extractor.", inner)
-            del x  # what is not needed any more leaves its memory to the next stage
-            projected, cache = feature_projection(features, p["feature_projection"], eps)
-            remember(stages, f"{base}feature_projection", projected, cache, keep)
-            del features, cache
-            context, inner = encoder(projected, p["encoder"], self.config, keep, prepared.positional)
+        prepared = self._prepared
+        features, inner = feature_encoder(x, p["feature_extractor"], self.config, keep, prepared.matrices, whole)
+        stages |= _under(f"{base}feature_extractor.", inner)
+        del x  # what is not needed any more leaves its memory to the next stage
+        projected, cache = feature_projection(features, p["feature_projection"], eps)
+        remember(stages, f"{base}feature_projection", projected, cache, keep)
+        del features, cache
+        summed = "layer_weights" in self.params
+        keep_inside = "outputs" if summed and not keep else keep
+        context, inner = encoder(projected, p["encoder"], self.config, keep_inside, prepared.positional)
+        if keep:
             stages |= _under(f"{base}encoder.", inner)
-            if "lm_head" not in self.params:
-                return context, stages
-            logits, head_cache = ctc_head(context, self.params["lm_head"])
-            remember(stages, "lm_head", logits, head_cache, keep)
-        return logits, stages
+        if summed:
+            states = hidden_states(projected, inner, self.config)
+            if self.transformers_4 and self.config.do_stable_layer_norm:
+                states[-1] = context
+            context, sum_cache = layer_sum(states, self.params["layer_weights"])
+            remember(stages, "layer_weights", context, sum_cache, keep)
+        elif "adapter" in p:
+            context, inner = adapter(context, p["adapter"], self.config, keep)
+            stages |= _under(f"{base}adapter.", inner)
+        return context, stages
+
+    def _head(self, context: np.ndarray, keep: Keep) -> tuple[np.ndarray, Stages]:
+        """From what :meth:`_context` gives to the result; without a head that is the context itself."""
+        p, y = self.params, context
+        stages: Stages = {}
+        match self._head_name:
+            case "lm_head":
+                y, cache = ctc_head(context, p["lm_head"])
+                remember(stages, "lm_head", y, cache, keep)
+            case "recording":
+                y, stages = recording_head(context, p, keep)
+            case "frame":
+                y, cache = frame_head(context, p)
+                remember(stages, "classifier", y, cache, keep)
+            case "voice":
+                vector, stages = embedding(context, p, self.config, keep)
+                y, cache = xvector_head(vector, p)
+                remember(stages, "classifier", y, cache, keep)
+        return y, stages
+
+    @property
+    def _head_name(self) -> str | None:
+        """Which head there is. The parameters tell, so that what was put together by hand works, too."""
+        p = self.params
+        if "tdnn" in p:
+            return "voice"
+        if "classifier" in p:
+            return "recording" if "projector" in p else "frame"
+        return "lm_head" if "lm_head" in p else None
 
     def backward(self, dlogits: np.ndarray, stages: Stages) -> tuple[np.ndarray, dict]:
         """Gradients with respect to the normalised waveform (L,) and every parameter that took part, nested as
@@ -172,24 +271,49 @@ class Model:
         if y is None or stages[f"{base}feature_projection"].cache is None:
             raise ObjectiveError("forward kept nothing to go back through: call it with keep=True")
         require_upstream(dlogits, y.shape, y.dtype)
-        grads: dict = {}
-        dcontext = dlogits
         with self._threads():
-            if "lm_head" in self.params:
-                dcontext, head_grads = ctc_head_backward(dlogits, stages["lm_head"].cache)  # undoes: ctc_head
-                grads["lm_head"] = head_grads
+            dcontext, grads = self._head_backward(dlogits, stages)
+            dstates, backbone = None, {}
+            if "layer_weights" in stages:
+                cache = stages["layer_weights"].cache
+                dstates, grads["layer_weights"] = layer_sum_backward(dcontext, cache)  # undoes: the weighted sum
+                dcontext = np.zeros_like(dcontext)  # the context itself took no part
+                if self.transformers_4 and self.config.do_stable_layer_norm:  # or it did, as the last state
+                    dcontext, dstates[-1] = dstates[-1], dcontext
+            elif "adapter" in p:
+                inner = _within(f"{base}adapter.", stages)
+                dcontext, backbone["adapter"] = adapter_backward(dcontext, inner)  # undoes: adapter
             inner = _within(f"{base}encoder.", stages)
-            dprojected, encoder_grads = encoder_backward(dcontext, inner, p["encoder"], self.config)  # undoes: encoder
-            projection = stages[f"{base}feature_projection"].cache
+            dprojected, encoder_grads = encoder_backward(dcontext, inner, p["encoder"], self.config, None, dstates)
+            projection = stages[f"{base}feature_projection"].cache  # (the line above undoes: encoder)
             dfeatures, projection_grads = feature_projection_backward(dprojected, projection)  # undoes: the projection
             inner = _within(f"{base}feature_extractor.", stages)
             dwaveform, extractor_grads = feature_encoder_backward(dfeatures, inner)  # undoes: feature_encoder
-        backbone = {
+        backbone |= {
             "feature_extractor": extractor_grads,
             "feature_projection": projection_grads,
             "encoder": encoder_grads,
         }
-        return dwaveform, grads | ({"wav2vec2": backbone} if base else backbone)
+        if base:
+            return dwaveform, grads | {"wav2vec2": backbone}
+        add_to(backbone, grads)  # an x-vector's linear bears the feature encoder's name
+        return dwaveform, backbone
+
+    def _head_backward(self, dlogits: np.ndarray, stages: Stages) -> tuple[np.ndarray, dict]:
+        """Gradients with respect to what the head was given, and its parameters."""
+        match self._head_name:
+            case "lm_head":
+                dcontext, grads = ctc_head_backward(dlogits, stages["lm_head"].cache)  # undoes: ctc_head
+                return dcontext, {"lm_head": grads}
+            case "recording":
+                return recording_head_backward(dlogits, stages)  # undoes: recording_head
+            case "frame":
+                return frame_head_backward(dlogits, stages["classifier"].cache)  # undoes: frame_head
+            case "voice":
+                dvector, grads = xvector_head_backward(dlogits, stages["classifier"].cache)  # undoes: xvector_head
+                dcontext, more = embedding_backward(dvector, stages)  # undoes: embedding
+                return dcontext, grads | more
+        return dlogits, {}
 
     def logits(
         self,
@@ -205,7 +329,7 @@ class Model:
         CannotTranscribeError where the model has no lm_head.
         """
         self._require_head()
-        how = chunking(0 if chunk_seconds is None else chunk_seconds, stride_seconds, self.seconds_per_frame)
+        how = self._chunking(0 if chunk_seconds is None else chunk_seconds, stride_seconds)
         x, c = self._mono(waveform, sampling_rate), self.config
         if how.size == 0:
             return self._network(self._normalised(x), keep=False)[0]
@@ -271,7 +395,7 @@ class Model:
         Raises AudioError for what cannot be read and CannotTranscribeError for a model without a head or a vocabulary.
         """
         tokenizer = self._require_tokenizer()
-        how = chunking(chunk_seconds, stride_seconds, self.seconds_per_frame)
+        how = self._chunking(chunk_seconds, stride_seconds)
         if isinstance(recording, str | os.PathLike | np.ndarray):
             return self._transcribe_one(recording, sampling_rate, how, tokenizer)
         if not isinstance(recording, Sequence):
@@ -285,6 +409,16 @@ class Model:
         with self._threads():
             threads.run(partial(one, i, item) for i, item in enumerate(recording))
         return [transcripts[i] for i in range(len(recording))]
+
+    def _chunking(self, chunk_seconds: float | None, stride_seconds: float | None) -> Chunking:
+        """How to cut. Behind a convolutional adapter frames are not where chunks.py cuts: there is one piece only."""
+        if not self.config.add_adapter:
+            return chunking(chunk_seconds, stride_seconds, self.seconds_per_frame)
+        if chunk_seconds or stride_seconds:
+            raise AudioError(
+                "a model with a convolutional adapter takes a recording in one piece: give no chunk length"
+            )
+        return chunking(0, None, self.seconds_per_frame)
 
     def _transcribe_one(
         self, recording: Recording, sampling_rate: int | None, how: Chunking, tokenizer: Tokenizer
@@ -356,6 +490,64 @@ class Model:
         for chunk, x in zip(plan, heard([chunk.samples for chunk in plan])):
             logits, _ = self._network(x, keep=False, whole=whole)
             yield chunk, logits[chunk.own]
+
+    # --- audio in, labels out ----------------------------------------------------------------------------------------
+
+    def classify(self, recording: Recording, sampling_rate: int | None = None) -> dict[str, float]:
+        """The probability of each label of a recording, the likeliest first.
+
+        ``recording`` is a path or an array with its ``sampling_rate``, as for :meth:`transcribe`; it is heard in one
+        piece. The labels are the config's (`id2label`). Their probabilities sum to 1, unless the config says that
+        several labels may be right (`problem_type`): then each stands for itself. Raises AudioError, and
+        CannotClassifyError for a model that gives no label to a recording.
+        """
+        self._require("recording", "gives no label to a recording")
+        logits, _ = self._network(self._heard(recording, sampling_rate), keep=False)
+        (row,) = probabilities(logits[None], self._several(None))
+        order = np.argsort(-row, kind="stable")
+        return {self.config.labels[i]: float(row[i]) for i in order}
+
+    def frame_labels(
+        self, recording: Recording, sampling_rate: int | None = None, several: bool | None = None
+    ) -> np.ndarray:
+        """The probability of each label in each frame of a recording: (T, N), its columns in the order of
+        ``config.labels``, its rows ``seconds_per_frame`` apart.
+
+        ``several``: may labels be right together, as two speakers are who talk at once? Then each probability stands
+        for itself. None for what the config's `problem_type` says. Raises as :meth:`classify` does.
+        """
+        self._require("frame", "gives no labels to frames")
+        logits, _ = self._network(self._heard(recording, sampling_rate), keep=False)
+        return probabilities(logits, self._several(several))
+
+    def embed(self, recording: Recording, sampling_rate: int | None = None) -> np.ndarray:
+        """The x-vector (E,) of the voice in a recording. The cosine of two is near 1 for one speaker, lower for others.
+
+        ``recording`` is as for :meth:`classify`. Raises AudioError, and CannotClassifyError for another kind of model.
+        """
+        self._require("voice", "makes no x-vectors")
+        with self._threads():
+            context, _ = self._context(self._heard(recording, sampling_rate), keep=False)
+            return embedding(context, self.params, self.config)[0]
+
+    def _heard(self, recording: Recording, sampling_rate: int | None) -> np.ndarray:
+        """A whole recording as the network takes it."""
+        if not isinstance(recording, str | os.PathLike | np.ndarray):
+            raise AudioError(f"a recording is a path or an array, not {type(recording).__name__}")
+        return self._normalised(np.concatenate(list(self._pieces(recording, sampling_rate)())))
+
+    def _several(self, several: bool | None) -> bool:
+        problem = self.config.problem_type
+        if problem == "regression":
+            raise CannotClassifyError(
+                "config.json says problem_type: regression, so the scores are no probabilities: take forward(…)"
+            )
+        return problem == "multi_label_classification" if several is None else several
+
+    def _require(self, head: str, lacks: str) -> None:
+        if self._head_name != head:
+            instead = "" if self._head_name is None else f": use {USES[self._head_name]}"
+            raise CannotClassifyError(f"this is a {self.report.kind}, which {lacks}{instead}")
 
     # --- learning ----------------------------------------------------------------------------------------------------
 
@@ -445,8 +637,19 @@ class Model:
     def _require_a_frame(self, samples: int) -> None:
         c = self.config
         audio.require_a_frame(samples, self.preprocessor.sampling_rate, c.conv_kernel, c.conv_stride)
+        T = audio.frames(samples, c.conv_kernel, c.conv_stride)
+        fewest = fewest_frames(c.tdnn_kernel, c.tdnn_dilation) if self._head_name == "voice" else 1
+        if "layer_weights" not in self.params:
+            T = adapter_frames(T, c)
+        if fewest > T:
+            what = f"an x-vector needs {fewest}" if fewest > 1 else "the convolutional adapter needs more"
+            raise AudioError(f"{samples} samples make too few frames, {what}: the recording is too short")
 
     def _require_head(self) -> None:
+        if self._head_name not in (None, "lm_head"):
+            raise CannotTranscribeError(
+                f"this is a {self.report.kind}, which writes no text: use {USES[self._head_name]}"
+            )
         if "lm_head" not in self.params:
             raise CannotTranscribeError(
                 f"this is a {self.report.kind}, pretrained on sound alone: it has no lm_head and no vocabulary, so "

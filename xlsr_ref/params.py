@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from xlsr_ref.config import KINDS, LONGEST_JSON, Config, model_folder, parse_json, read_json
+from xlsr_ref.config import CLASSIFIERS, KINDS, LONGEST_JSON, Config, model_folder, parse_json, read_json
 from xlsr_ref.errors import ConfigError, WeightsError
 from xlsr_ref.foreign import read_foreign
 
@@ -290,10 +290,24 @@ def expected_shapes(
         linear(f"{block}.feed_forward.intermediate_dense", C, config.intermediate_size)
         linear(f"{block}.feed_forward.output_dense", config.intermediate_size, C)
         norm(f"{block}.final_layer_norm", C)
+        if config.adapter_attn_dim is not None:
+            norm(f"{block}.adapter_layer.norm", C)
+            linear(f"{block}.adapter_layer.linear_1", C, config.adapter_attn_dim)
+            linear(f"{block}.adapter_layer.linear_2", config.adapter_attn_dim, C)
+    output = config.output_size
+    if config.add_adapter:
+        config.require_adapters_of(kind)
+        if output != C:
+            linear(f"{prefix}adapter.proj", C, output)
+            norm(f"{prefix}adapter.proj_layer_norm", output)
+        for i in range(config.num_adapter_layers):
+            conv = f"{prefix}adapter.layers.{i}.conv"
+            shapes[f"{conv}.weight"] = (2 * output, output, config.adapter_kernel_size)
+            shapes[f"{conv}.bias"] = (2 * output,)
     if kind == "Wav2Vec2ForCTC":
         if config.vocab_size is None:
             raise ConfigError("vocab_size is null, but a Wav2Vec2ForCTC needs the number of rows of its lm_head")
-        linear("lm_head", C, config.vocab_size)
+        linear("lm_head", output, config.vocab_size)
     if kind == "Wav2Vec2ForPreTraining":
         G, entries, d = config.num_codevector_groups, config.num_codevectors_per_group, config.codevector_dim
         if d % G:
@@ -302,6 +316,22 @@ def expected_shapes(
         linear("quantizer.weight_proj", features, G * entries)
         linear("project_hid", C, config.proj_codevector_dim)
         linear("project_q", d, config.proj_codevector_dim)
+    if kind in CLASSIFIERS and config.use_weighted_layer_sum:
+        shapes = {"layer_weights": (config.num_hidden_layers + 1,)} | shapes
+    if kind == "Wav2Vec2ForSequenceClassification":
+        linear("projector", C, config.classifier_proj_size)
+        linear("classifier", config.classifier_proj_size, len(config.labels))
+    if kind == "Wav2Vec2ForAudioFrameClassification":
+        linear("classifier", C, len(config.labels))
+    if kind == "Wav2Vec2ForXVector":
+        linear("projector", C, config.tdnn_dim[0])
+        inputs, E = config.tdnn_dim[0], config.xvector_output_dim
+        for i, (outputs, kernel) in enumerate(zip(config.tdnn_dim, config.tdnn_kernel)):
+            linear(f"tdnn.{i}.kernel", inputs * kernel, outputs)
+            inputs = outputs
+        linear("feature_extractor", 2 * inputs, E)
+        linear("classifier", E, E)
+        shapes["objective.weight"] = (E, len(config.labels))
     return shapes
 
 
@@ -330,12 +360,14 @@ class LoadReport:
     copied_bytes: int  # of those that were converted or moved to an aligned place
     surplus: tuple[str, ...]  # in the file and not used
     missing: tuple[str, ...]  # () or masked_spec_embed: only masking needs it
+    language: str | None = None  # whose adapters, head and vocabulary these are; None: those of the folder itself
 
     def __str__(self) -> str:
         stored = ", ".join(f"{name} × {count}" for name, count in self.stored)
         mapped, copied = (f"{size / 2**20:,.1f} MiB" for size in (self.mapped_bytes, self.copied_bytes))
         missing = f"{listed(self.missing)} (only masking needs it)" if self.missing else "none"
         surplus = f"{len(self.surplus)}: {listed(self.surplus)}" if self.surplus else "none"
+        switched = f"language {self.language}: its adapters, lm_head and vocabulary, from {self.files[-1]}"
         return "\n".join(
             (
                 f"files    {listed(self.files)}",
@@ -344,23 +376,30 @@ class LoadReport:
                 f"stored   {stored}; used as {self.dtype}: {mapped} mapped, {copied} copied",
                 f"missing  {missing}",
                 f"surplus  {surplus}",
+                *([switched] if self.language is not None else []),
             )
         )
 
 
 def load_params(
-    folder: str | Path, config: Config, dtype: str = "float32", found: tuple[Flat, tuple[Path, ...]] | None = None
+    folder: str | Path,
+    config: Config,
+    dtype: str = "float32",
+    found: tuple[Flat, tuple[Path, ...]] | None = None,
+    *,
+    instead: Mapping[str, np.ndarray] | None = None,
 ) -> tuple[dict[str, Any], LoadReport]:
     """The parameters of a model folder, nested, as read-only arrays of ``dtype`` (float32 or float64), and the report.
 
-    ``found`` are tensors and files that were read already; None: those of the folder.
-
+    ``found`` are tensors and files that were read already; None: those of the folder. ``instead`` are tensors that take
+    the place of the folder's own, such as a language's adapters.
     Strict: raises WeightsError, with the names, where a tensor is missing, has another shape than the config implies,
     or holds no floats. Nothing is ever initialised. What this kind of model does not need is left and reported.
     """
     if dtype not in ("float32", "float64"):
         raise WeightsError(f"dtype must be 'float32' or 'float64', found {reprlib.repr(dtype)}")
     flat, files = read_checkpoint(folder) if found is None else found
+    flat = flat | dict(instead or {})
     kind = config.architectures[0] if config.architectures else _kind_of(flat)
     weight_norm = CLASSIC if any(name.endswith("pos_conv_embed.conv.weight_v") for name in flat) else PARAMETRIZED
     candidates = {prefix: expected_shapes(config, kind, prefix, weight_norm) for prefix in ("wav2vec2.", "")}
@@ -368,12 +407,15 @@ def load_params(
 
     surplus = [name for name in flat if name not in expected]
     missing = [name for name in expected if name not in flat]
+    stray = [name for name in instead or {} if name not in expected]
     needed = [name for name in missing if name != f"{prefix}masked_spec_embed"]
     used = {name: flat[name] for name in expected if name in flat}
     stored = {name: DTYPE_NAMES.get(array.dtype, str(array.dtype)) for name, array in used.items()}
     wrong = [f"{name} {a.shape} instead of {expected[name]}" for name, a in used.items() if a.shape != expected[name]]
     odd = [f"{name} {stored[name]}" for name in used if stored[name] not in ("F64", "F32", "F16", "BF16")]
     problems = list(_contradictions(config, kind, {name: array.shape for name, array in flat.items()}, prefix))
+    if stray:
+        problems = [f"nothing in this model is called {listed(stray)}, which was to be replaced"]
     if not problems and needed:
         problems += [f"a {kind} needs {listed(needed)}, which the weights lack"]
         problems += [f"they have instead {listed(surplus)}"] if surplus else []
@@ -406,9 +448,9 @@ def load_params(
 def _kind_of(names: Iterable[str]) -> str:
     """For a config that names no architecture: the heads that are there decide."""
     heads = {name.split(".")[0] for name in names}
-    if "lm_head" in heads:
-        return "Wav2Vec2ForCTC"
-    return "Wav2Vec2ForPreTraining" if "quantizer" in heads else "Wav2Vec2Model"
+    tell = {"lm_head": "Wav2Vec2ForCTC", "quantizer": "Wav2Vec2ForPreTraining", "tdnn": "Wav2Vec2ForXVector"}
+    tell |= {"projector": "Wav2Vec2ForSequenceClassification", "classifier": "Wav2Vec2ForAudioFrameClassification"}
+    return next((kind for head, kind in tell.items() if head in heads), "Wav2Vec2Model")
 
 
 def _contradictions(config: Config, kind: str, found: Shapes, prefix: str) -> Iterator[str]:
@@ -431,6 +473,8 @@ def _contradictions(config: Config, kind: str, found: Shapes, prefix: str) -> It
     spellings = [f"{prefix}encoder.pos_conv_embed.conv.{v}" for _, v in (CLASSIC, PARAMETRIZED)]
     positional = next((name for name in spellings if name in found), "")
     per_group = size(positional, 1, 3)
+    narrow, above = f"{blocks}.0.adapter_layer.linear_1.bias", f"{prefix}adapter.layers"
+    labels = len(config.labels) if "classifier.bias" in found and kind in CLASSIFIERS[:2] else None
     evidence: list[tuple[str, Any, str]] = [  # field, what the weights say (None: nothing), the tensors that say so
         ("conv_bias", bias in found if n else None, bias),
         ("feat_extract_norm", ("layer" if norm in found else "group") if n > 1 else None, norm),
@@ -442,13 +486,18 @@ def _contradictions(config: Config, kind: str, found: Shapes, prefix: str) -> It
         ("num_hidden_layers", depth or None, f"{blocks}.{depth - 1}"),
         ("intermediate_size", size(dense, 0, 1), dense),
         ("vocab_size", size("lm_head.bias", 0, 1) if kind == "Wav2Vec2ForCTC" else None, "lm_head.bias"),
+        ("adapter_attn_dim", size(narrow, 0, 1), narrow),
+        ("num_adapter_layers", layers(above) or None if config.add_adapter else None, above),
+        ("add_adapter", True if layers(above) else None, f"{above}.0.conv.weight"),
+        ("use_weighted_layer_sum", True if kind in CLASSIFIERS and "layer_weights" in found else None, "layer_weights"),
+        ("number of labels", size("classifier.bias", 0, 1) if labels else None, "classifier.bias"),
     ]
     for field, seen, where in evidence:
-        said = getattr(config, field)
+        said = labels if field == "number of labels" else getattr(config, field)
         said = list(said) if isinstance(said, tuple) else said
         if seen is None or seen == said or (isinstance(seen, list) and None in seen):
             continue
-        by_name = field in ("conv_bias", "feat_extract_norm")
+        by_name = field in ("conv_bias", "feat_extract_norm", "add_adapter", "use_weighted_layer_sum")
         proof = f"{'' if where in found else 'no '}{where}" if by_name else f"{_brief(seen)} ({where})"
         yield f"config.json says {field}={_brief(said)}, but the weights have {proof}"
 

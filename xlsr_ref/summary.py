@@ -18,8 +18,9 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from xlsr_ref.config import Config
+from xlsr_ref.config import CLASSIFIERS, Config
 from xlsr_ref.errors import AudioError
+from xlsr_ref.network.adapter import PADDING
 from xlsr_ref.params import expected_shapes
 
 EVERY_BLOCK = "encoder.layers.*"  # the blocks are alike: one row stands for all of them
@@ -30,37 +31,44 @@ class Row(NamedTuple):
     """One stage. A row of level 1 is a part of the row of level 0 above it, and counted there already."""
 
     prefix: str  # of the checkpoint's names; "*" is every block's number
-    output: tuple[int, ...]  # (T, C), or () for a stage that is a parameter only
+    output: tuple[int, ...]  # (T, C), (C,) of the whole recording, or () for a stage that is a parameter only
     parameters: int
     flops: int  # for one utterance of the table's length
     level: int = 0
+
+
+Stage = tuple[str, tuple[int, ...], int, int]  # prefix, output, FLOPs, level
 
 
 def stage_table(config: Config, kind: str, samples: int, prefix: str | None = None) -> list[Row]:
     """The stages of a model of ``kind`` (one of config.KINDS) in the order in which ``samples`` samples meet them.
 
     ``prefix`` is "wav2vec2." or "" (None: what transformers writes for this kind). Raises AudioError where the samples
-    make no frame, ConfigError where the config cannot make such a model.
+    make no frame, ConfigError where the config cannot make such a model. An adapter or a head whose kernel is longer
+    than what reaches it has 0 frames.
     """
     if prefix is None:
         prefix = "" if kind == "Wav2Vec2Model" else "wav2vec2."
+    base = "wav2vec2."
     sizes: dict[str, int] = {}  # parameters by name; those of all blocks together
-    for name, shape in expected_shapes(config, kind, prefix="").items():
-        name = re.sub(r"^encoder\.layers\.\d+\.", f"{EVERY_BLOCK}.", name)
+    for name, shape in expected_shapes(config, kind, base).items():
+        name = re.sub(r"\.encoder\.layers\.\d+\.", f".{EVERY_BLOCK}.", name)
         sizes[name] = sizes.get(name, 0) + math.prod(shape)
 
     def parameters(stage: str) -> int:
         return sum(size for name, size in sizes.items() if name == stage or name.startswith(f"{stage}."))
 
-    def named(stage: str) -> str:
-        return stage if stage == "lm_head" or stage in ONLY_PRETRAINING else prefix + stage
+    network = [(prefix, base, stage) for stage in _network(config, kind, samples)]
+    T = next(output[0] for _, _, (stage, output, _, _) in reversed(network) if output)
+    stages = network + [("", "", stage) for stage in _heads(config, kind, T)]
+    return [
+        Row(shown + stage, output, parameters(stored + stage), flops, level)
+        for shown, stored, (stage, output, flops, level) in stages
+    ]
 
-    stages = _stages(config, kind, samples)
-    return [Row(named(stage), output, parameters(stage), flops, level) for stage, output, flops, level in stages]
 
-
-def _stages(config: Config, kind: str, samples: int) -> Iterator[tuple[str, tuple[int, ...], int, int]]:
-    """(prefix, output, FLOPs, level) of each stage: the arithmetic of the module's docstring."""
+def _network(config: Config, kind: str, samples: int) -> Iterator[Stage]:
+    """Each stage below the head: the arithmetic of the module's docstring."""
     convolutions = []
     T, inputs = samples, 1  # the waveform is one channel
     for i, (outputs, kernel, stride) in enumerate(zip(config.conv_dim, config.conv_kernel, config.conv_stride)):
@@ -80,25 +88,71 @@ def _stages(config: Config, kind: str, samples: int) -> Iterator[tuple[str, tupl
 
     attention = N * (4 * 2 * T * C * C + 2 * 2 * T * T * C)  # q, k, v, out; then q kᵀ and weights · v
     feed_forward = N * (2 * T * C * F + 2 * T * F * C)
+    order: tuple[str, ...]
     if config.do_stable_layer_norm:  # pre-norm: each norm stands before what it feeds, and one more at the end
         order = ("layer_norm", "attention", "final_layer_norm", "feed_forward")
     else:
         order = ("attention", "layer_norm", "feed_forward", "final_layer_norm")
         yield "encoder.layer_norm", (T, C), 0, 0
-    yield EVERY_BLOCK, (T, C), attention + feed_forward, 0
+    work = {"attention": attention, "feed_forward": feed_forward}
+    if config.adapter_attn_dim is not None:
+        order = (*order, "adapter_layer")
+        work["adapter_layer"] = N * 2 * 2 * T * C * config.adapter_attn_dim
+    yield EVERY_BLOCK, (T, C), sum(work.values()), 0
     for part in order:
-        yield f"{EVERY_BLOCK}.{part}", (T, C), {"attention": attention, "feed_forward": feed_forward}.get(part, 0), 1
+        yield f"{EVERY_BLOCK}.{part}", (T, C), work.get(part, 0), 1
     if config.do_stable_layer_norm:
         yield "encoder.layer_norm", (T, C), 0, 0
+    if config.add_adapter:
+        unused = kind in CLASSIFIERS and config.use_weighted_layer_sum  # of the hidden states, which are below it
+        yield from [("adapter", (), 0, 0)] if unused else _adapter(config, T)
 
+
+def _adapter(config: Config, T: int) -> Iterator[Stage]:
+    C, parts = config.output_size, []
+    if config.hidden_size != C:
+        parts.append(("adapter.proj", (T, C), 2 * T * config.hidden_size * C, 1))
+        parts.append(("adapter.proj_layer_norm", (T, C), 0, 1))
+    for i in range(config.num_adapter_layers):
+        T = max(0, (T + 2 * PADDING - config.adapter_kernel_size) // config.adapter_stride + 1)
+        parts.append((f"adapter.layers.{i}", (T, C), 2 * T * C * 2 * C * config.adapter_kernel_size, 1))
+    yield "adapter", (T, C), sum(flops for _, _, flops, _ in parts), 0
+    yield from parts
+
+
+def _heads(config: Config, kind: str, T: int) -> Iterator[Stage]:
+    """Each stage above the network, which gives ``T`` frames."""
+    C = config.output_size
+    if kind in CLASSIFIERS and config.use_weighted_layer_sum:
+        yield "layer_weights", (T, config.hidden_size), 0, 0
+    if kind == "Wav2Vec2ForSequenceClassification":
+        P, labels = config.classifier_proj_size, len(config.labels)
+        yield "projector", (T, P), 2 * T * C * P, 0
+        yield "classifier", (labels,), 2 * P * labels, 0
+    if kind == "Wav2Vec2ForAudioFrameClassification":
+        yield "classifier", (T, len(config.labels)), 2 * T * C * len(config.labels), 0
+    if kind == "Wav2Vec2ForXVector":
+        inputs, E, parts = config.tdnn_dim[0], config.xvector_output_dim, []
+        yield "projector", (T, inputs), 2 * T * config.hidden_size * inputs, 0
+        layers = zip(config.tdnn_dim, config.tdnn_kernel, config.tdnn_dilation)
+        for i, (outputs, kernel, dilation) in enumerate(layers):
+            T = max(0, T - (kernel - 1) * dilation)
+            parts.append((f"tdnn.{i}", (T, outputs), 2 * T * inputs * outputs * kernel, 1))
+            inputs = outputs
+        yield "tdnn", (T, inputs), sum(flops for _, _, flops, _ in parts), 0
+        yield from parts
+        yield "feature_extractor", (E,), 2 * 2 * inputs * E, 0
+        yield "classifier", (E,), 2 * E * E, 0
+        yield "objective", (), 0, 0
     if kind == "Wav2Vec2ForCTC":
         V = config.vocab_size or 0  # null was refused with the shapes
         yield "lm_head", (T, V), 2 * T * C * V, 0
     if kind == "Wav2Vec2ForPreTraining":
         d, entries = config.codevector_dim, config.num_codevector_groups * config.num_codevectors_per_group
+        inputs = config.conv_dim[-1]
         yield "quantizer", (T, d), 2 * T * inputs * entries, 0  # the codebook is looked up, not multiplied
         yield "project_q", (T, config.proj_codevector_dim), 2 * T * d * config.proj_codevector_dim, 0
-        yield "project_hid", (T, config.proj_codevector_dim), 2 * T * C * config.proj_codevector_dim, 0
+        yield "project_hid", (T, config.proj_codevector_dim), 2 * T * config.hidden_size * config.proj_codevector_dim, 0
 
 
 def total(rows: list[Row], without: tuple[str, ...] = ()) -> tuple[int, int]:

@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xlsr_ref.config import KINDS, Config
-from xlsr_ref.errors import ConfigError
+from xlsr_ref.config import CLASSIFIERS, KINDS, Config
 from xlsr_ref.params import (
     CLASSIC,
     PARAMETRIZED,
@@ -41,11 +40,25 @@ def configs(draw) -> Config:
     layers = draw(st.integers(1, 8))
     sizes = st.lists(st.integers(1, 9), min_size=layers, max_size=layers).map(tuple)
     heads, groups = draw(st.integers(1, 5)), draw(st.integers(1, 4))
-    codebooks = draw(st.integers(1, 3))
+    codebooks, pre_norm, tdnn = draw(st.integers(1, 3)), draw(st.booleans()), draw(st.integers(1, 3))
+    labels = draw(st.none() | st.integers(1, 4))
+    of_tdnn = st.lists(st.integers(1, 9), min_size=tdnn, max_size=tdnn).map(tuple)
     return Config(
+        id2label=labels and {i: f"label {i}" for i in range(labels)},
+        use_weighted_layer_sum=draw(st.booleans()),
+        classifier_proj_size=draw(st.integers(1, 9)),
+        tdnn_dim=draw(of_tdnn),
+        tdnn_kernel=draw(of_tdnn),
+        tdnn_dilation=draw(of_tdnn),
+        xvector_output_dim=draw(st.integers(1, 9)),
+        add_adapter=draw(st.booleans()),
+        adapter_kernel_size=draw(st.integers(1, 4)),
+        num_adapter_layers=draw(st.integers(0, 3)),
+        output_hidden_size=draw(st.none() | st.integers(1, 9)),
+        adapter_attn_dim=draw(st.none() | st.integers(1, 4)) if pre_norm else None,
         feat_extract_norm=draw(st.sampled_from(["group", "layer"])),
         conv_bias=draw(st.booleans()),
-        do_stable_layer_norm=draw(st.booleans()),
+        do_stable_layer_norm=pre_norm,
         conv_dim=draw(sizes),
         conv_kernel=draw(sizes),
         conv_stride=(1,) * layers,
@@ -86,6 +99,8 @@ SMALL = Config(
 @settings(max_examples=60, deadline=None)  # the first model takes long, and only the first
 @given(configs(), st.sampled_from(KINDS))
 def test_expected_names_and_shapes_are_those_of_transformers(config, kind):
+    if config.add_adapter and kind in CLASSIFIERS:
+        config = dataclasses.replace(config, output_hidden_size=None, add_adapter=kind == "Wav2Vec2ForXVector")
     theirs = {name: tuple(tensor.shape) for name, tensor in model_of(config, kind).state_dict().items()}
     ours = expected_shapes(config, kind)
     assert ours == theirs
@@ -114,6 +129,10 @@ def test_defaults_are_those_of_transformers():
         if name == "architectures":
             continue
         other = theirs[name]
+        if name == "id2label":
+            ours = dict(enumerate(Config().labels))
+        if name == "output_hidden_size":  # transformers writes the default down
+            ours = Config(add_adapter=True).output_size
         assert ours == (tuple(other) if isinstance(other, list) else other), name
         assert type(ours) is type(tuple(other) if isinstance(other, list) else other), name
 
@@ -121,17 +140,14 @@ def test_defaults_are_those_of_transformers():
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_saved_config_is_read_back(tmp_path, kind):
     transformers.Wav2Vec2Config(**dataclasses.asdict(SMALL) | {"architectures": [kind]}).save_pretrained(tmp_path)
-    assert Config.from_folder(tmp_path) == dataclasses.replace(SMALL, architectures=(kind,))
+    expected = dataclasses.replace(SMALL, architectures=(kind,), output_hidden_size=16)  # which is written down
+    assert Config.from_folder(tmp_path) == expected
 
 
-@pytest.mark.parametrize(
-    "kind", ["Wav2Vec2ForSequenceClassification", "Wav2Vec2ForAudioFrameClassification", "Wav2Vec2ForXVector"]
-)
-def test_classification_folders_are_refused(tmp_path, kind):
-    model = model_of(SMALL, kind, "cpu")
-    model.save_pretrained(tmp_path)
-    with pytest.raises(ConfigError, match=kind):
-        Config.from_folder(tmp_path)
+@pytest.mark.parametrize("labels", [{0: "yes"}, {0: "a", 1: "b"}, {i: f"l{i}" for i in range(12)}])
+def test_labels_are_read_back(tmp_path, labels):
+    transformers.Wav2Vec2Config(id2label=labels).save_pretrained(tmp_path)
+    assert Config.from_folder(tmp_path).labels == tuple(labels.values())
 
 
 @pytest.mark.parametrize("kind", KINDS)

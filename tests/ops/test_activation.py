@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from xlsr_ref.ops import activation
-from xlsr_ref.ops.activation import gelu
+from xlsr_ref.ops.activation import gelu, glu, glu_backward, relu, relu_backward, sigmoid
+from xlsr_ref.teach import check
 
 GRID = np.concatenate([np.linspace(-12, 12, 200_001), [0.0, -0.0, 1e-30, -1e-30, 50.0, -50.0, 1e30, -1e30]])
 
@@ -64,3 +65,27 @@ def test_any_shape_and_layout(rng):
 def test_far_below_zero_nothing_is_left():
     """x Φ(x) falls to 0 faster than x grows; an error of Φ would grow with it."""
     assert np.abs(gelu(np.array([-5.6, -6, -100, -1e4, -1e30], np.float32))[0]).max() < 1e-7
+
+
+# --- the activations of heads and adapters ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_relu_glu_and_sigmoid_at_their_ends(dtype):
+    x = np.array([[-1000, -1, 0, 2, 1000]], dtype)
+    y, cache = relu(x)
+    assert y.tolist() == [[0, 0, 0, 2, 1000]]
+    assert relu_backward(np.ones_like(x), cache)[0].tolist() == [[0, 0, 0, 1, 1]]  # at 0 as torch
+    with np.errstate(all="raise", under="ignore"):
+        np.testing.assert_allclose(sigmoid(x), [[0, 1 / (1 + np.e), 0.5, 1 / (1 + np.exp(-2)), 1]], rtol=1e-6)
+    gated, _ = glu(np.array([[3, 5, 0, 1000]], dtype))  # two values, then their two gates
+    assert gated.tolist() == [[1.5, 5]]
+    assert y.dtype == sigmoid(x).dtype == gated.dtype == dtype
+    assert np.isnan(relu(np.array([np.nan], dtype))[0]).all()
+
+
+def test_gradients_of_relu_and_glu(rng):
+    x = rng.standard_normal((7, 6))
+    for forward, backward in [(relu, relu_backward), (glu, glu_backward)]:
+        comparison = check.gradient(lambda x, p, forward=forward: forward(x), backward, x, rng=rng)
+        assert comparison.worst < 1e-6, f"\n{comparison}"

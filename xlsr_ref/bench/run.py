@@ -83,6 +83,7 @@ def settings(
     keep: str | None = None,
 ) -> Settings:
     """The settings as a command line spells them. Raises WrongSetting, and XlsrError for what cannot be written."""
+    from xlsr_ref.hub import local_folder
     from xlsr_ref.model import BUNDLED
     from xlsr_ref.ops.threads import count
 
@@ -109,7 +110,7 @@ def settings(
     if plot_file is not None and all(workload.kind == "clips" for workload in workloads):
         raise WrongSetting("--plot shows stages, which a list of clips has none of: give --seconds or --short as well")
     found = Settings(
-        model=Path(model) if model is not None else BUNDLED,
+        model=local_folder(model) if model is not None else BUNDLED,
         size=size,
         workloads=tuple(workloads),
         threads=threads,

@@ -51,8 +51,11 @@ class Work(NamedTuple):
 
 
 def work(config: Config, kind: str, samples: int) -> dict[str, Work]:
-    """The work of each stage on ``samples`` samples, for a model of ``kind``. Raises AudioError for too few."""
-    rows = {row.prefix: row for row in stage_table(config, kind, samples, prefix="")}
+    """The work of each stage on ``samples`` samples, for a model of ``kind``. Raises AudioError for too few.
+
+    Adapters, and heads other than CTC's, are small and have no clock: they belong to the rest.
+    """
+    rows = {row.prefix: row for row in reversed(stage_table(config, kind, samples, prefix=""))}  # the first of a name
     T, features = rows["feature_extractor"].output
     C, N = config.hidden_size, config.num_hidden_layers
     attention, feed_forward = rows[f"{EVERY_BLOCK}.attention"], rows[f"{EVERY_BLOCK}.feed_forward"]

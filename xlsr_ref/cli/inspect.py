@@ -20,18 +20,20 @@ def add(commands: Any) -> None:
         "  xlsr-ref inspect wav2vec2-large-xlsr-53/config.json   a config, without any weights",
         **STYLE,
     )
-    p.add_argument("model", metavar="MODEL", nargs="?", help="folder of a model, or a config.json")
+    p.add_argument("model", metavar="MODEL", nargs="?", help="folder, OWNER/NAME[@REVISION], or a config.json")
     p.set_defaults(call=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the table of stages, and the load report where there are weights."""
     from xlsr_ref.audio import Preprocessor
-    from xlsr_ref.config import Config, read_json
-    from xlsr_ref.params import load_params
+    from xlsr_ref.config import CLASSIFIERS, Config, read_json
+    from xlsr_ref.hub import local_folder
+    from xlsr_ref.params import listed, load_params
     from xlsr_ref.summary import format_table, stage_table
 
-    path = Path(arguments.model) if arguments.model is not None else Path(__file__).parents[1] / "data" / "small-ctc"
+    bundled = Path(__file__).parents[1] / "data" / "small-ctc"
+    path = bundled if arguments.model is None else local_folder(arguments.model)
     folder = path.parent if path.is_file() else path
     if path.is_file():
         values = read_json(path, ConfigError)
@@ -53,10 +55,13 @@ def run(arguments: argparse.Namespace) -> int:
 
     samples = max(rate, config.receptive_field)
     rows = stage_table(config, kind, samples, prefix)
-    step, field = (f"{n} samples ({1000 * n / rate:g} ms)" for n in (config.hop, config.receptive_field))
+    lengths = (config.hop, config.receptive_field, config.output_hop)
+    step, field, behind = (f"{n} samples ({1000 * n / rate:g} ms)" for n in lengths)
+    fewer = f"; behind the adapter one every {behind}" if config.add_adapter else ""
+    labels = f"labels   {listed(config.labels)}\n" if kind in CLASSIFIERS else ""
     say(
         f"{report}\n"
-        f"frames   one every {step}, each sees {field}\n\n"
+        f"frames   one every {step}, each sees {field}{fewer}\n{labels}\n"
         f"For {samples / rate:g} s of sound ({samples} samples at {rate} Hz); a multiply-add is 2 FLOPs:\n\n"
         f"{format_table(rows, config.num_hidden_layers)}\n"
     )

@@ -19,6 +19,7 @@ ONE_RECORDING = ("srt", "vtt")  # their times belong to one recording: several c
 def add(commands: Any) -> None:
     p = commands.add_parser(
         "transcribe",
+        usage="xlsr-ref transcribe [OPTION ...] [FILE ...]",
         description="Write down what is said in recordings: any format that libsndfile reads, any rate.",
         epilog="examples:\n"
         "  xlsr-ref transcribe                                   the clips in the package\n"
@@ -28,7 +29,8 @@ def add(commands: Any) -> None:
         **STYLE,
     )
     p.add_argument("files", metavar="FILE", nargs="*", help="recordings, folders of them, or - for the standard input")
-    p.add_argument("--model", metavar="DIR", help="folder of the model (default: the small one in the package)")
+    p.add_argument("--model", metavar="MODEL", help="folder, or OWNER/NAME[@REVISION] on the Hugging Face Hub")
+    p.add_argument("--language", metavar="CODE", help="of a multilingual model (MMS), such as fra")
     p.add_argument(
         "--format", metavar="FORMAT", choices=SUFFIXES, default="text", help=f"{', '.join(SUFFIXES)} (default: text)"
     )
@@ -40,9 +42,7 @@ def add(commands: Any) -> None:
         default="float32",
         help="compute in float32 or float64 (default: float32)",
     )
-    p.add_argument(
-        "--chunk", metavar="SEC", type=float, help="cut into pieces of SEC seconds (default: 30 over 60; 0: none)"
-    )
+    p.add_argument("--chunk", metavar="SEC", type=float, help="cut into pieces of SEC s (default: 30 over 60; 0: none)")
     p.add_argument("--stride", metavar="SEC", type=float, help="of a piece, context on each side (default: a sixth)")
     p.set_defaults(call=run)
 
@@ -68,7 +68,8 @@ def run(arguments: argparse.Namespace) -> int:
         from xlsr_ref.ops.backend import on_compilation
 
         on_compilation(lambda: complain("compiling for this machine: this is done once and takes some seconds"))
-        model = xlsr_ref.load(arguments.model, arguments.dtype)
+        language = {} if arguments.language is None else {"language": arguments.language}
+        model = xlsr_ref.load(arguments.model, arguments.dtype, **language)
         chunking(arguments.chunk, arguments.stride, model.seconds_per_frame)  # what is wrong here is so for all
         lengths = {"chunk_seconds": arguments.chunk, "stride_seconds": arguments.stride}
         failed = bool(problems)

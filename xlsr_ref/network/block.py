@@ -4,6 +4,7 @@
     post-norm (wav2vec2-base):   x ← norm(x + attention(x))       x ← final_norm(x + feed_forward(x))
     feed_forward(x) = GELU(x W₁ᵀ + b₁) W₂ᵀ + b₂
 
+A multilingual model (MMS) ends each pre-norm block with a third part, the language's own: attention_adapter.py.
 The config calls pre-norm `do_stable_layer_norm`. Both have the same parameters: only the order differs, and taking the
 wrong one loads without complaint. Where: wav2vec 2.0 §2; Xiong et al. 2020 on the two orders.
 Checkpoint: `encoder.layers.{0…}.{attention, layer_norm, feed_forward.{intermediate,output}_dense, final_layer_norm}`.
@@ -17,6 +18,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from xlsr_ref.network.attention_adapter import (
+    AttentionAdapterCache,
+    attention_adapter,
+    attention_adapter_backward,
+)
 from xlsr_ref.network.stage import Keep
 from xlsr_ref.ops import threads
 from xlsr_ref.ops.activation import GeluCache, gelu, gelu_backward
@@ -52,6 +58,7 @@ class BlockCache(NamedTuple):
     dropout: DropoutCache
     final_layer_norm: LayerNormCache
     feed_forward: FeedForwardCache
+    adapter_layer: AttentionAdapterCache | None = None  # only in pre-norm blocks that have one
 
 
 def feed_forward(x: np.ndarray, p: dict, drop: BlockDropout = NOTHING, keep: Keep = True) -> tuple[np.ndarray, Any]:
@@ -106,12 +113,20 @@ def pre_norm_block(
     normed_again, final_norm_cache = layer_norm(between, p["final_layer_norm"], eps, bool(keep))
     transformed, feed_forward_cache = feed_forward(normed_again, p["feed_forward"], drop, keep)
     y = between + transformed
-    caches = norm_cache, attention_cache, drop_cache, final_norm_cache, feed_forward_cache
+    adapter_cache = None
+    if "adapter_layer" in p:
+        of_the_language, adapter_cache = attention_adapter(y, p["adapter_layer"])
+        y = y + of_the_language
+    caches = norm_cache, attention_cache, drop_cache, final_norm_cache, feed_forward_cache, adapter_cache
     return y, BlockCache(*caches) if keep else None
 
 
 def pre_norm_block_backward(dy: np.ndarray, cache: BlockCache) -> tuple[np.ndarray, dict]:
     """Gradients with respect to x (T, C) and the block's parameters, from ``dy`` (T, C)."""
+    adapter_grads: dict = {}
+    if cache.adapter_layer is not None:
+        dadapted, adapter_grads["adapter_layer"] = attention_adapter_backward(dy, cache.adapter_layer)
+        dy = dy + dadapted  # undoes: y + adapter(y)
     dnormed_again, feed_forward_grads = feed_forward_backward(dy, cache.feed_forward)  # undoes: feed_forward(…)
     dbetween, final_norm_grads = layer_norm_backward(dnormed_again, cache.final_layer_norm)  # undoes: final_norm(x)
     dbetween += dy  # undoes: x + …, around the feed-forward
@@ -119,7 +134,7 @@ def pre_norm_block_backward(dy: np.ndarray, cache: BlockCache) -> tuple[np.ndarr
     dnormed, attention_grads = attention_backward(dattended, cache.attention)  # undoes: attention(…)
     dx, norm_grads = layer_norm_backward(dnormed, cache.layer_norm)  # undoes: norm(x)
     dx += dbetween  # undoes: x + …, around the attention
-    return dx, _grads(attention_grads, norm_grads, feed_forward_grads, final_norm_grads)
+    return dx, _grads(attention_grads, norm_grads, feed_forward_grads, final_norm_grads) | adapter_grads
 
 
 def post_norm_block(

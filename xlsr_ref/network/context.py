@@ -12,6 +12,7 @@ Letters: T frames, C channels (`hidden_size`).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -114,9 +115,17 @@ def encoder(
 
 
 def encoder_backward(
-    dcontext: np.ndarray, stages: Stages, p: dict, config: Config, drop: EncoderDropout | None = None
+    dcontext: np.ndarray,
+    stages: Stages,
+    p: dict,
+    config: Config,
+    drop: EncoderDropout | None = None,
+    dstates: Sequence[np.ndarray] | None = None,
 ) -> tuple[np.ndarray, dict]:
-    """Gradients with respect to x (T, C) and the parameters ``p``, from ``dcontext`` (T, C); ``drop`` as forward."""
+    """Gradients with respect to x (T, C) and the parameters ``p``, from ``dcontext`` (T, C); ``drop`` as forward.
+
+    ``dstates`` are gradients (T, C) of the hidden states themselves, where a head has looked at them (a weighted sum).
+    """
     pre_norm, eps, heads = config.do_stable_layer_norm, config.layer_norm_eps, config.num_attention_heads
     block = pre_norm_block if pre_norm else post_norm_block
     block_backward = pre_norm_block_backward if pre_norm else post_norm_block_backward
@@ -129,6 +138,7 @@ def encoder_backward(
     inputs = hidden_states(position.cache.conv.x, stages, config)  # the convolution kept what the projection put out
     inputs[0], entering_cache = dropout(inputs[0], drop.entering)  # forward again: what entered block 0
     for i, block_drop in reversed(list(enumerate(drop.blocks))):  # undoes: x ← block(x), the last block first
+        dx = dx if dstates is None else dx + dstates[i + 1]  # a head looked at what left this block, too
         layer, cache = p["layers"][str(i)], stages[f"layers.{i}"].cache
         if block_drop is None:  # the block was dropped
             grads["layers"][str(i)] = _zeros(layer)
@@ -138,6 +148,7 @@ def encoder_backward(
         dx, grads["layers"][str(i)] = block_backward(dx, cache)
         del cache
     dx, _ = dropout_backward(dx, entering_cache)  # undoes: dropout
+    dx = dx if dstates is None else dx + dstates[0]
     if not pre_norm:
         dx, grads["layer_norm"] = layer_norm_backward(dx, stages["layer_norm"].cache)  # undoes: norm(x + …)
     dposition_x, grads["pos_conv_embed"] = positional_backward(dx, position.cache)  # undoes: positional(x)

@@ -22,6 +22,7 @@ import numpy as np
 
 from xlsr_ref.config import Config
 from xlsr_ref.errors import ObjectiveError
+from xlsr_ref.network.adapter import adapter, adapter_backward
 from xlsr_ref.network.context import encoder, encoder_backward, feature_projection, feature_projection_backward
 from xlsr_ref.network.feature_encoder import feature_encoder, feature_encoder_backward
 from xlsr_ref.network.heads import ctc_head, ctc_head_backward
@@ -107,7 +108,10 @@ def one_ctc_loss(
     thinned, projected_drop = dropout(projected, noise.projected)
     seen, masked = mask(thinned, noise, backbone.get("masked_spec_embed"))
     context, stages = encoder(seen, backbone["encoder"], config, keep_encoder, prepared.positional, noise.encoder)
-    final, final_drop = dropout(context, noise.final)
+    adapted, adapter_stages = context, {}
+    if config.add_adapter:
+        adapted, adapter_stages = adapter(context, backbone["adapter"], config, keep_encoder)
+    final, final_drop = dropout(adapted, noise.final)
     logits, head = ctc_head(final, p["lm_head"])
     loss, ctc = ctc_loss(logits, targets, blank)
     blanks = float((logits.argmax(axis=1) == blank).mean())
@@ -119,11 +123,14 @@ def one_ctc_loss(
     if learn == "head":
         return Heard(loss, blanks, grads)
     dcontext, _ = dropout_backward(dfinal, final_drop)  # undoes: dropout
+    inner: dict = {}
+    if config.add_adapter:
+        dcontext, inner["adapter"] = adapter_backward(dcontext, adapter_stages)  # undoes: adapter
     dseen, encoder_grads = encoder_backward(dcontext, stages, backbone["encoder"], config, noise.encoder)
     dthinned, mask_grads = mask_backward(dseen, masked)  # undoes: mask
     dprojected, _ = dropout_backward(dthinned, projected_drop)  # undoes: dropout
     dfeatures, projection_grads = feature_projection_backward(dprojected, projection)  # undoes: the projection
-    inner = mask_grads | {"encoder": encoder_grads, "feature_projection": projection_grads}
+    inner |= mask_grads | {"encoder": encoder_grads, "feature_projection": projection_grads}
     if learn == "all":
         _, inner["feature_extractor"] = feature_encoder_backward(dfeatures, extractor)  # undoes: feature_encoder
     return Heard(loss, blanks, grads | ({"wav2vec2": inner} if "wav2vec2" in p else inner))

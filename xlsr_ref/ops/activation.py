@@ -37,6 +37,49 @@ def gelu_backward(dy: np.ndarray, cache: GeluCache) -> tuple[np.ndarray, dict]:
     return dy * _gelu_slope(cache.x), {}  # undoes: x Φ(x), whose slope is Φ(x) + x φ(x)
 
 
+# --- the activations of heads and adapters: they see few frames, and NumPy is fast enough -----------------------------
+
+
+class ReluCache(NamedTuple):
+    positive: np.ndarray  # any shape, bool  where the slope is 1
+
+
+def relu(x: np.ndarray) -> tuple[np.ndarray, ReluCache]:
+    """max(x, 0) of every element: y with the shape and dtype of ``x``."""
+    return np.maximum(x, 0), ReluCache(x > 0)
+
+
+def relu_backward(dy: np.ndarray, cache: ReluCache) -> tuple[np.ndarray, dict]:
+    """Gradient with respect to x, from ``dy`` of the same shape; at 0 the slope is taken as 0, as torch does."""
+    require_upstream(dy, cache.positive.shape, dy.dtype)
+    return dy * cache.positive, {}  # undoes: max(x, 0)
+
+
+class GluCache(NamedTuple):
+    value: np.ndarray  # (T, C)
+    gate: np.ndarray  # (T, C)  σ(b), from 0 to 1: how much of the value passes
+
+
+def glu(x: np.ndarray) -> tuple[np.ndarray, GluCache]:
+    """The gated linear unit, a σ(b): ``x`` (T, 2C) holds the values a, then the scores b of their gates. y (T, C)."""
+    value, score = np.split(x, 2, axis=1)
+    gate = sigmoid(score)
+    return value * gate, GluCache(value, gate)
+
+
+def glu_backward(dy: np.ndarray, cache: GluCache) -> tuple[np.ndarray, dict]:
+    """Gradient with respect to x (T, 2C), from ``dy`` (T, C)."""
+    value, gate = cache
+    require_upstream(dy, value.shape, value.dtype)
+    dscore = dy * value * gate * (1 - gate)  # undoes: σ(b)
+    return np.concatenate([dy * gate, dscore], axis=1), {}  # undoes: a · …, and the two halves
+
+
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    """σ(x) = 1 / (1 + exp(−x)) of every element, written so that no exp overflows."""
+    return np.exp(-np.logaddexp(0, -x))
+
+
 # --- kernels ---------------------------------------------------------------------------------------------------------
 
 BLOCK = 1 << 16  # elements: a block and its result stay in a core's cache

@@ -1,0 +1,63 @@
+"""``xlsr-ref classify``: which label each recording has, such as its language, its keyword or its speaker."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from contextlib import ExitStack
+from typing import Any
+
+from xlsr_ref.cli.say import STYLE, WrongUsage, about, complain, say
+from xlsr_ref.errors import CannotClassifyError
+
+MOST = 5  # labels of one recording
+
+
+def add(commands: Any) -> None:
+    p = commands.add_parser(
+        "classify",
+        description="Name the likeliest labels of recordings, each with its probability (without FILE: of\n"
+        "the clips in the package).",
+        epilog="example:\n  xlsr-ref classify calls/ --model path/to/a/classification/model --top 1",
+        **STYLE,
+    )
+    p.add_argument("files", metavar="FILE", nargs="*", help="recordings, folders of them, or - for the standard input")
+    p.add_argument("--model", metavar="MODEL", help="folder, or OWNER/NAME[@REVISION] on the Hugging Face Hub")
+    p.add_argument("--top", metavar="N", type=int, default=MOST, help=f"labels of each recording (default: {MOST})")
+    p.add_argument("--transformers-4", action="store_true", help="take the last layer's state as that version did")
+    p.set_defaults(call=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """A line for each label: the recording where there are several, the probability, the label."""
+    from xlsr_ref.recordings import find
+
+    if arguments.model is None:
+        raise WrongUsage("give --model: the one in the package writes text and knows no labels")
+    if arguments.top < 1:
+        raise WrongUsage(f"--top {arguments.top}: give a whole number of at least 1")
+    with ExitStack() as cleanup:
+        recordings, several, problems = find(arguments.files, cleanup)
+        for problem in problems:
+            complain(problem)
+        if not recordings:
+            return 1
+
+        import xlsr_ref
+        from xlsr_ref.ops.backend import on_compilation
+
+        on_compilation(lambda: complain("compiling for this machine: this is done once and takes some seconds"))
+        model = xlsr_ref.load(arguments.model, transformers_4=arguments.transformers_4)
+        failed = bool(problems)
+        for recording in recordings:
+            try:
+                likeliest = list(model.classify(recording.path).items())[: arguments.top]
+            except Exception as error:
+                if isinstance(error, CannotClassifyError) or os.environ.get("XLSR_REF_TRACEBACK"):
+                    raise  # it is so for every recording
+                failed = True
+                complain(about(recording, error))
+                continue
+            name = f"{recording.name}\t" if several else ""
+            say("".join(f"{name}{probability:.3f}\t{label}\n" for label, probability in likeliest))
+    return int(failed)

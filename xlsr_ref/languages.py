@@ -1,0 +1,90 @@
+"""One network, many languages (MMS): what changes with the language is read from a file of its own.
+
+    adapter.fra.safetensors    the attention adapters of every block, and lm_head      network/attention_adapter.py
+    vocab.json                 language → its own vocabulary; "fra" is one of them     text/vocabulary.py
+
+They belong together: French rows of lm_head mean nothing to the Hindi vocabulary, and the numbers of tokens differ.
+So `load(folder, language="fra")` takes all of them or refuses, and the load report says which file they came from.
+Without a language a model is what its folder holds: adapters and head of model.safetensors, and the vocabulary that
+tokenizer_config.json names (`target_lang`). Codes are those of the files, ISO 639-3 in MMS, some with a script.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import re
+import reprlib
+from pathlib import Path
+
+from xlsr_ref.config import Config, read_json
+from xlsr_ref.errors import VocabularyError, WeightsError
+from xlsr_ref.params import Flat, expected_shapes, listed, read_safetensors
+
+CODE = re.compile(r"\w[\w-]{0,63}")  # no dot and no slash: it becomes part of a file's name
+ADAPTER = re.compile(r"adapter\.(?P<language>[^.]+)\.(safetensors|bin)")
+NEAREST = 5  # languages that a message names
+KIND = "Wav2Vec2ForCTC"
+
+
+def adapter_files(language: str) -> tuple[str, str]:
+    """The names that a language's file can have, the better one first. Raises WeightsError for what is no code."""
+    if not isinstance(language, str) or not CODE.fullmatch(language):
+        raise WeightsError(f"{reprlib.repr(language)} is no code of a language; one looks like 'fra'")
+    return f"adapter.{language}.safetensors", f"adapter.{language}.bin"
+
+
+def languages(folder: Path) -> list[str]:
+    """The codes that a model folder has an adapter or a vocabulary for, in their order. Raises VocabularyError."""
+    found = {match["language"] for match in map(ADAPTER.fullmatch, (path.name for path in folder.iterdir())) if match}
+    return sorted(found | _vocabularies(folder).keys())
+
+
+def read_language(folder: Path, config: Config, language: str) -> tuple[Config, Flat, str]:
+    """A language's adapters and lm_head from ``folder``, the config with as many tokens, and the name of the file.
+
+    Raises WeightsError for a model without adapters, for a language that is not there, with those that are nearest, and
+    for a file that holds other tensors than this config's blocks and head have.
+    """
+    files = adapter_files(language)
+    if config.adapter_attn_dim is None:
+        raise WeightsError(f"{folder} is a model without adapters, so it has one language: give none")
+    if config.architectures not in ((), (KIND,)):
+        raise WeightsError(f"{folder} is a {config.architectures[0]}; only a {KIND} can change its language")
+    there = [name for name in files if (folder / name).exists()]
+    vocabularies = _vocabularies(folder)
+    if not there or (vocabularies and language not in vocabularies):
+        known = languages(folder)
+        nearest = difflib.get_close_matches(language, known, NEAREST, cutoff=0)
+        what = f"no vocabulary {language!r} in vocab.json" if there else f"no {files[0]}"
+        near = f"of its {len(known)} languages the nearest to {language!r} are {', '.join(nearest)}" if known else ""
+        raise WeightsError(f"{folder} has {what}; {near or 'nor any other language'}")
+    path = folder / there[0]
+    flat = read_safetensors(path) if path.suffix == ".safetensors" else _read_bin(path)
+    rows = flat["lm_head.bias"].shape[0] if "lm_head.bias" in flat and flat["lm_head.bias"].ndim == 1 else 0
+    config = dataclasses.replace(config, vocab_size=max(rows, 1))
+    names = {name for name in expected_shapes(config, KIND) if ".adapter_layer." in name or name.startswith("lm_head.")}
+    lacking, strange = sorted(names - flat.keys()), sorted(flat.keys() - names)
+    if lacking or strange:
+        found = [f"lacks {listed(lacking)}"] * bool(lacking) + [f"has the unknown {listed(strange)}"] * bool(strange)
+        raise WeightsError(f"{path} {' and '.join(found)}: it is not the adapter of this model")
+    return config, flat, path.name
+
+
+def _vocabularies(folder: Path) -> dict:
+    """Language → vocabulary; {} where vocab.json is absent, or holds one vocabulary for all."""
+    path = folder / "vocab.json"
+    found = read_json(path, VocabularyError) if path.exists() else {}
+    return found if any(isinstance(value, dict) for value in found.values()) else {}
+
+
+def _read_bin(path: Path) -> Flat:
+    """The tensors of a pickle, by weights_tools, which runs nothing that is in it."""
+    from weights_tools.errors import CheckpointError
+    from weights_tools.read import read_file
+    from weights_tools.tensors import arrays
+
+    try:
+        return arrays(read_file(path).tensors)
+    except CheckpointError as error:
+        raise WeightsError(str(error)) from None
