@@ -27,3 +27,11 @@ class CannotTranscribeError(XlsrError):
 
 class ObjectiveError(XlsrError):
     """A loss was asked for something that it cannot compute, such as targets that do not fit into the frames."""
+
+
+class DecodingError(XlsrError):
+    """Log-probabilities, or a setting of the search, that cannot be turned into text."""
+
+
+class LanguageModelError(XlsrError):
+    """A language model's file is missing or broken, or a text cannot make one."""
