@@ -143,7 +143,7 @@ def _feed_block(how: Search, state: State, log_y: np.ndarray) -> State:
             raise DecodingError(f"no text is possible at frame {state.frames + done}: the closed vocabulary has none")
         _ask(how, prefixes, scratch.waiting[:left].tolist(), outside)
     clear_away(prefixes, beams, marks, sizes)
-    prefixes, beams, marks = (array[:n].copy() for array, n in zip((prefixes, beams, marks), sizes))
+    prefixes, beams, marks = (_with_room(array[:n], 0) for array, n in zip((prefixes, beams, marks), sizes))
     if outside:
         states = np.concatenate([prefixes.state, prefixes.closing_state])
         used, new = np.unique(states, return_inverse=True)
@@ -153,7 +153,10 @@ def _feed_block(how: Search, state: State, log_y: np.ndarray) -> State:
 
 
 def _with_room(array: np.recarray, more: int) -> np.recarray:
-    return np.concatenate([array, records(more, array.dtype)]).view(np.recarray)
+    """A copy with room for ``more`` records; copied as bytes, since NumPy goes through a record field by field."""
+    roomy = np.empty(len(array) + more, array.dtype)
+    roomy.view(np.uint8)[: array.nbytes] = array.view(np.uint8)
+    return roomy.view(np.recarray)
 
 
 def _ask(how: Search, prefixes: np.recarray, waiting: list[int], outside: list) -> None:
@@ -201,6 +204,7 @@ def checked(log_probs: np.ndarray, columns: int, before: int = 0) -> np.ndarray:
 
 
 class _Found(NamedTuple):
+    prefix: int
     acoustic: float
     score: float
     slot: int  # its likeliest prefix in the beam
@@ -211,59 +215,63 @@ def hypotheses(how: Search, state: State, n: int = 1, final: bool = True) -> lis
     unfinished. Raises DecodingError before the first frame."""
     if state.frames == 0:
         raise DecodingError("there are no frames to decode: log_probs are empty")
-    if not isinstance(n, int | np.integer) or n < 1:
+    if not isinstance(n, int | np.integer) or isinstance(n, bool) or n < 1:
         raise DecodingError(f"the number of texts is {n!r}: give a whole number of at least 1")
     found = _texts(how, state, final)
-    if not any(one.score > -math.inf for one in found.values()):  # a closed vocabulary, and no beam ends with a word
+    if not any(one.score > -math.inf for one in found):  # a closed vocabulary, and no prefix ends with a word
         found = _texts(how, state, final, drop_last=True)
-    best = sorted(((one.score, text) for text, one in found.items()), key=lambda pair: -pair[0])[:n]
-    return [_hypothesis(state, text, found[text]) for _, text in best]
+    return [_hypothesis(how, state, one) for one in sorted(found, key=lambda one: -one.score)[:n]]
 
 
-def _texts(how: Search, state: State, final: bool, drop_last: bool = False) -> dict[str, _Found]:
+def _texts(how: Search, state: State, final: bool, drop_last: bool = False) -> list[_Found]:
     """Every text in the beam. Prefixes that spell the same text (a space behind it, other labels) are added up."""
-    prefixes, beams = state.prefixes, state.beams
-    outside = list(state.outside)
-    acoustic = np.logaddexp(beams.blank, beams.label).tolist()
-    found: dict[str, _Found] = {}
-    for slot, x in enumerate(beams.prefix.tolist()):
-        while drop_last and prefixes.length[x] > 0:
-            x = prefixes.parent[x]
-        if final and prefixes.label[x] >= 0 and prefixes.length[x] == 0:
-            x = prefixes.parent[x]  # without the space at the end
-        text = how_spelled(how.labels, prefixes, x)
-        score = acoustic[slot] + (_final(how, prefixes, x, outside) if final else prefixes.said[x] + prefixes.guess[x])
+    prefixes, outside = state.prefixes, list(state.outside)
+    length, parent = prefixes.length.tolist(), prefixes.parent.tolist()
+    acoustic = np.logaddexp(state.beams.blank, state.beams.label).tolist()
+    found: dict[Any, _Found] = {}
+    for slot, x in enumerate(state.beams.prefix.tolist()):
+        while drop_last and length[x] > 0:
+            x = parent[x]
+        if final and length[x] == 0 and x > 0:
+            x = parent[x]  # without the space at the end
+        score = acoustic[slot] + _worth(how, prefixes, x, outside, final)
+        text = x if how.labels.unambiguous else how_spelled(how.labels, prefixes, x)
         same = found.get(text)
         if same is None:
-            found[text] = _Found(acoustic[slot], score, slot)
+            found[text] = _Found(x, acoustic[slot], score, slot)
         else:
-            likelier = slot if acoustic[slot] > acoustic[same.slot] else same.slot
-            both = np.logaddexp(same.acoustic, acoustic[slot]), np.logaddexp(same.score, score)
-            found[text] = _Found(float(both[0]), float(both[1]), likelier)
-    return found
+            likelier = (x, slot) if acoustic[slot] > acoustic[same.slot] else (same.prefix, same.slot)
+            both = np.logaddexp([same.acoustic, same.score], [acoustic[slot], score]).tolist()
+            found[text] = _Found(likelier[0], *both, likelier[1])
+    return list(found.values())
 
 
-def _final(how: Search, prefixes: np.recarray, x: int, outside: list) -> float:
-    """What the fusion says of a prefix after which nothing follows."""
-    fusion, terms, state = how.fusion, how.fusion.terms, int(prefixes.state[x])
-    gain = 0.0
-    if prefixes.length[x] > 0 and not terms.plain:
-        if terms.outside:
-            gain, after = fusion.word(outside[state], how_spelled(how.labels, prefixes, x).rpartition(" ")[2])
-            return float(prefixes.said[x]) + gain + fusion.ending(after)
-        gain, state = close_word(terms, prefixes.node[x], state)
-    return float(prefixes.said[x]) + float(gain) + fusion.ending(outside[state] if terms.outside else int(state))
+def _worth(how: Search, prefixes: np.recarray, x: int, outside: list, final: bool) -> float:
+    """What the fusion says of a prefix."""
+    fusion, terms = how.fusion, how.fusion.terms
+    if terms.plain:
+        return 0.0
+    prefix = prefixes[x]
+    if not final:
+        return float(prefix.said + prefix.guess)
+    gain, state = 0.0, int(prefix.state)
+    after = outside[state] if terms.outside else state
+    if prefix.length > 0 and terms.outside:
+        gain, after = fusion.word(after, how_spelled(how.labels, prefixes, x).rpartition(" ")[2])
+    elif prefix.length > 0:
+        gain, after = close_word(terms, prefix.node, state)
+    return float(prefix.said) + float(gain) + fusion.ending(after)
 
 
-def _hypothesis(state: State, text: str, found: _Found) -> Hypothesis:
-    beams, marks, slot = state.beams, state.marks, found.slot
-    x = int(beams.prefix[slot])
-    labels = state.prefixes.label[chain(x, state.prefixes.parent)[1:]].tolist()
-    in_blank = beams.best_blank[slot] >= beams.best_label[slot]
-    path = chain(int((beams.mark_blank if in_blank else beams.mark_label)[slot]), marks.before)
+def _hypothesis(how: Search, state: State, found: _Found) -> Hypothesis:
+    marks, beam = state.marks, state.beams[found.slot]
+    prefix = found.prefix
+    labels = state.prefixes.label[chain(prefix, state.prefixes.parent)[1:]].tolist()
+    path = chain(beam.mark_blank if beam.best_blank >= beam.best_label else beam.mark_label, marks.before)
     first, stop = marks.first[path], marks.last[path] + 1
     means = marks.total[path] / (stop - first)
     spans = map(Mark, labels, first.tolist(), stop.tolist(), means.tolist())
+    text = how_spelled(how.labels, state.prefixes, prefix)
     return Hypothesis(text, found.score, found.acoustic, found.score - found.acoustic, tuple(spans))
 
 

@@ -46,10 +46,10 @@ PREFIX = _record(
     guess=np.float64,  # what the unfinished one is
 )
 
-# The beam, one record for each prefix in it. ln of the sum over paths that end in the blank and in the last label; ln p
-# of the likeliest of them, and its last mark.
+# The beam, one record for each prefix in it. ln of the sum over paths that end in the blank, in the last label, in either;
+# ln p of the likeliest of them, and its last mark.
 BEAM = _record(
-    prefix=np.int32, fate=np.int32, blank=np.float64, label=np.float64,
+    prefix=np.int32, fate=np.int32, blank=np.float64, label=np.float64, total=np.float64,
     best_blank=np.float64, best_label=np.float64, mark_blank=np.int32, mark_label=np.int32,
 )  # fmt: skip
 
@@ -65,7 +65,6 @@ class Scratch(NamedTuple):
     tried: np.ndarray  # (V,) int32  the labels that are tried
     is_tried: np.ndarray  # (V,) bool
     waiting: np.ndarray  # (W,) int32  prefixes whose language model must be asked outside
-    total: np.ndarray  # (W,) float64  blank + label of the frame before
     best: np.ndarray  # (W,) float64
     best_mark: np.ndarray  # (W,) int32
     stay: np.ndarray  # (W,) BEAM  what the prefixes of the beam become; fate: of the mark of best_label
@@ -91,7 +90,7 @@ def first_prefix(state: int, closing: float) -> np.recarray:
 def first_beam() -> np.recarray:
     """Nothing is written, by one path of no frames."""
     beam = records(1, BEAM)
-    beam[0] = (0, CARRY, 0.0, -np.inf, 0.0, -np.inf, NONE, NONE)
+    beam[0] = (0, CARRY, 0.0, -np.inf, 0.0, 0.0, -np.inf, NONE, NONE)
     return beam
 
 
@@ -100,7 +99,7 @@ def scratch_for(width: int, labels: int, tried: int, prefixes: int) -> Scratch:
     whole, candidates = np.int32, width * (tried + 1)
     return Scratch(
         np.full(prefixes, NONE, whole), np.zeros((width, labels), whole), np.zeros(labels, whole),
-        np.zeros(labels, bool), np.zeros(width, whole), np.zeros(width), np.zeros(width), np.zeros(width, whole),
+        np.zeros(labels, bool), np.zeros(width, whole), np.zeros(width), np.zeros(width, whole),
         records(width, BEAM), records(width, BEAM),
         np.zeros(candidates), np.zeros(candidates, whole), np.zeros(candidates, whole), np.zeros(candidates),
     )  # fmt: skip
@@ -114,7 +113,9 @@ def log_add(a, b):
     """ln(e^a + e^b)."""
     if a < b:
         a, b = b, a
-    return a if b == -math.inf else a + math.log1p(math.exp(b - a))
+    if not a - b < 40:  # e^−40 is nothing beside 1 in float64; both may be −inf
+        return a
+    return a + math.log(1.0 + math.exp(b - a))
 
 
 @njit()
@@ -138,7 +139,7 @@ def advance(log_y, t, frames, blank, space, limits, terms, prefixes, beams, mark
                     return t, waiting
             _stay(y, blank, space, prefixes, beams, sizes[1], s)
             _meet(y, t + 1, prefixes, beams, sizes[1], s)
-            found = _extend(y, t + 1, space, tried, beam_prune, terms, prefixes, beams, sizes[1], s)
+            found = _extend(y, t + 1, space, tried, width, beam_prune, terms, prefixes, beams, sizes[1], s)
             if found > 0:
                 break
         if found == 0:
@@ -233,18 +234,17 @@ def _stay(y, blank, space, prefixes, beams, n_beams, s):
     for i in range(n_beams):
         b, x, after = beams[i], prefixes[beams[i].prefix], s.stay[i]
         from_blank = b.best_blank >= b.best_label
-        s.total[i] = log_add(b.blank, b.label)
         s.best[i] = b.best_blank if from_blank else b.best_label
         s.best_mark[i] = b.mark_blank if from_blank else b.mark_label
         after.prefix = b.prefix
-        after.blank = s.total[i] + y[blank] if s.is_tried[blank] else -math.inf
+        after.blank = b.total + y[blank] if s.is_tried[blank] else -math.inf
         after.best_blank = s.best[i] + y[blank] if s.is_tried[blank] else -math.inf
         after.mark_blank = s.best_mark[i]
         after.label, after.best_label, after.mark_label, after.fate = -math.inf, -math.inf, NONE, CARRY
         if x.length == 0:
             for c in range(len(y)):
                 if space[c] and s.is_tried[c]:
-                    after.label = log_add(after.label, s.total[i] + y[c])
+                    after.label = log_add(after.label, b.total + y[c])
                     if s.best[i] + y[c] > after.best_label:
                         after.best_label, after.mark_label = s.best[i] + y[c], s.best_mark[i]
                         after.fate = GROW if c == x.label and not from_blank else CARRY
@@ -259,7 +259,7 @@ def _source(beams, i, again, s):
     ``again`` needs a blank between."""
     if again:
         return beams[i].blank, beams[i].best_blank, beams[i].mark_blank
-    return s.total[i], s.best[i], s.best_mark[i]
+    return beams[i].total, s.best[i], s.best_mark[i]
 
 
 @njit()
@@ -277,30 +277,32 @@ def _meet(y, stamp, prefixes, beams, n_beams, s):
 
 
 @njit()
-def _extend(y, stamp, space, tried, beam_prune, terms, prefixes, beams, n_beams, s):
+def _extend(y, stamp, space, tried, width, beam_prune, terms, prefixes, beams, n_beams, s):
     """The candidates that come near enough to the best one: those that stay, then longer ones. Returns their number."""
-    found, top = 0, -math.inf
+    found, top, worst = 0, -math.inf, math.inf
     for i in range(n_beams):
-        x = prefixes[beams[i].prefix]
-        score = log_add(s.stay[i].blank, s.stay[i].label) + x.said + x.guess
-        if score > -math.inf and score >= top + beam_prune:
-            s.score[found], s.source[found], s.wrote[found] = score, i, NONE
-            found += 1
-            top = max(top, score)
+        x, after = prefixes[beams[i].prefix], s.stay[i]
+        after.total = log_add(after.blank, after.label)
+        score = after.total + x.said + x.guess
+        top, worst = max(top, score), min(worst, score)
+        s.score[found], s.source[found], s.wrote[found] = score, i, NONE
+        found += score > -math.inf
+    # As many as fit stay: then nothing is needed that is not better than the worst of them.
+    bar = worst if n_beams == width else -math.inf
     for i in range(n_beams):
-        x, in_blank, total = prefixes[beams[i].prefix], beams[i].blank, s.total[i]
-        last, between, said = x.label, x.length == 0, x.said
+        b, x = beams[i], prefixes[beams[i].prefix]
+        most = b.total + x.said + terms.most  # without y
         for n in range(tried):
             c = s.tried[n]
-            if s.taken[i, c] == stamp or (between and space[c]):
+            if most + y[c] < bar or most + y[c] < top + beam_prune:
                 continue
-            score = (in_blank if c == last else total) + y[c]
+            if s.taken[i, c] == stamp or (space[c] and x.length == 0):
+                continue
+            score = (b.blank if c == x.label else b.total) + y[c]
             if not terms.plain:
-                if score + said + terms.most < top + beam_prune:  # whatever the fusion says
-                    continue
-                said_then, guess, _, _, _ = _grown(terms, x, c, space[c])
-                score += said_then + guess
-            if score > -math.inf and score >= top + beam_prune:
+                said, guess, _, _, _ = _grown(terms, x, c, space[c])
+                score += said + guess
+            if score > -math.inf and score >= bar and score >= top + beam_prune:
                 s.score[found], s.source[found], s.wrote[found] = score, i, c
                 found += 1
                 top = max(top, score)
@@ -364,7 +366,8 @@ def _keep(y, frame, space, found, terms, prefixes, beams, marks, sizes, s):
             parent = beams[i].prefix
             total, best, mark = _source(beams, i, prefixes[parent].label == c, s)
             after.blank, after.best_blank, after.mark_blank = -math.inf, -math.inf, NONE
-            after.label, after.best_label, after.mark_label, after.fate = total + y[c], best + y[c], mark, NEW
+            after.label = after.total = total + y[c]
+            after.best_label, after.mark_label, after.fate = best + y[c], mark, NEW
             after.prefix = _child(terms, prefixes, parent, c, space[c], sizes)
         after.mark_label = _next_mark(marks, sizes, after.mark_label, after.fate, frame, y[c] if c >= 0 else 0.0)
         kept += 1

@@ -22,8 +22,9 @@ class Labels(NamedTuple):
     space: np.ndarray  # (V,) bool
 
     @property
-    def spaces(self) -> list[int]:
-        return np.flatnonzero(self.space).tolist()
+    def unambiguous(self) -> bool:
+        """Is a text written by one row of labels only?"""
+        return len({*self.written}) == len(self.written) and max(map(len, self.written)) <= 1
 
 
 def make_labels(written: Sequence[str], blank: int = 0) -> Labels:
