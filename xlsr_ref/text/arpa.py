@@ -49,7 +49,9 @@ def read_arpa(path: str | Path) -> Arpa:
         ids: dict[bytes, int] = {}
         orders = [_section(lines, n, count, ids) for n, count in enumerate(counts, start=1)]
         if lines.text != rb"\end" + b"\\":
-            raise lines.error(f"{_shown(lines.text)} stands where \\end\\ should: there are more n-grams than the head says")
+            raise lines.error(
+                f"{_shown(lines.text)} stands where \\end\\ should: there are more n-grams than the head says"
+            )
     try:
         vocabulary = tuple(word.decode("utf-8") for word in ids)
     except UnicodeDecodeError as error:
@@ -138,9 +140,8 @@ def _section(lines: _Lines, n: int, promised: int, ids: dict[bytes, int]) -> Gra
         if len(fields) not in (n + 1, n + 2) or len(log10_p) == promised:
             raise lines.error(_not_a_gram(line, n, promised, len(log10_p)))
         words = fields[1 : n + 1]
-        if n == 1:
-            if ids.setdefault(words[0], len(ids)) != len(log10_p):
-                raise lines.error(f"the word {_shown(words[0])} is there twice")
+        if n == 1 and ids.setdefault(words[0], len(ids)) != len(log10_p):
+            raise lines.error(f"the word {_shown(words[0])} is there twice")
         try:
             flat.extend([ids[word] for word in words])
             log10_p.append(float(fields[0]))

@@ -105,6 +105,14 @@ def beam_search(log_probs: np.ndarray, how: Search, n: int = 1) -> list[Hypothes
     return hypotheses(how, feed(how, start(how), log_probs), n)
 
 
+def log_softmax(logits: np.ndarray) -> np.ndarray:
+    """ln of the softmax of each frame of ``logits`` (T, V), in float64: what the search takes."""
+    wide = logits.astype(np.float64)
+    with np.errstate(invalid="ignore"):  # NaN and infinities stay what they are, and the search names their frame
+        wide -= wide.max(axis=1, keepdims=True, initial=-np.inf)
+        return wide - np.log(np.exp(wide).sum(axis=1, keepdims=True))
+
+
 # --- in pieces -------------------------------------------------------------------------------------------------------
 
 
@@ -152,7 +160,7 @@ def _feed_block(how: Search, state: State, log_y: np.ndarray) -> State:
     return State(state.frames + T, prefixes, beams, marks, tuple(outside))
 
 
-def _with_room(array: np.recarray, more: int) -> np.recarray:
+def _with_room(array: Any, more: int) -> np.recarray:
     """A copy with room for ``more`` records; copied as bytes, since NumPy goes through a record field by field."""
     roomy = np.empty(len(array) + more, array.dtype)
     roomy.view(np.uint8)[: array.nbytes] = array.view(np.uint8)
@@ -211,8 +219,10 @@ class _Found(NamedTuple):
 
 
 def hypotheses(how: Search, state: State, n: int = 1, final: bool = True) -> list[Hypothesis]:
-    """The ``n`` best texts of a state, best first. ``final=False``: more frames may follow, so that the last word may be
-    unfinished. Raises DecodingError before the first frame."""
+    """The ``n`` best texts of a state, best first. ``final=False``: more frames may follow, the last word may go on.
+
+    Raises DecodingError before the first frame.
+    """
     if state.frames == 0:
         raise DecodingError("there are no frames to decode: log_probs are empty")
     if not isinstance(n, int | np.integer) or isinstance(n, bool) or n < 1:
@@ -241,8 +251,8 @@ def _texts(how: Search, state: State, final: bool, drop_last: bool = False) -> l
             found[text] = _Found(x, acoustic[slot], score, slot)
         else:
             likelier = (x, slot) if acoustic[slot] > acoustic[same.slot] else (same.prefix, same.slot)
-            both = np.logaddexp([same.acoustic, same.score], [acoustic[slot], score]).tolist()
-            found[text] = _Found(likelier[0], *both, likelier[1])
+            heard, all_in_all = np.logaddexp([same.acoustic, same.score], [acoustic[slot], score]).tolist()
+            found[text] = _Found(likelier[0], heard, all_in_all, likelier[1])
     return list(found.values())
 
 
@@ -293,7 +303,7 @@ def beam_search_python(log_y: np.ndarray, how: Search) -> dict[tuple[int, ...], 
     """
     blank, space, fusion = how.labels.blank, how.labels.space, how.fusion
     worth = cache(fusion.of)
-    beams = {(): (_Way(0.0, 0.0), _Way())}
+    beams: dict[tuple[int, ...], tuple[_Way, _Way]] = {(): (_Way(0.0, 0.0), _Way())}
     for t, y in enumerate(log_y):
         kept: dict[tuple[int, ...], tuple[_Way, _Way]] = {}
         for lowest in (how.token_min, -math.inf):

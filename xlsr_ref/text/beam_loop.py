@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from xlsr_ref.ops.backend import njit
-from xlsr_ref.text.fusion import CHARACTERS, NO_MODEL, TYPICAL, WORDS
+from xlsr_ref.text.fusion import CHARACTERS, TYPICAL, WORDS
 from xlsr_ref.text.lexicon import OUTSIDE, walk
 from xlsr_ref.text.lm import score_word
 
@@ -46,8 +46,8 @@ PREFIX = _record(
     guess=np.float64,  # what the unfinished one is
 )
 
-# The beam, one record for each prefix in it. ln of the sum over paths that end in the blank, in the last label, in either;
-# ln p of the likeliest of them, and its last mark.
+# The beam, one record for each prefix in it. ln of the sum over paths that end in the blank, in the last label, in
+# either; ln p of the likeliest of them, and its last mark.
 BEAM = _record(
     prefix=np.int32, fate=np.int32, blank=np.float64, label=np.float64, total=np.float64,
     best_blank=np.float64, best_label=np.float64, mark_blank=np.int32, mark_label=np.int32,

@@ -7,8 +7,8 @@
 does not know loses α · unknown · ln 10 more. The guess about a word's beginning: `unknown` (more for long ones) if no
 known word begins so; a share of the weight if a hotword does. A model of characters is asked for every character
 instead, the space among them, and needs no guess. `closed` forbids what is not in the vocabulary.
-Where: Gülçehre et al. 2015; β: Hannun et al. 2014. Defaults and guesses are those of pyctcdecode 0.5, whose users' α and
-β stay right. Its word for `unknown` is unk_score_offset. α multiplies natural logarithms, as there.
+Where: Gülçehre et al. 2015; β: Hannun et al. 2014. Defaults, guesses and units are those of pyctcdecode 0.5, so that an
+α and a β found with it stay right; there `unknown` is called unk_score_offset.
 """
 
 from __future__ import annotations
@@ -30,13 +30,12 @@ TYPICAL = 6  # characters of a word; a longer beginning of an unknown word loses
 LN10 = math.log(10)
 
 NO_MODEL, WORDS, CHARACTERS = 0, 1, 2
+OWN = (BEGIN, END, UNKNOWN, "<UNK>")  # of the model's words those that no text has
 DELIMITERS = ("|", "▁", "<space>", "_")  # how models of characters write the space
 
 
 class Model(Protocol):
-    """What the fusion asks of a language model; a state is anything. `lm.LanguageModel` and `kenlm_file.KenLM` do it."""
-
-    order: int
+    """What the fusion asks of a language model, as lm.LanguageModel and kenlm_file.KenLM answer it."""
 
     @property
     def begin(self) -> Any: ...
@@ -166,17 +165,19 @@ def fuse(
 
     ``lm``: a model of words or of characters, told apart by its vocabulary unless ``level`` says "word" or "character".
     ``boundary``: let it know where the text begins and ends. ``hotwords``: words, each with ``hotword_weight`` or as a
-    mapping with its own; one of several words counts word by word. ``words``: the known words, where they are not simply
+    mapping with its own; one of several words counts word by word. ``words``: the known words, where they are not just
     all of the model's. ``closed``: nothing but known words and hotwords. Raises DecodingError for what cannot be.
     """
     for name, value in (("alpha", alpha), ("beta", beta), ("unknown", unknown)):
         _require_number(name, value)
     if alpha < 0 or unknown > 0:
-        raise DecodingError(f"alpha is {alpha!r} and unknown {unknown!r}: the first is at least 0, the second at most 0")
+        raise DecodingError(
+            f"alpha is {alpha!r} and unknown {unknown!r}: the first is at least 0, the second at most 0"
+        )
     hot = _hotwords(hotwords, hotword_weight)
     kind = _level(lm, level, labels)
-    inside = isinstance(lm, LanguageModel)
-    ids = {word: id for word, id in lm.ids.items() if word not in (BEGIN, END, UNKNOWN)} if inside else {}
+    inside = lm if isinstance(lm, LanguageModel) else None
+    ids = {word: id for word, id in inside.ids.items() if word not in OWN} if inside else {}
     listed = None
     if words is not None:
         listed = frozenset(word for word in words if not inside or kind != WORDS or word in ids)
@@ -192,14 +193,14 @@ def fuse(
         for n in range(1, len(word) + 1):
             hot_beginnings[word[:n]] = max(hot_beginnings.get(word[:n], -math.inf), weight / len(word))
     fusion = Fusion(
-        labels, lm, kind, alpha, beta, unknown, boundary, closed, hot, listed, tuple(sorted(listed or ())), hot_beginnings,
-        _begin(lm, boundary), None,  # type: ignore[arg-type]
+        labels, lm, kind, alpha, beta, unknown, boundary, closed, hot, listed, tuple(sorted(listed or ())),
+        hot_beginnings, _begin(lm, boundary), None,  # type: ignore[arg-type]
     )  # fmt: skip
     symbol, surprise = np.zeros(len(labels.written), np.int32), np.zeros(len(labels.written))
     if inside and kind == CHARACTERS:
         for label, name in enumerate(fusion.symbols(range(len(labels.written)))):
             known = name in ids
-            symbol[label], surprise[label] = (ids[name], 0.0) if known else (lm.unknown, unknown)
+            symbol[label], surprise[label] = (ids[name], 0.0) if known else (inside.unknown, unknown)
     spelling = "".join(labels.written)
     terms = Terms(
         level=kind,
@@ -211,19 +212,23 @@ def fuse(
         closed=closed,
         outside=kind != NO_MODEL and not inside,
         most=max(0.0, beta) + max(0.0, *hot.values(), 0.0),
-        no_word=lm.unknown if inside else 0,
+        no_word=inside.unknown if inside else 0,
         symbol=symbol,
         surprise=surprise,
         spelled=np.cumsum([0, *map(len, labels.written)]).astype(np.int32),
         spelling=np.frombuffer(spelling.encode("utf-32-le", "surrogatepass"), np.int32).copy(),
         lexicon=lexicon,
-        tree=lm.tree if inside else NO_TREE,
+        tree=inside.tree if inside else NO_TREE,
     )
     return fusion._replace(terms=terms)
 
 
 NO_TREE = Tree(
-    np.zeros(2, np.int32), np.zeros(1, np.int32), np.zeros(1, np.float32), np.zeros(1, np.float32), np.zeros(1, np.int32)
+    np.zeros(2, np.int32),
+    np.zeros(1, np.int32),
+    np.zeros(1, np.float32),
+    np.zeros(1, np.float32),
+    np.zeros(1, np.int32),
 )
 
 
@@ -239,10 +244,12 @@ def _level(lm: Model | None, level: str | None, labels: Labels) -> int:
     if level not in (None, "word", "character"):
         raise DecodingError(f"level is {level!r}: it must be word or character")
     if level is None:
-        known = set(getattr(lm, "ids", ())) - {BEGIN, END, UNKNOWN, "<UNK>", *DELIMITERS}
+        known = set(getattr(lm, "ids", ())) - {*OWN, *DELIMITERS}
         level = "character" if known and known <= {text for text in labels.written if text != " "} else "word"
     if level == "character" and not isinstance(lm, LanguageModel):
-        raise LanguageModelError("a model of characters must be an ARPA file: KenLM's binary form is read for words only")
+        raise LanguageModelError(
+            "a model of characters must be an ARPA file: KenLM's binary form is read for words only"
+        )
     return CHARACTERS if level == "character" else WORDS
 
 

@@ -5,7 +5,7 @@
 
 The n-grams form a tree, stored in sorted arrays: a node is an n-gram, its children are the n-grams one word longer,
 side by side in the order of their words, so a child is found by halving. Node 0 is the empty history, and word w alone
-is node w + 1. `shorter` leads from each n-gram to the longest n-gram that it ends with, which is where backing off goes.
+is node w + 1. `shorter` leads from each n-gram to the longest n-gram that it ends with: where backing off goes.
 A state is a node too: as much of the words so far as the model knows. A word that it does not know is `<unk>`.
 Where: Katz 1987; the arrays as in KenLM's trie (Heafield 2011). Letters: M n-grams, N the order.
 """
@@ -141,7 +141,7 @@ class Perplexity(NamedTuple):
 
 
 def perplexity(lm: LanguageModel, sentences: Iterable[Sequence[str]]) -> Perplexity:
-    """Of sentences, each a row of words, unknown ones included as `<unk>`. Raises LanguageModelError for no sentence."""
+    """Of sentences, each a row of words; unknown ones count as `<unk>`. Raises LanguageModelError for no sentence."""
     log10_p, words, unknown = 0.0, 0, 0
     for sentence in sentences:
         state = lm.begin
