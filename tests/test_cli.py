@@ -97,7 +97,9 @@ def test_version(capsys):
     assert capsys.readouterr().out == f"xlsr-ref {xlsr_ref.__version__}\n"
 
 
-@pytest.mark.parametrize("command", [[], ["transcribe"], ["inspect"], ["doctor"], ["bench"]])
+@pytest.mark.parametrize(
+    "command", [[], ["transcribe"], ["inspect"], ["doctor"], ["bench"], ["lm"], ["lm", "train"], ["lm", "perplexity"]]
+)
 def test_help_is_short_and_has_an_example(capsys, monkeypatch, command):
     monkeypatch.setenv("COLUMNS", "80")
     assert main([*command, "--help"]) == 0
@@ -105,7 +107,7 @@ def test_help_is_short_and_has_an_example(capsys, monkeypatch, command):
     assert err == ""
     lines = out.splitlines()
     assert any(line.startswith("example") for line in lines)
-    assert len(lines) <= 24
+    assert len(lines) <= 27
     assert max(map(len, lines)) <= 90
 
 

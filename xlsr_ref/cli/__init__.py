@@ -14,13 +14,14 @@ import warnings
 from collections.abc import Sequence
 
 from xlsr_ref import __version__
-from xlsr_ref.cli import bench, doctor, inspect, transcribe
+from xlsr_ref.cli import bench, doctor, inspect, lm, transcribe
 from xlsr_ref.cli.say import STYLE, ReaderLeft, WrongUsage, complain, say, sentence, show_warning, speak_utf8
 
 INTERRUPTED, READER_LEFT = 130, 141  # what a shell reports for a program that SIGINT or SIGPIPE ended
 
 COMMANDS = {  # in the order of the help: what each does, and its file
     "transcribe": ("write down what is said in recordings", transcribe),
+    "lm": ("make a language model for transcribe from a text", lm),
     "inspect": ("show a model's stages, shapes, parameters and FLOPs", inspect),
     "doctor": ("check that this machine has what is needed", doctor),
     "bench": ("measure speed and memory, stage by stage and beside others", bench),

@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -140,8 +140,11 @@ class Perplexity(NamedTuple):
             return math.inf
 
 
-def perplexity(lm: LanguageModel, sentences: Iterable[Sequence[str]]) -> Perplexity:
-    """Of sentences, each a row of words; unknown ones count as `<unk>`. Raises LanguageModelError for no sentence."""
+def perplexity(lm: Any, sentences: Iterable[Sequence[str]]) -> Perplexity:
+    """Of sentences, each a row of words, by a LanguageModel or a KenLM; unknown words count, too.
+
+    Raises LanguageModelError for no sentence.
+    """
     log10_p, words, unknown = 0.0, 0, 0
     for sentence in sentences:
         state = lm.begin

@@ -14,6 +14,8 @@ import json
 import math
 import os
 import re
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -60,6 +62,21 @@ def open_lm(path: str | os.PathLike[str]) -> Opened:
     if place.is_dir():
         return _open_folder(place)
     return Opened(_open_file(place))
+
+
+def read_lines(path: str | os.PathLike[str]) -> Iterator[str]:
+    """The lines of a text in UTF-8, `-` being the standard input. Raises LanguageModelError."""
+    name = "the standard input" if path == "-" else str(path)
+    try:
+        with open(sys.stdin.fileno() if path == "-" else path, "rb", closefd=path != "-") as file:
+            for number, line in enumerate(file, start=1):
+                if b"\0" in line:
+                    raise LanguageModelError(f"{name}, line {number}: this is no text: give one sentence per line")
+                yield line.decode("utf-8").removeprefix("\ufeff")
+    except UnicodeDecodeError:
+        raise LanguageModelError(f"{name}, line {number}: this is not UTF-8: convert the text") from None
+    except OSError as error:
+        raise LanguageModelError(f"{name} cannot be read: {error.strerror or error}") from None
 
 
 def _open_file(path: Path) -> Model:

@@ -38,18 +38,24 @@ def probabilities(hypotheses: Sequence[Hypothesis]) -> np.ndarray:
 def confidence(hypotheses: Sequence[Hypothesis], labels: Labels) -> Confidence:
     """How sure the search is of the first of ``hypotheses``, best first, and of each word in it."""
     p = probabilities(hypotheses).tolist()
-    all_words = [
-        [(_text(word, labels), word[0].first, word[-1].stop) for word in words_of(one, labels)] for one in hypotheses
+    heard = [
+        [_Heard(_text(word, labels), word[0].first, word[-1].stop) for word in words_of(one, labels)]
+        for one in hypotheses
     ]
 
-    def agreement(word: tuple[str, int, int]) -> float:
-        text, first, stop = word
-        return sum(
-            share for share, words in zip(p, all_words)
-            if any(text == other and first < other_stop and other_first < stop for other, other_first, other_stop in words)
-        )  # fmt: skip
+    def agreement(word: _Heard) -> float:
+        return sum(share for share, words in zip(p, heard) if any(word.is_same(other) for other in words))
 
-    return Confidence(p[0], tuple(min(agreement(word), 1.0) for word in all_words[0]))
+    return Confidence(p[0], tuple(min(agreement(word), 1.0) for word in heard[0]))
+
+
+class _Heard(NamedTuple):
+    text: str
+    first: int
+    stop: int
+
+    def is_same(self, other: _Heard) -> bool:
+        return self.text == other.text and self.first < other.stop and other.first < self.stop
 
 
 def words_of(hypothesis: Hypothesis, labels: Labels) -> list[list[Mark]]:
