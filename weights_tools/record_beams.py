@@ -1,12 +1,13 @@
-"""What pyctcdecode 0.5 makes of log-probabilities: the answers that tests/golden/beams.json and the comparison hold.
+"""What pyctcdecode 0.5 makes of log-probabilities: the answers in tests/golden/beams/answers.json.
 
-    python -m venv OLD && OLD/bin/pip install "pyctcdecode==0.5.0" "numpy<2" kenlm        it does not install beside NumPy 2
-    OLD/bin/python weights_tools/record_beams.py tests/golden/beams.npz tests/golden/beams.json
+    python -m venv OLD && OLD/bin/pip install "pyctcdecode==0.5.0" "numpy<2" kenlm      (beside NumPy 2 it cannot be)
+    OLD/bin/python weights_tools/record_beams.py tests/golden/beams/cases.npz tests/golden/beams/answers.json
 
-The first file holds for each case NAME an array NAME (T, V) of logits, and once `labels` (V,), the text of each, "" for
-the blank and " " for the space. A case called LANG… is decoded with LANG.arpa, too, if that lies in the folder --lm.
-The answers: for each case and each of SETTINGS the best texts with their scores. The beam's history is not pruned, and
-the known words are all those of the ARPA file (by itself pyctcdecode leaves out those without a back-off weight).
+The first file, which `compare_beams --make` writes, holds for each case NAME an array NAME (T, V) of logits, and once
+`labels` (V,), the text of each, "" for the blank and " " for the space. A case called LANG… is decoded with LANG.arpa,
+too, if that lies beside the cases. The answers: for each case and each of SETTINGS the best texts and their scores. The
+beam's history is not pruned, and the known words are all those of the ARPA file (by itself pyctcdecode leaves out those
+without a back-off weight). `kenlm` is KenLM's log10 p of each text that was found with a model, as a whole sentence.
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ def main() -> None:
     if version("pyctcdecode") != NEEDED:
         sys.exit(f"pyctcdecode is {version('pyctcdecode')}, the answers come from {NEEDED}")
     logging.disable(logging.WARNING)
+    import kenlm
     from pyctcdecode import build_ctcdecoder
 
     cases = np.load(arguments.cases)
@@ -64,7 +66,9 @@ def main() -> None:
     decoders = {
         arpa.stem: build_ctcdecoder(labels, str(arpa), words_of(arpa)) for arpa in sorted(folder.glob("*.arpa"))
     }
+    models = {arpa.stem: kenlm.Model(str(arpa)) for arpa in sorted(folder.glob("*.arpa"))}
     plain = build_ctcdecoder(labels)
+    sentences: dict[str, float] = {}
     answers: dict[str, dict[str, list]] = {}
     for name in cases.files:
         if name == "labels":
@@ -76,9 +80,13 @@ def main() -> None:
                 continue
             decoder = decoders[language] if setting.startswith("lm") and language is not None else plain
             beams = decoder.decode_beams(log_y, **SETTINGS[setting])[:BEST]
+            if setting.startswith("lm") and language is not None:
+                sentences |= {f"{language}: {beam[0]}": models[language].score(beam[0]) for beam in beams}
             answers.setdefault(name, {})[setting] = [[beam[0], float(beam[-1])] for beam in beams]
     lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(one, ensure_ascii=False)}" for name, one in answers.items())
-    arguments.answers.write_text(f'{{"pyctcdecode": "{NEEDED}", "cases": {{\n{lines}\n}}}}\n', encoding="utf-8")
+    scores = json.dumps(sentences, ensure_ascii=False, indent=0)
+    content = f'{{"pyctcdecode": "{NEEDED}", "cases": {{\n{lines}\n}}, "kenlm": {scores}}}\n'
+    arguments.answers.write_text(content, encoding="utf-8")
     print(f"{len(answers)} cases -> {arguments.answers}")
 
 

@@ -6,8 +6,8 @@
                   label'[x]   += label[x] y[last of x]                        a label that lasts writes nothing new
                   label'[x c] += (blank[x] + (label[x] if c ≠ last of x)) y[c]       after a blank, the same label again
 
-Spaces before a word, after the last and after another write nothing either. Of all prefixes the `width` best are kept,
-by ln(blank + label) + fusion.py's terms; how near to the best they must come, and which labels are tried, are settings.
+Spaces before a word, after the last and after another write nothing either. Of all the sums, two for each prefix, the
+`width` best are kept, by ln sum + fusion.py's terms, if near enough to the best one; improbable labels are not tried.
 Label times are those of the likeliest single path. Sums are of logarithms, in float64. "Best": the earlier of equals.
 Where: Graves 2008 §7.5 (thesis); Hannun et al. 2014. Letters: T frames, V labels, W width, y probabilities.
 """
@@ -45,8 +45,8 @@ class Search(NamedTuple):
 
     labels: Labels
     fusion: Fusion
-    width: int  # prefixes kept at each frame
-    beam_prune: float  # ln: a prefix that is this much worse than the best one is dropped
+    width: int  # sums kept at each frame: of a prefix that ends in the blank, or of one that ends in its last label
+    beam_prune: float  # ln: what is this much worse than the best is dropped
     token_min: float  # ln: a label that is less probable is not tried, unless it is the frame's likeliest
 
 
@@ -212,10 +212,14 @@ def checked(log_probs: np.ndarray, columns: int, before: int = 0) -> np.ndarray:
 
 
 class _Found(NamedTuple):
-    prefix: int
+    """A text: ln of the sum of its paths, and its best prefix in the beam."""
+
     acoustic: float
-    score: float
-    slot: int  # its likeliest prefix in the beam
+    top: float  # the best sum of that prefix with its worth during the search
+    slot: int
+    prefix: int  # without the space behind it
+    least: float  # the worst sum of all its prefixes with its worth
+    spaced: bool  # that one ends in a space
 
 
 def hypotheses(how: Search, state: State, n: int = 1, final: bool = True) -> list[Hypothesis]:
@@ -227,62 +231,68 @@ def hypotheses(how: Search, state: State, n: int = 1, final: bool = True) -> lis
         raise DecodingError("there are no frames to decode: log_probs are empty")
     if not isinstance(n, int | np.integer) or isinstance(n, bool) or n < 1:
         raise DecodingError(f"the number of texts is {n!r}: give a whole number of at least 1")
-    found = _texts(how, state, final)
-    if not any(one.score > -math.inf for one in found):  # a closed vocabulary, and no prefix ends with a word
-        found = _texts(how, state, final, drop_last=True)
-    return [_hypothesis(how, state, one) for one in sorted(found, key=lambda one: -one.score)[:n]]
+    found = _scored(how, state, final)
+    if not any(score > -math.inf for score, _ in found):  # a closed vocabulary, and no prefix ends with a word
+        found = _scored(how, state, final, drop_last=True)
+    return [_hypothesis(how, state, score, one) for score, one in sorted(found, key=lambda pair: -pair[0])[:n]]
 
 
-def _texts(how: Search, state: State, final: bool, drop_last: bool = False) -> list[_Found]:
-    """Every text in the beam. Prefixes that spell the same text (a space behind it, other labels) are added up."""
+def _scored(how: Search, state: State, final: bool, drop_last: bool = False) -> list[tuple[float, _Found]]:
+    """Every text in the beam with its score. What spells the same (a space behind it, other labels) is added up."""
     prefixes, outside = state.prefixes, list(state.outside)
     length, parent = prefixes.length.tolist(), prefixes.parent.tolist()
-    acoustic = np.logaddexp(state.beams.blank, state.beams.label).tolist()
+    beams = state.beams
+    worth = (prefixes.said + prefixes.guess)[beams.prefix]
+    tops = np.maximum(beams.blank, beams.label) + worth
+    least = np.where(np.isinf(beams.label), beams.blank, np.minimum(beams.label, beams.blank))
+    least = np.where(np.isinf(beams.blank), beams.label, least) + worth
     found: dict[Any, _Found] = {}
-    for slot, x in enumerate(state.beams.prefix.tolist()):
+    for slot, x in enumerate(beams.prefix.tolist()):
+        spaced = length[x] == 0
         while drop_last and length[x] > 0:
             x = parent[x]
         if final and length[x] == 0 and x > 0:
-            x = parent[x]  # without the space at the end
-        score = acoustic[slot] + _worth(how, prefixes, x, outside, final)
+            x = parent[x]
         text = x if how.labels.unambiguous else how_spelled(how.labels, prefixes, x)
+        new = _Found(float(beams.total[slot]), float(tops[slot]), slot, x, float(least[slot]), spaced)
         same = found.get(text)
-        if same is None:
-            found[text] = _Found(x, acoustic[slot], score, slot)
-        else:
-            likelier = (x, slot) if acoustic[slot] > acoustic[same.slot] else (same.prefix, same.slot)
-            heard, all_in_all = np.logaddexp([same.acoustic, same.score], [acoustic[slot], score]).tolist()
-            found[text] = _Found(likelier[0], heard, all_in_all, likelier[1])
-    return list(found.values())
+        if same is not None:
+            both = float(np.logaddexp(same.acoustic, new.acoustic))
+            last = min(same, new, key=lambda one: one.least)
+            best = max(same, new, key=lambda one: one.top)
+            new = best._replace(acoustic=both, least=last.least, spaced=last.spaced)
+        found[text] = new
+    return [(one.acoustic + _worth(how, state, one, outside, final), one) for one in found.values()]
 
 
-def _worth(how: Search, prefixes: np.recarray, x: int, outside: list, final: bool) -> float:
-    """What the fusion says of a prefix."""
-    fusion, terms = how.fusion, how.fusion.terms
+def _worth(how: Search, state: State, found: _Found, outside: list, final: bool) -> float:
+    """What the fusion says of a text."""
+    fusion, terms, prefix = how.fusion, how.fusion.terms, state.prefixes[found.prefix]
     if terms.plain:
         return 0.0
-    prefix = prefixes[x]
     if not final:
         return float(prefix.said + prefix.guess)
-    gain, state = 0.0, int(prefix.state)
-    after = outside[state] if terms.outside else state
+    gain, number = 0.0, int(prefix.state)
+    after = outside[number] if terms.outside else number
     if prefix.length > 0 and terms.outside:
-        gain, after = fusion.word(after, how_spelled(how.labels, prefixes, x).rpartition(" ")[2])
+        gain, after = fusion.word(after, how_spelled(how.labels, state.prefixes, found.prefix).rpartition(" ")[2])
     elif prefix.length > 0:
-        gain, after = close_word(terms, prefix.node, state)
+        gain, after = close_word(terms, prefix.node, number)
+    if fusion.empty_word and found.spaced:
+        more, after = fusion.word(after, "")
+        gain += more
     return float(prefix.said) + float(gain) + fusion.ending(after)
 
 
-def _hypothesis(how: Search, state: State, found: _Found) -> Hypothesis:
-    marks, beam = state.marks, state.beams[found.slot]
-    prefix = found.prefix
+def _hypothesis(how: Search, state: State, score: float, found: _Found) -> Hypothesis:
+    marks, beam, prefix = state.marks, state.beams[found.slot], found.prefix
     labels = state.prefixes.label[chain(prefix, state.prefixes.parent)[1:]].tolist()
     path = chain(beam.mark_blank if beam.best_blank >= beam.best_label else beam.mark_label, marks.before)
     first, stop = marks.first[path], marks.last[path] + 1
     means = marks.total[path] / (stop - first)
     spans = map(Mark, labels, first.tolist(), stop.tolist(), means.tolist())
     text = how_spelled(how.labels, state.prefixes, prefix)
-    return Hypothesis(text, found.score, found.acoustic, found.score - found.acoustic, tuple(spans))
+    return Hypothesis(text, score, found.acoustic, score - found.acoustic, tuple(spans))
 
 
 # --- the specification -----------------------------------------------------------------------------------------------
@@ -330,11 +340,19 @@ def beam_search_python(log_y: np.ndarray, how: Search) -> dict[tuple[int, ...], 
                     reached = _Way(source.log_p + y[c], source.best + y[c], (*source.marks, (t, t, math.exp(y[c]))))
                     stayed = after.get((*prefix, c), (_Way(), _Way()))
                     after[*prefix, c] = stayed[0], _either(stayed[1], reached)
-            scores = {prefix: _either(*ways).log_p + worth(prefix) for prefix, ways in after.items()}
-            bar = max(scores.values()) + how.beam_prune
-            near = [prefix for prefix, score in scores.items() if score >= bar and score > -math.inf]
-            best = set(sorted(near, key=lambda prefix: -scores[prefix])[: how.width])
-            kept = {prefix: ways for prefix, ways in after.items() if prefix in best}
+            scores = {
+                (prefix, end): way.log_p + worth(prefix)
+                for prefix, ways in after.items()
+                for end, way in enumerate(ways)
+                if way.log_p + worth(prefix) > -math.inf
+            }
+            bar = max(scores.values(), default=0.0) + how.beam_prune
+            near = [one for one, score in scores.items() if score >= bar]
+            best = set(sorted(near, key=lambda one: -scores[one])[: how.width])
+            for prefix, ways in after.items():
+                ends = tuple(way if (prefix, end) in best else _Way() for end, way in enumerate(ways))
+                if ends != (_Way(), _Way()):
+                    kept[prefix] = ends[0], ends[1]
             if kept:
                 break
         beams = kept

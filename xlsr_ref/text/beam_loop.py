@@ -5,7 +5,7 @@ which write the same meet. Prefixes in the beam have a slot. One frame:
     stay     every prefix in the beam gets the blank, and its last label again
     meet     a prefix whose parent is in the beam, too, gets what the parent writes to become it
     extend   every other prefix that is one label longer is a candidate; most are never made
-    select   the best `width` candidates within reach of the best one
+    select   the best `width` candidates within reach of the best one; a prefix is two, one for each ending
     keep     those become the beam, new ones are put into the tree
 Marks are label times: a chain of them for every prefix's likeliest path, which shares its beginning with others.
 Letters: T frames, V labels, W width, N prefixes, M marks.
@@ -24,6 +24,7 @@ from xlsr_ref.text.lexicon import OUTSIDE, walk
 from xlsr_ref.text.lm import score_word
 
 NONE = -1
+BLANK, LABEL = -1, -2  # what a candidate that stays ends in
 CARRY, GROW, NEW = 0, 1, 2  # what becomes of a path's last mark
 
 
@@ -71,7 +72,7 @@ class Scratch(NamedTuple):
     next: np.ndarray  # (W,) BEAM
     score: np.ndarray  # (candidates,) float64  what may be in the beam next
     source: np.ndarray  # (candidates,) int32  the slot that it comes from
-    wrote: np.ndarray  # (candidates,) int32  the label that it adds; NONE: it stays
+    wrote: np.ndarray  # (candidates,) int32  the label that it adds; BLANK or LABEL: none, it stays and ends so
     order: np.ndarray  # (candidates,) float64
 
 
@@ -96,7 +97,7 @@ def first_beam() -> np.recarray:
 
 def scratch_for(width: int, labels: int, tried: int, prefixes: int) -> Scratch:
     """For a beam of ``width``, ``labels`` of which at most ``tried`` at a frame, and as many ``prefixes`` as fit."""
-    whole, candidates = np.int32, width * (tried + 1)
+    whole, candidates = np.int32, width * (tried + 2)
     return Scratch(
         np.full(prefixes, NONE, whole), np.zeros((width, labels), whole), np.zeros(labels, whole),
         np.zeros(labels, bool), np.zeros(width, whole), np.zeros(width), np.zeros(width, whole),
@@ -279,16 +280,17 @@ def _meet(y, stamp, prefixes, beams, n_beams, s):
 @njit()
 def _extend(y, stamp, space, tried, width, beam_prune, terms, prefixes, beams, n_beams, s):
     """The candidates that come near enough to the best one: those that stay, then longer ones. Returns their number."""
-    found, top, worst = 0, -math.inf, math.inf
+    found, top = 0, -math.inf
     for i in range(n_beams):
-        x, after = prefixes[beams[i].prefix], s.stay[i]
-        after.total = log_add(after.blank, after.label)
-        score = after.total + x.said + x.guess
-        top, worst = max(top, score), min(worst, score)
-        s.score[found], s.source[found], s.wrote[found] = score, i, NONE
-        found += score > -math.inf
-    # As many as fit stay: then nothing is needed that is not better than the worst of them.
-    bar = worst if n_beams == width else -math.inf
+        x = prefixes[beams[i].prefix]
+        worth = x.said + x.guess
+        for wrote, log_p in ((BLANK, s.stay[i].blank), (LABEL, s.stay[i].label)):
+            if log_p + worth > -math.inf:
+                s.score[found], s.source[found], s.wrote[found] = log_p + worth, i, wrote
+                found += 1
+                top = max(top, log_p + worth)
+    # As many as fit stay: then nothing is needed that is not better than the worst of those.
+    bar = _nth_best(found, width, s) if found >= width else -math.inf
     for i in range(n_beams):
         b, x = beams[i], prefixes[beams[i].prefix]
         most = b.total + x.said + terms.most  # without y
@@ -315,12 +317,10 @@ def _extend(y, stamp, space, tried, width, beam_prune, terms, prefixes, beams, n
 
 
 @njit()
-def _select(found, width, s):
-    """Leave the scores of the ``width`` best as they are, and make the others −inf. Of equals the first stay."""
-    if found <= width:
-        return
+def _nth_best(found, n, s):
+    """The ``n``-th largest of the first ``found`` scores: quickselect."""
     s.order[:found] = s.score[:found]
-    low, high, wanted = 0, found - 1, width - 1  # quickselect: the width-th largest goes to its place
+    low, high, wanted = 0, found - 1, n - 1
     while low < high:
         pivot, i, j = s.order[(low + high) >> 1], low, high
         while i <= j:
@@ -338,7 +338,15 @@ def _select(found, width, s):
             low = i
         else:
             break
-    bar, above = s.order[wanted], 0
+    return s.order[wanted]
+
+
+@njit()
+def _select(found, width, s):
+    """Leave the scores of the ``width`` best as they are, and make the others −inf. Of equals the first stay."""
+    if found <= width:
+        return
+    bar, above = _nth_best(found, width, s), 0
     for n in range(found):
         above += s.score[n] > bar
     equals = width - above
@@ -354,23 +362,33 @@ def _keep(y, frame, space, found, terms, prefixes, beams, marks, sizes, s):
     """The selected candidates become the beam."""
     for i in range(sizes[1]):
         s.slot[beams[i].prefix] = NONE
-    kept = 0
+    kept, staying = 0, NONE  # the slot that came last and stays
     for n in range(found):
         if s.score[n] == -math.inf:
             continue
-        i, c, after = s.source[n], s.wrote[n], s.next[kept]
-        if c < 0:
-            s.next[kept] = s.stay[i]
-            c = prefixes[after.prefix].label
-        else:
-            parent = beams[i].prefix
-            total, best, mark = _source(beams, i, prefixes[parent].label == c, s)
+        i, c, stay = s.source[n], s.wrote[n], s.stay[s.source[n]]
+        if c >= 0 or i != staying:
+            after = s.next[kept]
+            kept += 1
+            after.prefix = stay.prefix
             after.blank, after.best_blank, after.mark_blank = -math.inf, -math.inf, NONE
-            after.label = after.total = total + y[c]
-            after.best_label, after.mark_label, after.fate = best + y[c], mark, NEW
-            after.prefix = _child(terms, prefixes, parent, c, space[c], sizes)
-        after.mark_label = _next_mark(marks, sizes, after.mark_label, after.fate, frame, y[c] if c >= 0 else 0.0)
-        kept += 1
+            after.label, after.best_label, after.mark_label = -math.inf, -math.inf, NONE
+            after.total = -math.inf
+        after = s.next[kept - 1]
+        if c == BLANK:
+            after.blank, after.best_blank, after.mark_blank = stay.blank, stay.best_blank, stay.mark_blank
+            staying = i
+        elif c == LABEL:
+            last = prefixes[stay.prefix].label
+            after.label, after.best_label = stay.label, stay.best_label
+            after.mark_label = _next_mark(marks, sizes, stay.mark_label, stay.fate, frame, y[last])
+            staying = i
+        else:
+            total, best, mark = _source(beams, i, prefixes[stay.prefix].label == c, s)
+            after.label, after.best_label = total + y[c], best + y[c]
+            after.mark_label = _next_mark(marks, sizes, mark, NEW, frame, y[c])
+            after.prefix = _child(terms, prefixes, stay.prefix, c, space[c], sizes)
+        after.total = log_add(after.blank, after.label)
     for i in range(kept):
         beams[i] = s.next[i]
         s.slot[beams[i].prefix] = i

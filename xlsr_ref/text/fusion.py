@@ -74,6 +74,7 @@ class Fusion(NamedTuple):
     beta: float
     unknown: float
     boundary: bool
+    empty_word: bool
     closed: bool
     hotwords: Mapping[str, float]
     listed: frozenset[str] | None  # the known words; None if they cannot be listed
@@ -159,6 +160,7 @@ def fuse(
     hotword_weight: float = HOTWORD,
     words: Collection[str] | None = None,
     closed: bool = False,
+    empty_word: bool = False,
     level: str | None = None,
 ) -> Fusion:
     """Put together what the search shall add to the sound; see the top of this file for what the numbers mean.
@@ -167,6 +169,9 @@ def fuse(
     ``boundary``: let it know where the text begins and ends. ``hotwords``: words, each with ``hotword_weight`` or as a
     mapping with its own; one of several words counts word by word. ``words``: the known words, where they are not just
     all of the model's. ``closed``: nothing but known words and hotwords. Raises DecodingError for what cannot be.
+
+    ``empty_word``: pyctcdecode's habit, where a space may be heard last, to count an unknown word of no characters
+    behind it. Texts lose much by it, for no reason; it is here to compare.
     """
     for name, value in (("alpha", alpha), ("beta", beta), ("unknown", unknown)):
         _require_number(name, value)
@@ -193,7 +198,7 @@ def fuse(
         for n in range(1, len(word) + 1):
             hot_beginnings[word[:n]] = max(hot_beginnings.get(word[:n], -math.inf), weight / len(word))
     fusion = Fusion(
-        labels, lm, kind, alpha, beta, unknown, boundary, closed, hot, listed, tuple(sorted(listed or ())),
+        labels, lm, kind, alpha, beta, unknown, boundary, empty_word, closed, hot, listed, tuple(sorted(listed or ())),
         hot_beginnings, _begin(lm, boundary), None,  # type: ignore[arg-type]
     )  # fmt: skip
     symbol, surprise = np.zeros(len(labels.written), np.int32), np.zeros(len(labels.written))
