@@ -31,7 +31,7 @@ def test_spaces_are_what_is_written_as_one(tmp_path):
 
 def test_columns_that_have_no_token(tmp_path):
     tokenizer = tokenizer_in(tmp_path, {"<pad>": 0, "a": 1, "<unk>": 2}, bos_token=None, eos_token=None)
-    with pytest.raises(DecodingError, match="9 columns, but the vocabulary has no token [34]"):
+    with pytest.raises(DecodingError, match=r"9 columns, but the vocabulary has no token [34]"):
         labels_of(tokenizer, 9)
 
 

@@ -19,8 +19,7 @@ def test_every_beginning_and_nothing_else():
     hot = {"abc": 3.0, "ab": 1.0, "zz": -1.0}
     tree = build_lexicon(numbers, listed, hot)
     known = {word[:n] for word in {*words, *hot} for n in range(len(word) + 1)}
-    assert len(tree.character) == len(known)
-    assert len(tree.first) == len(known) + 1
+    assert len(tree) == len(known) + 1
     for text in known | {text + letter for text in known for letter in "abzé"}:
         node = walk(tree, 0, codes(text))
         assert (node >= 0) == (text in known), text

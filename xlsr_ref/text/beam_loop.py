@@ -183,15 +183,15 @@ def _close_words(terms, prefixes, beams, n_beams, s):
 def close_word(terms, node, state):
     """What a word that ends at a node of the lexicon adds, and the language model's state behind it."""
     lexicon, gain = terms.lexicon, 0.0
-    known = node >= 0 and lexicon.listed[node]
-    if terms.closed and not known and not (node >= 0 and lexicon.hotword[node]):
+    known = node >= 0 and lexicon[node].listed
+    if terms.closed and not known and not (node >= 0 and lexicon[node].hotword):
         return -math.inf, state
     if terms.level == WORDS:
-        word = lexicon.word[node] if node >= 0 else NONE
+        word = lexicon[node].word if node >= 0 else NONE
         log10_p, state = score_word(terms.tree, state, word if word >= 0 else terms.no_word)
         gain += terms.alpha * (log10_p + (0.0 if known else terms.unknown)) + terms.beta
     if node >= 0:
-        gain += lexicon.hot[node]
+        gain += lexicon[node].hot
     return gain, np.int64(state)
 
 
@@ -201,9 +201,9 @@ def _guess(terms, node, length):
     if length == 0 or terms.plain:
         return 0.0
     lexicon = terms.lexicon
-    if node >= 0 and lexicon.leads_hot[node]:
-        return lexicon.hot_rate[node] * length
-    if not terms.lists or (node >= 0 and lexicon.leads[node]):
+    if node >= 0 and lexicon[node].leads_hot:
+        return lexicon[node].hot_rate * length
+    if not terms.lists or (node >= 0 and lexicon[node].leads):
         return 0.0
     if terms.closed:
         return -math.inf
@@ -220,12 +220,12 @@ def _grown(terms, x, c, is_space):
             if terms.level == WORDS:
                 state = np.int64(x.closing_state)
     else:
-        spelling = terms.spelling[terms.spelled[c] : terms.spelled[c + 1]]
+        spelling = terms.spelling[terms.letters[c].spelled : terms.letters[c + 1].spelled]
         length = np.int64(x.length + len(spelling))
         node = np.int64(OUTSIDE) if terms.plain else np.int64(walk(terms.lexicon, x.node, spelling))
     if terms.level == CHARACTERS:
-        log10_p, state = score_word(terms.tree, state, terms.symbol[c])
-        said += terms.alpha * (log10_p + terms.surprise[c]) + terms.beta
+        log10_p, state = score_word(terms.tree, state, terms.letters[c].symbol)
+        said += terms.alpha * (log10_p + terms.letters[c].surprise) + terms.beta
     return said, _guess(terms, node, length), node, length, np.int64(state)
 
 
@@ -293,10 +293,10 @@ def _extend(y, stamp, space, tried, width, beam_prune, terms, prefixes, beams, n
     bar = _nth_best(found, width, s) if found >= width else -math.inf
     for i in range(n_beams):
         b, x = beams[i], prefixes[beams[i].prefix]
-        most = b.total + x.said + terms.most  # without y
         for n in range(tried):
             c = s.tried[n]
-            if most + y[c] < bar or most + y[c] < top + beam_prune:
+            most = b.total + y[c] + x.said + (terms.most if space[c] else terms.most_inside)
+            if most < bar or most < top + beam_prune:
                 continue
             if s.taken[i, c] == stamp or (space[c] and x.length == 0):
                 continue

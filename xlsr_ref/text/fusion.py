@@ -22,8 +22,8 @@ import numpy as np
 
 from xlsr_ref.errors import DecodingError, LanguageModelError
 from xlsr_ref.text.labels import Labels
-from xlsr_ref.text.lexicon import Lexicon, build_lexicon
-from xlsr_ref.text.lm import BEGIN, END, UNKNOWN, LanguageModel, Tree
+from xlsr_ref.text.lexicon import build_lexicon
+from xlsr_ref.text.lm import BEGIN, END, GRAM, UNKNOWN, LanguageModel
 
 ALPHA, BETA, UNKNOWN_WORD, HOTWORD = 0.5, 1.5, -10.0, 10.0
 TYPICAL = 6  # characters of a word; a longer beginning of an unknown word loses more
@@ -43,6 +43,15 @@ class Model(Protocol):
     def end_score(self, state: Any) -> float: ...
 
 
+LETTER = np.dtype(
+    [
+        ("symbol", np.int32),  # a model of characters: the label's number
+        ("spelled", np.int32),  # where its characters begin in the spelling
+        ("surprise", np.float64),  # what it costs for being unknown, log10
+    ]
+)
+
+
 class Terms(NamedTuple):
     """A fusion as the search's loop reads it."""
 
@@ -54,14 +63,13 @@ class Terms(NamedTuple):
     lists: bool  # are the known words listed?
     closed: bool
     outside: bool  # the loop cannot ask the model
-    most: float  # no label can be worth more
+    most: float  # no space can be worth more
+    most_inside: float  # no other label can
     no_word: int  # the model's number for a word that it does not know
-    symbol: np.ndarray  # (V,) int32  a model of characters: the number of each label
-    surprise: np.ndarray  # (V,) float64  and what each costs for being unknown, log10
-    spelled: np.ndarray  # (V + 1,) int32  where the characters of each label begin in
-    spelling: np.ndarray  # int32
-    lexicon: Lexicon
-    tree: Tree
+    letters: np.recarray  # (V + 1,) LETTER
+    spelling: np.ndarray  # int32  the characters of all labels
+    lexicon: np.recarray  # lexicon.BEGINNING
+    tree: np.recarray  # lm.GRAM
 
 
 class Fusion(NamedTuple):
@@ -201,11 +209,12 @@ def fuse(
         labels, lm, kind, alpha, beta, unknown, boundary, empty_word, closed, hot, listed, tuple(sorted(listed or ())),
         hot_beginnings, _begin(lm, boundary), None,  # type: ignore[arg-type]
     )  # fmt: skip
-    symbol, surprise = np.zeros(len(labels.written), np.int32), np.zeros(len(labels.written))
+    letters = np.zeros(len(labels.written) + 1, LETTER).view(np.recarray)
+    letters.spelled = np.cumsum([0, *map(len, labels.written)])
     if inside and kind == CHARACTERS:
         for label, name in enumerate(fusion.symbols(range(len(labels.written)))):
             known = name in ids
-            symbol[label], surprise[label] = (ids[name], 0.0) if known else (inside.unknown, unknown)
+            letters.symbol[label], letters.surprise[label] = (ids[name], 0.0) if known else (inside.unknown, unknown)
     spelling = "".join(labels.written)
     terms = Terms(
         level=kind,
@@ -217,10 +226,9 @@ def fuse(
         closed=closed,
         outside=kind != NO_MODEL and not inside,
         most=max(0.0, beta) + max(0.0, *hot.values(), 0.0),
+        most_inside=max(0.0, *hot.values(), 0.0) + (max(0.0, beta) if kind == CHARACTERS else 0.0),
         no_word=inside.unknown if inside else 0,
-        symbol=symbol,
-        surprise=surprise,
-        spelled=np.cumsum([0, *map(len, labels.written)]).astype(np.int32),
+        letters=letters,
         spelling=np.frombuffer(spelling.encode("utf-32-le", "surrogatepass"), np.int32).copy(),
         lexicon=lexicon,
         tree=inside.tree if inside else NO_TREE,
@@ -228,13 +236,7 @@ def fuse(
     return fusion._replace(terms=terms)
 
 
-NO_TREE = Tree(
-    np.zeros(2, np.int32),
-    np.zeros(1, np.int32),
-    np.zeros(1, np.float32),
-    np.zeros(1, np.float32),
-    np.zeros(1, np.int32),
-)
+NO_TREE = np.zeros(2, GRAM).view(np.recarray)
 
 
 def _begin(lm: Model | None, boundary: bool) -> Any:

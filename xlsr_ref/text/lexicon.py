@@ -12,7 +12,7 @@ empty beginning. −1 stands for "no word begins so". Letters: N nodes.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Set as AbstractSet
 
 import numpy as np
 
@@ -24,41 +24,45 @@ LONGEST = 100  # characters; a longer word is unknown
 OUTSIDE = -1  # of the tree
 
 
-class Lexicon(NamedTuple):
-    """The tree. Children of node i are nodes first[i] to first[i + 1] − 1."""
+# The tree, one record for each beginning, as in lm.py: children are nodes first to (first of the next node) − 1.
+BEGINNING = np.dtype(
+    [
+        ("first", np.int32),
+        ("key", np.int32),  # its last character
+        ("word", np.int32),  # the language model's number of the word that ends here; −1 for none
+        ("listed", np.bool_),  # the word that ends here counts as known
+        ("leads", np.bool_),  # some known word begins so
+        ("hotword", np.bool_),  # a hotword ends here
+        ("leads_hot", np.bool_),  # some hotword begins so
+        ("hot", np.float64),  # the weight of the hotword that ends here; 0 for none
+        ("hot_rate", np.float64),  # the most weight per character that a hotword beginning so has; 0 for none
+    ]
+)
 
-    first: np.ndarray  # (N + 1,) int32
-    character: np.ndarray  # (N,) int32  the last one of the beginning
-    word: np.ndarray  # (N,) int32  the language model's number of the word that ends here; −1 for none
-    listed: np.ndarray  # (N,) bool  the word that ends here counts as known
-    leads: np.ndarray  # (N,) bool  some known word begins so
-    hotword: np.ndarray  # (N,) bool  a hotword ends here
-    hot: np.ndarray  # (N,) float64  its weight; 0 for none
-    hot_rate: np.ndarray  # (N,) float64  the most weight per character that a hotword beginning so has
-    leads_hot: np.ndarray  # (N,) bool  some hotword begins so
 
-
-def build_lexicon(words: Mapping[str, int], listed: set[str], hotwords: Mapping[str, float]) -> Lexicon:
-    """The tree of ``words`` (and their numbers in the language model), of those ``listed`` as known, and of
+def build_lexicon(words: Mapping[str, int], listed: AbstractSet[str], hotwords: Mapping[str, float]) -> np.recarray:
+    """The tree (N + 1,) of ``words`` (and their numbers in the language model), of those ``listed`` as known, and of
     ``hotwords`` (and their weights)."""
     entries = sorted(word for word in {*words, *listed, *hotwords} if 0 < len(word) <= LONGEST)
     first, character, ends, above = _tree(entries)
     N = len(character)
-    word, known, hot = np.full(N, -1, np.int32), np.zeros(N, bool), np.zeros(N)
-    leads, hotword, rate = np.zeros(N, bool), np.zeros(N, bool), np.full(N, -np.inf)
+    tree = np.zeros(N + 1, BEGINNING).view(np.recarray)
+    tree.first, tree.key[:-1], tree.word[:] = first, character, -1
+    rate = np.full(N, -np.inf)
     for text, node in zip(entries, ends.tolist()):
-        word[node] = words.get(text, -1)
-        known[node] = text in listed
+        tree.word[node] = words.get(text, -1)
+        tree.listed[node] = text in listed
         if text in hotwords:
-            hot[node], rate[node], hotword[node] = hotwords[text], hotwords[text] / len(text), True
-    leads |= known
-    leads_hot = hotword.copy()
+            tree.hot[node], tree.hotword[node], rate[node] = hotwords[text], True, hotwords[text] / len(text)
+    leads, leads_hot = tree.listed.tolist(), tree.hotword.tolist()
     for node in range(N - 1, 0, -1):  # children come after their parents
         parent = above[node]
         leads[parent] |= leads[node]
         leads_hot[parent] |= leads_hot[node]
         rate[parent] = max(rate[parent], rate[node])
-    return Lexicon(first, character, word, known, leads, hotword, hot, np.where(leads_hot, rate, 0.0), leads_hot)
+    tree.leads, tree.leads_hot = leads, leads_hot
+    tree.hot_rate[:-1] = np.where(leads_hot[:-1], rate, 0.0)
+    return tree
 
 
 def _tree(entries: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -94,5 +98,5 @@ def walk(lexicon, node, characters):
     for character in characters:
         if node < 0:
             return node
-        node = find_child(lexicon.first, lexicon.character, node, character)
+        node = find_child(lexicon, node, character)
     return node

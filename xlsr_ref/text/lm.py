@@ -27,14 +27,17 @@ BEGIN, END, UNKNOWN = "<s>", "</s>", "<unk>"
 NEVER = -100.0  # log10 p of an unknown word in a model without <unk>, as in KenLM
 
 
-class Tree(NamedTuple):
-    """The n-grams, node by node; node 0 is the empty one. A node's children are nodes first[i] to first[i + 1] − 1."""
-
-    first: np.ndarray  # (M + 2,) int32
-    word: np.ndarray  # (M + 1,) int32  the last word of the n-gram
-    log10_p: np.ndarray  # (M + 1,) float32  of that word after the others
-    backoff: np.ndarray  # (M + 1,) float32
-    shorter: np.ndarray  # (M + 1,) int32  the longest n-gram that this one ends with
+# The tree, one record for each n-gram; node 0 is the empty one, and one record more ends the last one's children. A
+# node's children are nodes first to (first of the next node) − 1.
+GRAM = np.dtype(
+    [
+        ("first", np.int32),
+        ("key", np.int32),  # the last word of the n-gram
+        ("shorter", np.int32),  # the longest n-gram that this one ends with
+        ("log10_p", np.float32),  # of the last word after the others
+        ("backoff", np.float32),
+    ]
+)
 
 
 class LanguageModel(NamedTuple):
@@ -43,7 +46,7 @@ class LanguageModel(NamedTuple):
     order: int
     words: tuple[str, ...]
     ids: dict[str, int]
-    tree: Tree
+    tree: np.recarray  # (M + 2,) GRAM
     begin: int  # the state before the first word of a sentence
     end: int  # the word </s>; −1 if the model has none
     unknown: int  # the word <unk>
@@ -109,13 +112,9 @@ def build(arpa: Arpa, name: str = "the model") -> LanguageModel:
     last, p, weight, shorter = (np.concatenate([[0], *column]) for column in zip(*tables))
     parents = np.concatenate([key // V for key in keys])  # of nodes 1, 2, …; never falls
     first = np.searchsorted(parents, np.arange(len(last) + 1)) + 1
-    tree = Tree(
-        first.astype(np.int32),
-        last.astype(np.int32),
-        p.astype(np.float32),
-        weight.astype(np.float32),
-        shorter.astype(np.int32),
-    )
+    tree = np.zeros(len(first), GRAM).view(np.recarray)
+    tree.first, tree.key[:-1], tree.shorter[:-1] = first, last, shorter
+    tree.log10_p[:-1], tree.backoff[:-1] = p, weight
     ids = {word: i for i, word in enumerate(words)}
     begin = ids[BEGIN] + 1 if BEGIN in ids else 0
     return LanguageModel(len(orders), words, ids, tree, begin, ids.get(END, -1), unknown)
@@ -160,29 +159,27 @@ def perplexity(lm: Any, sentences: Iterable[Sequence[str]]) -> Perplexity:
 # --- kernels ---------------------------------------------------------------------------------------------------------
 
 
-def _score_numpy(tree: Tree, state: int, word: int) -> tuple[float, int]:
+def _score_numpy(tree: np.recarray, state: int, word: int) -> tuple[float, int]:
     """The specification: log10 p(word | state), and the state behind it."""
-    children = range(int(tree.first[state]), int(tree.first[state + 1]))
-    for child in children:
-        if tree.word[child] == word:
-            return float(tree.log10_p[child]), child
-    log10_p, after = _score_numpy(tree, int(tree.shorter[state]), word)
-    return float(tree.backoff[state]) + log10_p, after
+    for child in range(tree[state].first, tree[state + 1].first):
+        if tree[child].key == word:
+            return float(tree[child].log10_p), child
+    log10_p, after = _score_numpy(tree, int(tree[state].shorter), word)
+    return float(tree[state].backoff) + log10_p, after
 
 
 @njit()
-def find_child(first, word, node, wanted):
-    """The child of ``node`` whose word is ``wanted``, by halving; −1 for none."""
-    low, high = first[node], first[node + 1]
+def find_child(tree, node, key):
+    """The child of ``node`` whose key is ``key``, by halving; −1 for none. For every tree stored like this one."""
+    low, high = tree[node].first, tree[node + 1].first
+    end = high
     while low < high:
         middle = (low + high) >> 1
-        if word[middle] < wanted:
+        if tree[middle].key < key:
             low = middle + 1
         else:
             high = middle
-    if low < first[node + 1] and word[low] == wanted:
-        return low
-    return -1
+    return low if low < end and tree[low].key == key else -1
 
 
 @njit()
@@ -190,12 +187,12 @@ def score_word(tree, state, word):
     """log10 p(word | state), and the state behind it."""
     log10_p = 0.0
     while state != 0:
-        child = find_child(tree.first, tree.word, state, word)
+        child = find_child(tree, state, word)
         if child >= 0:
-            return log10_p + tree.log10_p[child], child
-        log10_p += tree.backoff[state]
-        state = tree.shorter[state]
-    return log10_p + tree.log10_p[word + 1], np.int64(word + 1)
+            return log10_p + tree[child].log10_p, np.int64(child)
+        log10_p += tree[state].backoff
+        state = tree[state].shorter
+    return log10_p + tree[word + 1].log10_p, np.int64(word + 1)
 
 
 _score = choose(score_word, _score_numpy)
