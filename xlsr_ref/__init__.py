@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from xlsr_ref.errors import CannotClassifyError as CannotClassifyError
     from xlsr_ref.errors import CannotTranscribeError as CannotTranscribeError
     from xlsr_ref.errors import ConfigError as ConfigError
+    from xlsr_ref.errors import DecodingError as DecodingError
     from xlsr_ref.errors import HubError as HubError
+    from xlsr_ref.errors import LanguageModelError as LanguageModelError
     from xlsr_ref.errors import VocabularyError as VocabularyError
     from xlsr_ref.errors import WeightsError as WeightsError
     from xlsr_ref.errors import XlsrError as XlsrError
@@ -34,7 +36,7 @@ _HOME = {
     "load": "model", "Model": "model", "Config": "config", "Transcript": "text.transcript", "Span": "text.transcript",
     "XlsrError": "errors", "ConfigError": "errors", "WeightsError": "errors", "AudioError": "errors",
     "VocabularyError": "errors", "CannotTranscribeError": "errors", "CannotClassifyError": "errors",
-    "AlignmentError": "errors", "HubError": "errors",
+    "AlignmentError": "errors", "HubError": "errors", "DecodingError": "errors", "LanguageModelError": "errors",
 }  # fmt: skip
 __all__ = ["__version__", *_HOME]
 

@@ -47,3 +47,11 @@ class TrainingError(XlsrError):
 
 class AlignmentError(XlsrError):
     """A text cannot be laid over a recording: it is empty, too long, or has what the model's vocabulary lacks."""
+
+
+class DecodingError(XlsrError):
+    """Log-probabilities, or a setting of the search, that cannot be turned into text."""
+
+
+class LanguageModelError(XlsrError):
+    """A language model's file is missing or broken, or a text cannot make one."""

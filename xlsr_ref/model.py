@@ -11,7 +11,7 @@ Letters: L samples, T frames, C channels (`hidden_size`), V tokens.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -28,6 +28,7 @@ from xlsr_ref.errors import (
     AudioError,
     CannotClassifyError,
     CannotTranscribeError,
+    DecodingError,
     ObjectiveError,
     WeightsError,
     XlsrError,
@@ -71,7 +72,15 @@ from xlsr_ref.ops.norm import Moments
 from xlsr_ref.ops.upstream import require_upstream
 from xlsr_ref.params import LoadReport, add_to, load_params
 from xlsr_ref.text.align_text import align_words, check_words
+from xlsr_ref.text.beam import BEAM_PRUNE, TOKEN_MIN, WIDTH, Search, beam_search, feed, hypotheses, log_softmax, start
+from xlsr_ref.text.beam import search as beam_settings
+from xlsr_ref.text.fusion import HOTWORD, fuse
 from xlsr_ref.text.greedy import best_path, greedy, spell
+from xlsr_ref.text.kenlm_file import KenLM
+from xlsr_ref.text.labels import labels_of
+from xlsr_ref.text.lm import LanguageModel
+from xlsr_ref.text.lm_files import Opened, open_lm
+from xlsr_ref.text.nbest import transcript_of
 from xlsr_ref.text.tokenizer import Tokenizer
 from xlsr_ref.text.transcript import Transcript
 
@@ -87,6 +96,8 @@ USES = {  # of a model with each head: what to call, and from the command line
     "frame": "frame_labels(…), from Python",
     "voice": "embed(…), from Python",
 }
+
+NBEST = 10  # alternatives in a transcript of the beam search
 
 STATISTICS_ROWS = 4096  # of the first convolution, made at once where only group norm's statistics are wanted
 
@@ -366,6 +377,9 @@ class Model:
         *,
         chunk_seconds: float | None = None,
         stride_seconds: float | None = None,
+        beam: int | Search | None = None,
+        lm: Source | LanguageModel | KenLM | Opened | None = None,
+        hotwords: Mapping[str, float] | Collection[str] = (),
     ) -> Transcript: ...
     @overload
     def transcribe(
@@ -375,6 +389,9 @@ class Model:
         *,
         chunk_seconds: float | None = None,
         stride_seconds: float | None = None,
+        beam: int | Search | None = None,
+        lm: Source | LanguageModel | KenLM | Opened | None = None,
+        hotwords: Mapping[str, float] | Collection[str] = (),
     ) -> list[Transcript]: ...
     def transcribe(
         self,
@@ -383,6 +400,9 @@ class Model:
         *,
         chunk_seconds: float | None = None,
         stride_seconds: float | None = None,
+        beam: int | Search | None = None,
+        lm: Source | LanguageModel | KenLM | Opened | None = None,
+        hotwords: Mapping[str, float] | Collection[str] = (),
     ) -> Transcript | list[Transcript]:
         """The words of a recording, with their times in seconds and a confidence.
 
@@ -392,18 +412,23 @@ class Model:
         What is longer than 60 s is computed in chunks (chunks.py says how), and a file is then never whole in memory.
         ``chunk_seconds`` cuts all recordings into chunks of this length, and 0 cuts none; of each chunk
         ``stride_seconds`` on each side are context. By default 30 s, and a sixth of the chunk.
-        Raises AudioError for what cannot be read and CannotTranscribeError for a model without a head or a vocabulary.
+        ``beam`` searches for the likeliest text among so many instead of taking each frame's best token; ``lm`` (a file
+        or folder, see text/lm_files.py) and ``hotwords`` help it choose, with a beam of 100 unless told.
+        ``beam=model.search(…)`` has all settings.
+        Raises AudioError for what cannot be read and CannotTranscribeError for a model without a head or a vocabulary,
+        DecodingError and LanguageModelError for settings and files of the search that cannot be used.
         """
         tokenizer = self._require_tokenizer()
+        search = self._search(beam, lm, hotwords)
         how = self._chunking(chunk_seconds, stride_seconds)
         if isinstance(recording, str | os.PathLike | np.ndarray):
-            return self._transcribe_one(recording, sampling_rate, how, tokenizer)
+            return self._transcribe_one(recording, sampling_rate, how, tokenizer, search)
         if not isinstance(recording, Sequence):
             raise AudioError(f"a recording is a path or an array, not {type(recording).__name__}")
         transcripts: dict[int, Transcript] = {}
 
         def one(i: int, item: Recording) -> None:
-            transcripts[i] = self._transcribe_one(item, sampling_rate, how, tokenizer)
+            transcripts[i] = self._transcribe_one(item, sampling_rate, how, tokenizer, search)
 
         _ = self._prepared  # made before the utterances go their own ways
         with self._threads():
@@ -421,14 +446,28 @@ class Model:
         return chunking(0, None, self.seconds_per_frame)
 
     def _transcribe_one(
-        self, recording: Recording, sampling_rate: int | None, how: Chunking, tokenizer: Tokenizer
+        self,
+        recording: Recording,
+        sampling_rate: int | None,
+        how: Chunking,
+        tokenizer: Tokenizer,
+        search: Search | None,
     ) -> Transcript:
         pieces, rate = self._pieces(recording, sampling_rate), self.preprocessor.sampling_rate
         scale, short = first_pass(pieces(), how.above * rate)
         duration = scale.samples / rate
         if short is not None:
             logits, _ = self._network(self._normalised(short), keep=False)
-            return greedy(logits, tokenizer, self.seconds_per_frame, duration)
+            if search is None:
+                return greedy(logits, tokenizer, self.seconds_per_frame, duration)
+            found = beam_search(log_softmax(logits), search, NBEST)
+            return transcript_of(found, search.labels, tokenizer, self.seconds_per_frame, duration)
+        if search is not None:
+            state = start(search)
+            for _, logits in self._in_chunks(pieces, scale, how):
+                state = feed(search, state, log_softmax(logits))
+            found = hypotheses(search, state, NBEST)
+            return transcript_of(found, search.labels, tokenizer, self.seconds_per_frame, duration)
         paths = [best_path(logits, chunk.frames.start) for chunk, logits in self._in_chunks(pieces, scale, how)]
         best, probability = map(np.concatenate, zip(*paths))
         return spell(best, probability, tokenizer, self.seconds_per_frame, duration)
@@ -464,6 +503,62 @@ class Model:
             log_probs = np.concatenate(parts)
             del parts
         return align_words(log_probs, words, tokenizer, self.seconds_per_frame, scale.samples / rate)
+
+    def search(
+        self,
+        beam: int = WIDTH,
+        lm: Source | LanguageModel | KenLM | Opened | None = None,
+        hotwords: Mapping[str, float] | Collection[str] = (),
+        *,
+        alpha: float | None = None,
+        beta: float | None = None,
+        unknown: float | None = None,
+        hotword_weight: float = HOTWORD,
+        closed: bool = False,
+        level: str | None = None,
+        beam_prune: float = BEAM_PRUNE,
+        token_min: float = TOKEN_MIN,
+    ) -> Search:
+        """A beam search over this model's labels, for ``transcribe(…, beam=…)``.
+
+        ``lm`` is a language model or where it lies; ``alpha``, ``beta`` and ``unknown`` are its weights, by default
+        those that came with it. text/fusion.py explains these, ``hotwords``, ``closed`` and ``level``; text/beam.py the
+        last two. Raises DecodingError and LanguageModelError.
+        """
+        labels = labels_of(self._require_tokenizer(), len(self.params["lm_head"]["weight"]))
+        found = open_lm(lm) if isinstance(lm, str | os.PathLike) else lm
+        opened = found if isinstance(found, Opened) else Opened(found)
+        opened.check(labels)
+        fusion = fuse(
+            labels,
+            opened.lm,
+            alpha=opened.alpha if alpha is None else alpha,
+            beta=opened.beta if beta is None else beta,
+            unknown=opened.unknown if unknown is None else unknown,
+            boundary=opened.boundary,
+            hotwords=hotwords,
+            hotword_weight=hotword_weight,
+            words=opened.words,
+            closed=closed,
+            level=level,
+        )
+        return beam_settings(labels, fusion, width=beam, beam_prune=beam_prune, token_min=token_min)
+
+    def _search(
+        self,
+        beam: int | Search | None,
+        lm: Source | LanguageModel | KenLM | Opened | None,
+        hotwords: Mapping[str, float] | Collection[str],
+    ) -> Search | None:
+        if isinstance(beam, Search):
+            if lm is not None or hotwords:
+                raise DecodingError(
+                    "the search has its language model and hotwords already: give them to model.search(…)"
+                )
+            return beam
+        if beam is None and lm is None and not hotwords:
+            return None
+        return self.search(WIDTH if beam is None else beam, lm, hotwords)
 
     def _pieces(self, recording: Recording, sampling_rate: int | None) -> Pieces:
         rate = self.preprocessor.sampling_rate

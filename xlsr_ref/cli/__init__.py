@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Sequence
 
 from xlsr_ref import __version__
-from xlsr_ref.cli import align, bench, classify, doctor, evaluate, finetune, inspect, pretrain, transcribe, weights
+from xlsr_ref.cli import align, bench, classify, doctor, evaluate, finetune, inspect, lm, pretrain, transcribe, weights
 from xlsr_ref.cli.say import STYLE, ReaderLeft, WrongUsage, complain, say, sentence, show_warning, speak_utf8
 
 INTERRUPTED, READER_LEFT = 130, 141  # what a shell reports for a program that SIGINT or SIGPIPE ended
@@ -26,6 +26,7 @@ COMMANDS = {  # in the order of the help: what each does, and its file
     "pretrain": ("learn from sound alone, by a recipe", pretrain),
     "finetune": ("learn to write from recordings and their texts, by a recipe", finetune),
     "classify": ("name the label of recordings, by a model for that", classify),
+    "lm": ("make a language model for transcribe from a text", lm),
     "inspect": ("show a model's stages, shapes, parameters and FLOPs", inspect),
     "weights": ("look into checkpoints of any toolkit, convert and compare them", weights),
     "doctor": ("check that this machine has what is needed", doctor),

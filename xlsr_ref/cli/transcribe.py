@@ -19,12 +19,13 @@ ONE_RECORDING = ("srt", "vtt")  # their times belong to one recording: several c
 def add(commands: Any) -> None:
     p = commands.add_parser(
         "transcribe",
-        usage="xlsr-ref transcribe [OPTION ...] [FILE ...]",
+        usage="xlsr-ref transcribe [options] [FILE ...]",
         description="Write down what is said in recordings: any format that libsndfile reads, any rate.",
         epilog="examples:\n"
         "  xlsr-ref transcribe                                   the clips in the package\n"
         "  xlsr-ref transcribe talk.wav --format srt > talk.srt  subtitles\n"
         "  xlsr-ref transcribe talks --output texts              a folder, one text file each\n"
+        "  xlsr-ref transcribe talk.wav --lm lm.arpa             with a language model (xlsr-ref lm)\n"
         "  cat talk.wav | xlsr-ref transcribe -                  from a pipe",
         **STYLE,
     )
@@ -42,8 +43,13 @@ def add(commands: Any) -> None:
         default="float32",
         help="compute in float32 or float64 (default: float32)",
     )
-    p.add_argument("--chunk", metavar="SEC", type=float, help="cut into pieces of SEC s (default: 30 over 60; 0: none)")
+    p.add_argument("--chunk", metavar="SEC", type=float, help="cut into pieces (default: 30 s over 60; 0: none)")
     p.add_argument("--stride", metavar="SEC", type=float, help="of a piece, context on each side (default: a sixth)")
+    p.add_argument("--beam", metavar="N", type=int, help="search among N texts (with one of the next: 100)")
+    p.add_argument("--lm", metavar="FILE", help="language model: ARPA, KenLM binary, or a folder")
+    p.add_argument("--hotwords", metavar="LIST", help="words to listen for: anna,zagreb:5 (default: 10)")
+    p.add_argument("--alpha", metavar="X", type=float, help="weight of the language model (default: 0.5)")
+    p.add_argument("--beta", metavar="X", type=float, help="what each word is worth (default: 1.5)")
     p.set_defaults(call=run)
 
 
@@ -53,6 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
     from xlsr_ref.text.formats import format_transcript, format_transcripts
 
     form, heard = arguments.format, []
+    searching, hotwords = searches(arguments), hotwords_of(arguments.hotwords or "")
     with ExitStack() as cleanup:
         recordings, several, problems = find(arguments.files, cleanup)
         if several and form in ONE_RECORDING and arguments.output is None:
@@ -66,17 +73,21 @@ def run(arguments: argparse.Namespace) -> int:
         import xlsr_ref
         from xlsr_ref.chunks import chunking
         from xlsr_ref.ops.backend import on_compilation
+        from xlsr_ref.text.beam import WIDTH
 
         on_compilation(lambda: complain("compiling for this machine: this is done once and takes some seconds"))
         language = {} if arguments.language is None else {"language": arguments.language}
         model = xlsr_ref.load(arguments.model, arguments.dtype, **language)
         chunking(arguments.chunk, arguments.stride, model.seconds_per_frame)  # what is wrong here is so for all
-        lengths = {"chunk_seconds": arguments.chunk, "stride_seconds": arguments.stride}
+        how: dict[str, Any] = {"chunk_seconds": arguments.chunk, "stride_seconds": arguments.stride}
+        if searching:  # made once for all
+            width, weights = arguments.beam or WIDTH, {"alpha": arguments.alpha, "beta": arguments.beta}
+            how["beam"] = model.search(width, arguments.lm, hotwords, **weights)
         failed = bool(problems)
         with progress(list(zip(recordings, places))) as (counted, aside):
             for recording, target in counted:
                 try:
-                    transcript = model.transcribe(recording.path, **lengths)
+                    transcript = model.transcribe(recording.path, **how)
                     if target is not None:
                         write_whole(target, format_transcript(transcript, form))
                         continue
@@ -96,6 +107,31 @@ def run(arguments: argparse.Namespace) -> int:
     if several and form != "text" and arguments.output is None:
         say(format_transcripts(heard, form))
     return int(failed)
+
+
+def searches(arguments: argparse.Namespace) -> bool:
+    """Is a beam search asked for? Raises WrongUsage for what only makes sense with one."""
+    if arguments.beam is not None and arguments.beam < 1:
+        raise WrongUsage(f"--beam is {arguments.beam}: give at least 1")
+    weights = {"--alpha": arguments.alpha, "--beta": arguments.beta}
+    given = [name for name, value in weights.items() if value is not None]
+    if given and arguments.lm is None:
+        raise WrongUsage(f"{given[0]} weighs a language model: give --lm, too")
+    return arguments.beam is not None or arguments.lm is not None or arguments.hotwords is not None
+
+
+def hotwords_of(line: str) -> dict[str, float]:
+    """The words in `anna,zagreb:5` and their weights."""
+    from xlsr_ref.text.fusion import HOTWORD
+
+    found = {}
+    for item in filter(None, map(str.strip, line.split(","))):
+        word, colon, weight = item.rpartition(":")
+        try:
+            found[word if colon else item] = float(weight) if colon else HOTWORD
+        except ValueError:
+            raise WrongUsage(f"--hotwords has {item!r}: a weight is a number") from None
+    return found
 
 
 def _stops_all(error: Exception, model: Any) -> bool:

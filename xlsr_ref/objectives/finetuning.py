@@ -28,7 +28,7 @@ from xlsr_ref.network.feature_encoder import feature_encoder, feature_encoder_ba
 from xlsr_ref.network.heads import ctc_head, ctc_head_backward
 from xlsr_ref.network.noise import SILENT, Noise, mask, mask_backward
 from xlsr_ref.network.prepare import Prepared, prepare
-from xlsr_ref.network.stage import Keep
+from xlsr_ref.network.stage import Keep, Stages
 from xlsr_ref.objectives.ctc import ctc_loss, ctc_loss_backward
 from xlsr_ref.ops import threads
 from xlsr_ref.ops.dropout import dropout, dropout_backward
@@ -108,7 +108,8 @@ def one_ctc_loss(
     thinned, projected_drop = dropout(projected, noise.projected)
     seen, masked = mask(thinned, noise, backbone.get("masked_spec_embed"))
     context, stages = encoder(seen, backbone["encoder"], config, keep_encoder, prepared.positional, noise.encoder)
-    adapted, adapter_stages = context, {}
+    adapted: np.ndarray = context
+    adapter_stages: Stages = {}
     if config.add_adapter:
         adapted, adapter_stages = adapter(context, backbone["adapter"], config, keep_encoder)
     final, final_drop = dropout(adapted, noise.final)

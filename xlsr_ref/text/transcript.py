@@ -20,16 +20,34 @@ class Span:
 
 
 @dataclass(frozen=True)
+class Alternative:
+    """A text that a beam search found: ``score`` = ``acoustic`` + ``language``, natural logarithms, and its share of
+    ``probability`` among the alternatives that were kept."""
+
+    text: str
+    score: float
+    acoustic: float
+    language: float
+    probability: float
+
+
+@dataclass(frozen=True)
 class Transcript:
     """``text``, its ``words``, its ``chars`` (one span per token written; those between words are spaces), the
     confidence ``score`` of the whole (None where there is nothing to be sure of), and the recording's ``duration`` in
-    seconds (None where it is not known)."""
+    seconds (None where it is not known).
+
+    After a beam search ``alternatives`` are the best texts, the transcript's own first, and ``word_confidence`` has for
+    each word the probability of the alternatives that have it, too (text/nbest.py).
+    """
 
     text: str
     words: tuple[Span, ...]
     chars: tuple[Span, ...]
     score: float | None = None
     duration: float | None = None
+    alternatives: tuple[Alternative, ...] = ()
+    word_confidence: tuple[float, ...] = ()
 
     def __str__(self) -> str:
         return self.text

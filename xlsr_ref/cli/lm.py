@@ -1,0 +1,94 @@
+"""``xlsr-ref lm``: make a language model from a text, and see what a model thinks of another."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from xlsr_ref.cli.say import STYLE, WrongUsage, complain, say
+
+LEVELS = ("word", "character")
+
+
+def add(commands: Any) -> None:
+    p = commands.add_parser(
+        "lm",
+        description="Language models: which words follow which.",
+        epilog="examples:\n"
+        "  xlsr-ref lm train corpus.txt -o lm.arpa         a model of words, order 3\n"
+        "  xlsr-ref lm perplexity lm.arpa other.txt        how well it foresees a text\n"
+        "  xlsr-ref transcribe talk.wav --lm lm.arpa       and what it is for",
+        **STYLE,
+    )
+    p.set_defaults(call=run)
+    jobs = p.add_subparsers(dest="job", metavar="train|perplexity")
+    train = jobs.add_parser(
+        "train",
+        description="Train a language model on a text, one sentence per line (interpolated modified Kneser-Ney).",
+        epilog="example:\n  xlsr-ref lm train corpus.txt -o lm.arpa --order 3",
+        **STYLE,
+    )
+    train.add_argument("corpus", metavar="TEXT", help="a text in UTF-8, or - for the standard input")
+    train.add_argument("-o", "--output", metavar="FILE", help="the ARPA file to write (default: the standard output)")
+    train.add_argument("--order", metavar="N", type=int, default=3, help="longest n-grams, 1 to 5 (default: 3)")
+    train.add_argument("--level", metavar="LEVEL", choices=LEVELS, default="word", help="word or character")
+    train.set_defaults(work=_train)
+    measure = jobs.add_parser(
+        "perplexity",
+        description="How well a language model foresees a text: among how many words it seems to choose at each step.",
+        epilog="example:\n  xlsr-ref lm perplexity lm.arpa other.txt",
+        **STYLE,
+    )
+    measure.add_argument("lm", metavar="FILE", help="an ARPA file (.gz too), or a KenLM binary")
+    measure.add_argument("corpus", metavar="TEXT", help="a text in UTF-8, or - for the standard input")
+    measure.add_argument("--level", metavar="LEVEL", choices=LEVELS, default="word", help="word or character")
+    measure.set_defaults(work=_perplexity)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do the job that the line names."""
+    if arguments.job is None:
+        raise WrongUsage("say what to do: train or perplexity")
+    return arguments.work(arguments)
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    from xlsr_ref.recordings import write_whole
+    from xlsr_ref.text.arpa import write_arpa
+    from xlsr_ref.text.kneser_ney import ORDERS, train
+
+    if arguments.order not in ORDERS:
+        raise WrongUsage(f"--order is {arguments.order}: give 1 to 5")
+    model = "".join(write_arpa(train(_sentences(arguments.corpus, arguments.level), arguments.order)))
+    if arguments.output is None:
+        say(model)
+        return 0
+    write_whole(Path(arguments.output), model)
+    head = [line.removeprefix("ngram ") for line in model.splitlines()[1 : arguments.order + 1]]
+    complain(
+        f"wrote {arguments.output}: " + ", ".join(f"{n} {order}-grams" for order, n in (h.split("=") for h in head))
+    )
+    return 0
+
+
+def _perplexity(arguments: argparse.Namespace) -> int:
+    from xlsr_ref.text.lm import perplexity
+    from xlsr_ref.text.lm_files import open_lm
+
+    lm = open_lm(arguments.lm).lm
+    assert lm is not None
+    found = perplexity(lm, _sentences(arguments.corpus, arguments.level))
+    say(f"perplexity {found.value:.2f}: {found.words} words, {found.unknown} of them unknown\n")
+    return 0
+
+
+def _sentences(path: str, level: str) -> Iterator[list[str]]:
+    """The words of each line, or its characters with | for the space; empty lines are left out."""
+    from xlsr_ref.text.lm_files import read_lines
+
+    for line in read_lines(path):
+        words = line.split()
+        if words:
+            yield words if level == "word" else list("|".join(words))

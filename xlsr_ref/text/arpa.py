@@ -1,0 +1,167 @@
+r"""ARPA files: an n-gram model as text, as SRILM and KenLM write it. Any order; `.gz` is unpacked while it is read.
+
+    \data\
+    ngram 1=4                  how many n-grams of each order follow
+    \1-grams:
+    -0.6    monkeys  -0.3      log10 p(w | words before), the n-gram, and its back-off weight (log10; none means 0)
+    …
+    \end\
+
+A file is believed only if it keeps what its head promises: counts, order, `\end\`.
+Where: Doug Paul's format of 1991, described in the SRILM manual under ngram-format(5).
+"""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, NamedTuple
+
+import numpy as np
+
+from xlsr_ref.errors import LanguageModelError
+
+HIGHEST = 20  # no file has a higher order; a head that says so is a mistake
+
+
+class Grams(NamedTuple):
+    """All n-grams of one order n, in the order of the file."""
+
+    words: np.ndarray  # (M, n) int32  indices into the vocabulary
+    log10_p: np.ndarray  # (M,) float64
+    backoff: np.ndarray  # (M,) float64
+
+
+class Arpa(NamedTuple):
+    vocabulary: tuple[str, ...]  # the 1-grams
+    orders: tuple[Grams, ...]  # of order 1, 2, …
+
+
+def read_arpa(path: str | Path) -> Arpa:
+    """Read an ARPA file. Raises LanguageModelError, with the line, for one that is broken or breaks its promises."""
+    name = Path(path).name
+    with _opened(path) as file:
+        lines = _Lines(file, name)
+        counts = _head(lines)
+        ids: dict[bytes, int] = {}
+        orders = [_section(lines, n, count, ids) for n, count in enumerate(counts, start=1)]
+        if lines.text != rb"\end" + b"\\":
+            raise lines.error(
+                f"{_shown(lines.text)} stands where \\end\\ should: there are more n-grams than the head says"
+            )
+    try:
+        vocabulary = tuple(word.decode("utf-8") for word in ids)
+    except UnicodeDecodeError as error:
+        raise LanguageModelError(f"{name}: the word {_shown(error.object)} is not UTF-8: convert the file") from None
+    return Arpa(vocabulary, tuple(orders))
+
+
+def write_arpa(arpa: Arpa) -> Iterator[str]:
+    """The lines of the file, each with its end."""
+    yield "\\data\\\n"
+    for n, grams in enumerate(arpa.orders, start=1):
+        yield f"ngram {n}={len(grams.words)}\n"
+    for n, grams in enumerate(arpa.orders, start=1):
+        yield f"\n\\{n}-grams:\n"
+        for words, log10_p, backoff in zip(grams.words.tolist(), grams.log10_p.tolist(), grams.backoff.tolist()):
+            weight = f"\t{backoff:.9g}" if n < len(arpa.orders) else ""
+            yield f"{log10_p:.9g}\t{' '.join(arpa.vocabulary[word] for word in words)}{weight}\n"
+    yield "\n\\end\\\n"
+
+
+# --- the parts of the file -------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _opened(path: str | Path) -> Iterator[IO[bytes]]:
+    """The file's bytes, unpacked where they begin as gzip does; what goes wrong while reading becomes one line."""
+    name = Path(path).name
+    try:
+        with open(path, "rb") as plain:
+            packed = plain.peek(2)[:2] == b"\x1f\x8b"  # a pipe cannot be wound back
+            yield gzip.GzipFile(fileobj=plain) if packed else plain  # type: ignore[misc]
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        raise LanguageModelError(f"{name}: the packed file ends early or is damaged: copy it again") from None
+    except OSError as error:
+        raise LanguageModelError(f"{path} cannot be read: {error.strerror or error}") from None
+
+
+class _Lines:
+    """The lines that are not empty, one at a time, and the number of the last one."""
+
+    def __init__(self, file: Iterable[bytes], name: str) -> None:
+        self.file, self.name, self.number, self.text = enumerate(file, start=1), name, 0, b""
+
+    def __iter__(self) -> Iterator[bytes]:
+        for number, line in self.file:
+            stripped = line.strip()
+            if stripped:
+                self.number, self.text = number, stripped
+                yield stripped
+        self.text = b""
+        raise LanguageModelError(f"{self.name} ends after line {self.number}, without \\end\\: it is cut off")
+
+    def error(self, what: str) -> LanguageModelError:
+        return LanguageModelError(f"{self.name}, line {self.number}: {what}")
+
+
+def _head(lines: _Lines) -> list[int]:
+    if next(iter(lines), b"") != rb"\data" + b"\\":
+        raise lines.error(f"{_shown(lines.text)} is not \\data\\: this is no ARPA file")
+    counts: list[int] = []
+    for line in lines:
+        if not line.startswith(b"ngram "):
+            break
+        order, equals, count = line.removeprefix(b"ngram ").partition(b"=")
+        if not (equals and order.strip().isdigit() and count.strip().isdigit()):
+            raise lines.error(f"{_shown(line)} should be like 'ngram 1=1000'")
+        if int(order) != len(counts) + 1 or len(counts) == HIGHEST:
+            raise lines.error(f"{_shown(line)} stands where the count of the {len(counts) + 1}-grams should")
+        counts.append(int(count))
+    if not counts or counts[0] == 0:
+        raise lines.error("the head promises no 1-grams: this is no language model")
+    return counts
+
+
+def _section(lines: _Lines, n: int, promised: int, ids: dict[bytes, int]) -> Grams:
+    """The n-grams of one order. ``ids``, word to index, is filled by the 1-grams."""
+    if lines.text != b"\\%d-grams:" % n:
+        raise lines.error(f"{_shown(lines.text)} stands where \\{n}-grams: should")
+    flat: list[int] = []
+    log10_p: list[float] = []
+    backoff: list[float] = []
+    for line in lines:
+        if line.startswith(b"\\") and len(log10_p) == promised:
+            break
+        fields = line.split()
+        if len(fields) not in (n + 1, n + 2) or len(log10_p) == promised:
+            raise lines.error(_not_a_gram(line, n, promised, len(log10_p)))
+        words = fields[1 : n + 1]
+        if n == 1 and ids.setdefault(words[0], len(ids)) != len(log10_p):
+            raise lines.error(f"the word {_shown(words[0])} is there twice")
+        try:
+            flat.extend([ids[word] for word in words])
+            log10_p.append(float(fields[0]))
+            backoff.append(float(fields[n + 1]) if len(fields) == n + 2 else 0.0)
+        except KeyError as error:
+            raise lines.error(f"the word {_shown(error.args[0])} is not among the 1-grams") from None
+        except ValueError:
+            raise lines.error(f"{_shown(line)} has something else where a number should be") from None
+        if not log10_p[-1] <= 0 or not abs(backoff[-1]) < np.inf:
+            raise lines.error(f"{_shown(line)}: log10 p is at most 0, and a back-off weight is finite")
+    return Grams(np.array(flat, np.int32).reshape(-1, n), np.array(log10_p), np.array(backoff))
+
+
+def _not_a_gram(line: bytes, n: int, promised: int, found: int) -> str:
+    if line.startswith(b"\\") or found == promised:
+        more = "more" if found == promised else f"only {found}"
+        return f"the head promises {promised} {n}-grams, but there are {more}: the file is damaged"
+    return f"{_shown(line)} is no {n}-gram: log10 p, {n} words, and perhaps a back-off weight"
+
+
+def _shown(text: bytes) -> str:
+    shown = text.decode("utf-8", "backslashreplace")
+    return repr(shown if len(shown) <= 60 else shown[:60] + "…")

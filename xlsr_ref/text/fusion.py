@@ -1,0 +1,279 @@
+"""Shallow fusion: what a text is worth besides the sound, added to its acoustic score while the search goes on.
+
+    score(text) = ln p(text | sound) + Σ over words w of  α ln p(w | words before) + β + the weight of w as a hotword
+                  + a guess about the unfinished word
+
+α says how much the language model counts; β is paid for every word, since each costs probability. A word that the model
+does not know loses α · unknown · ln 10 more. The guess about a word's beginning: `unknown` (more for long ones) if no
+known word begins so; a share of the weight if a hotword does. A model of characters is asked for every character
+instead, the space among them, and needs no guess. `closed` forbids what is not in the vocabulary.
+Where: Gülçehre et al. 2015; β: Hannun et al. 2014. Defaults, guesses and units are those of pyctcdecode 0.5, so that an
+α and a β found with it stay right; there `unknown` is called unk_score_offset.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from xlsr_ref.errors import DecodingError, LanguageModelError
+from xlsr_ref.text.labels import Labels
+from xlsr_ref.text.lexicon import build_lexicon
+from xlsr_ref.text.lm import BEGIN, END, GRAM, UNKNOWN, LanguageModel
+
+ALPHA, BETA, UNKNOWN_WORD, HOTWORD = 0.5, 1.5, -10.0, 10.0
+TYPICAL = 6  # characters of a word; a longer beginning of an unknown word loses more
+LN10 = math.log(10)
+
+NO_MODEL, WORDS, CHARACTERS = 0, 1, 2
+OWN = (BEGIN, END, UNKNOWN, "<UNK>")  # of the model's words those that no text has
+DELIMITERS = ("|", "▁", "<space>", "_")  # how models of characters write the space
+
+
+class Model(Protocol):
+    """What the fusion asks of a language model, as lm.LanguageModel and kenlm_file.KenLM answer it."""
+
+    @property
+    def begin(self) -> Any: ...
+    def score(self, state: Any, word: str) -> tuple[float, Any, bool]: ...
+    def end_score(self, state: Any) -> float: ...
+
+
+LETTER = np.dtype(
+    [
+        ("symbol", np.int32),  # a model of characters: the label's number
+        ("spelled", np.int32),  # where its characters begin in the spelling
+        ("surprise", np.float64),  # what it costs for being unknown, log10
+    ]
+)
+
+
+class Terms(NamedTuple):
+    """A fusion as the search's loop reads it."""
+
+    level: int  # NO_MODEL, WORDS or CHARACTERS
+    alpha: float  # α ln 10: for log10
+    beta: float
+    unknown: float
+    plain: bool  # nothing is added to the sound
+    lists: bool  # are the known words listed?
+    closed: bool
+    outside: bool  # the loop cannot ask the model
+    most: float  # no space can be worth more
+    most_inside: float  # no other label can
+    no_word: int  # the model's number for a word that it does not know
+    letters: np.recarray  # (V + 1,) LETTER
+    spelling: np.ndarray  # int32  the characters of all labels
+    lexicon: np.recarray  # lexicon.BEGINNING
+    tree: np.recarray  # lm.GRAM
+
+
+class Fusion(NamedTuple):
+    """See the top of this file; made by :func:`fuse`."""
+
+    labels: Labels
+    lm: Model | None
+    level: int
+    alpha: float
+    beta: float
+    unknown: float
+    boundary: bool
+    empty_word: bool
+    closed: bool
+    hotwords: Mapping[str, float]
+    listed: frozenset[str] | None  # the known words; None if they cannot be listed
+    in_order: tuple[str, ...]  # the known words, sorted
+    hot_beginnings: Mapping[str, float]  # of hotwords, and the most weight per character that one beginning so has
+    begin: Any  # the model's state before the first word
+    terms: Terms
+
+    def of(self, prefix: Sequence[int], final: bool = False) -> float:
+        """The specification: what the labels ``prefix`` are worth besides the sound. ``final``: nothing follows."""
+        *words, part = "".join(self.labels.written[label] for label in prefix).split(" ")
+        if final:
+            words, part = [*words, part] if part else words, ""
+        total, state = 0.0, self.begin
+        for symbol in self.symbols(prefix) if self.level == CHARACTERS else ():
+            gain, state = self.ask(state, symbol)
+            total += gain
+        for word in words:
+            gain, state = self.word(state, word)
+            total += gain
+        return total + self.guess(part) + (self.ending(state) if final else 0.0)
+
+    def guess(self, part: str) -> float:
+        """What the beginning of a word is worth."""
+        if not part:
+            return 0.0
+        if part in self.hot_beginnings:
+            return self.hot_beginnings[part] * len(part)
+        if self.listed is None or self.leads(part):
+            return 0.0
+        if self.closed:
+            return -math.inf
+        return self.unknown * max(1.0, len(part) / TYPICAL) if self.level == WORDS else 0.0
+
+    def leads(self, part: str) -> bool:
+        """Does a known word begin so?"""
+        at = bisect_left(self.in_order, part)
+        return at < len(self.in_order) and self.in_order[at].startswith(part)
+
+    def word(self, state: Any, word: str) -> tuple[float, Any]:
+        """What a finished word is worth in a state of the language model, and the state behind it."""
+        gain = self.hotwords.get(word, 0.0)
+        if self.closed and word not in self.listed and word not in self.hotwords:  # type: ignore[operator]
+            return -math.inf, state
+        if self.level != WORDS:
+            return gain, state
+        more, after = self.ask(state, word)
+        return more + gain, after
+
+    def ask(self, state: Any, word: str) -> tuple[float, Any]:
+        """α ln p of a word (or a character) + β, and the model's state behind it."""
+        assert self.lm is not None
+        log10_p, after, known = self.lm.score(state, word)
+        if self.level == WORDS and self.listed is not None:
+            known = word in self.listed
+        return self.alpha * LN10 * (log10_p + (0 if known else self.unknown)) + self.beta, after
+
+    def symbols(self, prefix: Sequence[int]) -> list[str]:
+        """What a model of characters calls the labels."""
+        return [self.space_symbol if self.labels.space[label] else self.labels.written[label] for label in prefix]
+
+    @property
+    def space_symbol(self) -> str:
+        known = getattr(self.lm, "ids", {})
+        return next((symbol for symbol in DELIMITERS if symbol in known), DELIMITERS[0])
+
+    def ending(self, state: Any) -> float:
+        """What the end of the text is worth in ``state``."""
+        if self.lm is None or not self.boundary:
+            return 0.0
+        return self.alpha * LN10 * self.lm.end_score(state)
+
+
+def fuse(
+    labels: Labels,
+    lm: Model | None = None,
+    *,
+    alpha: float = ALPHA,
+    beta: float = BETA,
+    unknown: float = UNKNOWN_WORD,
+    boundary: bool = True,
+    hotwords: Mapping[str, float] | Collection[str] = (),
+    hotword_weight: float = HOTWORD,
+    words: Collection[str] | None = None,
+    closed: bool = False,
+    empty_word: bool = False,
+    level: str | None = None,
+) -> Fusion:
+    """Put together what the search shall add to the sound; see the top of this file for what the numbers mean.
+
+    ``lm``: a model of words or of characters, told apart by its vocabulary unless ``level`` says "word" or "character".
+    ``boundary``: let it know where the text begins and ends. ``hotwords``: words, each with ``hotword_weight`` or as a
+    mapping with its own; one of several words counts word by word. ``words``: the known words, where they are not just
+    all of the model's. ``closed``: nothing but known words and hotwords. Raises DecodingError for what cannot be.
+
+    ``empty_word``: pyctcdecode's habit, where a space may be heard last, to count an unknown word of no characters
+    behind it. Texts lose much by it, for no reason; it is here to compare.
+    """
+    for name, value in (("alpha", alpha), ("beta", beta), ("unknown", unknown)):
+        _require_number(name, value)
+    if alpha < 0 or unknown > 0:
+        raise DecodingError(
+            f"alpha is {alpha!r} and unknown {unknown!r}: the first is at least 0, the second at most 0"
+        )
+    hot = _hotwords(hotwords, hotword_weight)
+    kind = _level(lm, level, labels)
+    inside = lm if isinstance(lm, LanguageModel) else None
+    ids = {word: id for word, id in inside.ids.items() if word not in OWN} if inside else {}
+    listed = None
+    if words is not None:
+        listed = frozenset(word for word in words if not inside or kind != WORDS or word in ids)
+        if not listed:
+            raise DecodingError("none of the known words is in the language model: they do not belong together")
+    elif inside and kind == WORDS:
+        listed = frozenset(ids)
+    if closed and listed is None:
+        raise DecodingError("a closed vocabulary needs words: give a model of words in ARPA form, or a list of words")
+    lexicon = build_lexicon(ids if kind == WORDS else {}, set(listed or ()), hot)
+    hot_beginnings: dict[str, float] = {}
+    for word, weight in hot.items():
+        for n in range(1, len(word) + 1):
+            hot_beginnings[word[:n]] = max(hot_beginnings.get(word[:n], -math.inf), weight / len(word))
+    fusion = Fusion(
+        labels, lm, kind, alpha, beta, unknown, boundary, empty_word, closed, hot, listed, tuple(sorted(listed or ())),
+        hot_beginnings, _begin(lm, boundary), None,  # type: ignore[arg-type]
+    )  # fmt: skip
+    letters = np.zeros(len(labels.written) + 1, LETTER).view(np.recarray)
+    letters.spelled = np.cumsum([0, *map(len, labels.written)])
+    if inside and kind == CHARACTERS:
+        for label, name in enumerate(fusion.symbols(range(len(labels.written)))):
+            known = name in ids
+            letters.symbol[label], letters.surprise[label] = (ids[name], 0.0) if known else (inside.unknown, unknown)
+    spelling = "".join(labels.written)
+    terms = Terms(
+        level=kind,
+        alpha=alpha * LN10,
+        beta=float(beta),
+        unknown=float(unknown),
+        plain=kind == NO_MODEL and not hot and not closed,
+        lists=listed is not None,
+        closed=closed,
+        outside=kind != NO_MODEL and not inside,
+        most=max(0.0, beta) + max(0.0, *hot.values(), 0.0),
+        most_inside=max(0.0, *hot.values(), 0.0) + (max(0.0, beta) if kind == CHARACTERS else 0.0),
+        no_word=inside.unknown if inside else 0,
+        letters=letters,
+        spelling=np.frombuffer(spelling.encode("utf-32-le", "surrogatepass"), np.int32).copy(),
+        lexicon=lexicon,
+        tree=inside.tree if inside else NO_TREE,
+    )
+    return fusion._replace(terms=terms)
+
+
+NO_TREE = np.zeros(2, GRAM).view(np.recarray)
+
+
+def _begin(lm: Model | None, boundary: bool) -> Any:
+    if lm is None:
+        return 0
+    return lm.begin if boundary else getattr(lm, "nothing", 0)
+
+
+def _level(lm: Model | None, level: str | None, labels: Labels) -> int:
+    if lm is None:
+        return NO_MODEL
+    if level not in (None, "word", "character"):
+        raise DecodingError(f"level is {level!r}: it must be word or character")
+    if level is None:
+        known = set(getattr(lm, "ids", ())) - {*OWN, *DELIMITERS}
+        level = "character" if known and known <= {text for text in labels.written if text != " "} else "word"
+    if level == "character" and not isinstance(lm, LanguageModel):
+        raise LanguageModelError(
+            "a model of characters must be an ARPA file: KenLM's binary form is read for words only"
+        )
+    return CHARACTERS if level == "character" else WORDS
+
+
+def _hotwords(hotwords: Mapping[str, float] | Collection[str], weight: float) -> dict[str, float]:
+    if isinstance(hotwords, str):
+        raise DecodingError(f"hotwords is the text {hotwords!r}: give a list of words")
+    each = hotwords if isinstance(hotwords, Mapping) else dict.fromkeys(hotwords, weight)
+    found: dict[str, float] = {}
+    for phrase, own in each.items():
+        if not isinstance(phrase, str) or not phrase.split():
+            raise DecodingError(f"a hotword is {phrase!r}: give words")
+        _require_number(f"the weight of the hotword {phrase!r}", own)
+        found |= dict.fromkeys(phrase.split(), float(own))
+    return found
+
+
+def _require_number(name: str, value: Any) -> None:
+    number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    if not number or not math.isfinite(value):
+        raise DecodingError(f"{name} is {value!r}: give a finite number")
