@@ -225,6 +225,12 @@ class Injected:
         self.factors.append(padded([getattr(noise, last) for noise in noises]))
 
 
+def tones(length: int, rng: np.random.Generator) -> np.ndarray:
+    """A tone of another height every ten frames or so: what is masked can be told from what stands around it."""
+    heights = np.repeat(rng.uniform(0.02, 0.5, length // 200 + 1), 200)[:length]  # turns per sample
+    return np.sin(np.cumsum(2 * np.pi * heights)) + 0.05 * rng.standard_normal(length)
+
+
 def train_both(
     recipe: Recipe, start: Start, theirs: Any, ours: Any, run_theirs: Any
 ) -> tuple[np.ndarray, np.ndarray, int]:
@@ -242,7 +248,7 @@ def train_both(
     )
     state, nested, clipped = optim.AdamState(), nest(start.params), 0
     rng = np.random.default_rng(5)
-    waveforms = [rng.standard_normal(length) for length in LENGTHS]
+    waveforms = [tones(length, rng) for length in LENGTHS]
     vocabulary = {"|": 2, "a": 3, "b": 4, "c": 5}
     targets = [np.array([vocabulary[letter] for letter in text.replace(" ", "|")]) for text in TEXTS]
     losses: list[tuple[float, float]] = []
@@ -268,10 +274,11 @@ def train_both(
 
 
 def assert_same_curve(mine: np.ndarray, reference: np.ndarray, start: Start, theirs: Any) -> None:
-    assert mine[-10:].mean() < 0.9 * mine[:10].mean()  # it has learnt
     error = np.abs(mine / reference - 1)
+    print(f"largest error {error.max():.1e}, loss from {mine[0]:.3f} to {mine[-1]:.3f}")
     # each step multiplies what the step before has left of the 1e-16 of float64; 1e-6 is the bound that is asked for
     assert error.max() <= 1e-6, error
+    assert mine[-10:].mean() < 0.9 * mine[:10].mean()  # it has learnt
     for name, parameter in theirs.named_parameters():
         reference = parameter.detach().numpy()
         if name.endswith("k_proj.bias"):
