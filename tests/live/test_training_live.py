@@ -21,6 +21,7 @@ transformers = pytest.importorskip("transformers")
 from transformers.models.wav2vec2 import modeling_wav2vec2  # noqa: E402
 
 from xlsr_ref.network.noise import Noise  # noqa: E402
+from xlsr_ref.ops import threads  # noqa: E402
 from xlsr_ref.params import nest, write_safetensors  # noqa: E402
 from xlsr_ref.training import optim, step  # noqa: E402
 from xlsr_ref.training.recipe import Recipe, from_table  # noqa: E402
@@ -225,6 +226,16 @@ class Injected:
         self.factors.append(padded([getattr(noise, last) for noise in noises]))
 
 
+@pytest.fixture
+def one_thread():
+    """For the hundred steps: the arrays are small, and two programs' threads would wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with threads.use(1):
+        yield
+    torch.set_num_threads(before)
+
+
 def tones(length: int, rng: np.random.Generator) -> np.ndarray:
     """A tone of another height every ten frames or so: what is masked can be told from what stands around it."""
     heights = np.repeat(rng.uniform(0.02, 0.5, length // 200 + 1), 200)[:length]  # turns per sample
@@ -287,7 +298,7 @@ def assert_same_curve(mine: np.ndarray, reference: np.ndarray, start: Start, the
 
 
 @pytest.mark.parametrize("stable", [True, False], ids=["pre-norm", "post-norm"])
-def test_a_hundred_steps_of_fine_tuning(stable, tmp_path, monkeypatch):
+def test_a_hundred_steps_of_fine_tuning(stable, tmp_path, monkeypatch, one_thread):
     config = {"mask_feature_prob": 0.2, "mask_feature_length": 2, "do_stable_layer_norm": stable}
     recipe = recipe_with("adamw", "tri-stage", 1e-2, 3.0, **config)
     start, theirs = begin(recipe, "Wav2Vec2ForCTC", tmp_path)
@@ -310,7 +321,7 @@ def test_a_hundred_steps_of_fine_tuning(stable, tmp_path, monkeypatch):
     assert_same_curve(mine, reference, start, theirs)
 
 
-def test_a_hundred_steps_of_pretraining(tmp_path, monkeypatch):
+def test_a_hundred_steps_of_pretraining(tmp_path, monkeypatch, one_thread):
     recipe = recipe_with("adam", "linear", 1e-2, 1.0)
     start, theirs = begin(recipe, "Wav2Vec2ForPreTraining", tmp_path)
     # equal codes are found by their floats in transformers: one row at a time, so that equal codes have equal bits
