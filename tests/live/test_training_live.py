@@ -284,17 +284,17 @@ def train_both(
     return mine, reference, clipped
 
 
-def assert_same_curve(mine: np.ndarray, reference: np.ndarray, start: Start, theirs: Any) -> None:
+def assert_same_curve(mine: np.ndarray, reference: np.ndarray, start: Start, theirs: Any, learnt: float) -> None:
     error = np.abs(mine / reference - 1)
     print(f"largest error {error.max():.1e}, loss from {mine[0]:.3f} to {mine[-1]:.3f}")
-    # each step multiplies what the step before has left of the 1e-16 of float64; 1e-6 is the bound that is asked for
-    assert error.max() <= 1e-6, error
-    assert mine[-10:].mean() < 0.9 * mine[:10].mean()  # it has learnt
+    # a few roundings of float64, multiplied by what a hundred steps make of them: 1e-14 was seen
+    assert error.max() <= 1e-11, error
+    assert mine[-10:].mean() < learnt * mine[:10].mean()
     for name, parameter in theirs.named_parameters():
         reference = parameter.detach().numpy()
         if name.endswith("k_proj.bias"):
             continue  # its gradient is 0, and Adam makes whole steps of its rounding errors, with no effect
-        assert np.abs(start.params[name] - reference).max() <= 1e-6 * np.abs(reference).max(), name
+        assert np.abs(start.params[name] - reference).max() <= 1e-9 * np.abs(reference).max(), name
 
 
 @pytest.mark.parametrize("stable", [True, False], ids=["pre-norm", "post-norm"])
@@ -318,12 +318,14 @@ def test_a_hundred_steps_of_fine_tuning(stable, tmp_path, monkeypatch, one_threa
     assert not injected.factors
     assert not injected.masks
     assert 0 < clipped < STEPS
-    assert_same_curve(mine, reference, start, theirs)
+    assert_same_curve(mine, reference, start, theirs, learnt=0.9)
 
 
 def test_a_hundred_steps_of_pretraining(tmp_path, monkeypatch, one_thread):
     recipe = recipe_with("adam", "linear", 1e-2, 1.0)
     start, theirs = begin(recipe, "Wav2Vec2ForPreTraining", tmp_path)
+    # transformers makes the codevectors in float32, whatever is asked for
+    theirs.quantizer.codevectors.data = torch.tensor(start.params["quantizer.codevectors"])
     # equal codes are found by their floats in transformers: one row at a time, so that equal codes have equal bits
     project_q = theirs.project_q
     monkeypatch.setattr(project_q, "forward", lambda x: (x[..., None, :] * project_q.weight).sum(-1) + project_q.bias)
@@ -353,4 +355,4 @@ def test_a_hundred_steps_of_pretraining(tmp_path, monkeypatch, one_thread):
     mine, reference, clipped = train_both(recipe, start, theirs, step.pretrain_step, run_theirs)
     assert not injected.factors
     assert 0 < clipped < STEPS
-    assert_same_curve(mine, reference, start, theirs)
+    assert_same_curve(mine, reference, start, theirs, learnt=0.98)
