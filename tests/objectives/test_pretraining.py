@@ -15,6 +15,7 @@ from xlsr_ref.config import Config
 from xlsr_ref.errors import AudioError, ObjectiveError
 from xlsr_ref.model import Model
 from xlsr_ref.network.context import encoder
+from xlsr_ref.network.noise import draw_noise
 from xlsr_ref.network.quantizer import gumbel_noise
 from xlsr_ref.objectives import pretraining
 from xlsr_ref.objectives.masking import draw_negatives, draw_spans
@@ -95,6 +96,56 @@ def test_gradients(rng, changes):
     for row in comparison.rows:
         exact_zero = row.name.removeprefix("p.") in zero
         assert (row.absolute if exact_zero else row.relative) < 1e-6, str(comparison)
+
+
+def dropping(rng, c, dtype=np.float64):
+    """Dropout of each utterance, and one block of the second that is dropped whole."""
+    noises = [draw_noise(rng, frames(length, c), c, dtype) for length in LENGTHS]
+    encoder_drop = noises[1].encoder
+    noises[1] = noises[1]._replace(encoder=encoder_drop._replace(blocks=(None, encoder_drop.blocks[1])))
+    return noises
+
+
+HEAVY = {
+    "hidden_dropout": 0.3, "attention_dropout": 0.3, "activation_dropout": 0.3, "layerdrop": 0.0,
+    "feat_proj_dropout": 0.3, "feat_quantizer_dropout": 0.3, "final_dropout": 0.3,
+}  # fmt: skip
+
+
+def test_gradients_with_dropout(rng):
+    c = config(**HEAVY)
+    p, waveforms, noises = parameters(rng, c), sounds(rng), dropping(rng, c)
+    spans, negatives, gumbel = draws(rng, c)
+    gumbel = [100 * each for each in gumbel]
+
+    def forward(_, p):
+        losses, grads = pretrain_loss(waveforms, p, c, spans, negatives, gumbel, 1e-2, noises=noises)
+        return np.array([losses.total]), grads
+
+    def backward(dy, grads):
+        return np.zeros(1), nest({name: dy[0] * grad for name, grad in flatten(grads).items()})
+
+    with threads.use(1):
+        comparison = check.gradient(forward, backward, np.zeros(1), p, rng=rng, entries=2)
+    assert {row.name for row in comparison.rows} == {"x", *(f"p.{name}" for name in flatten(p))}
+    for row in comparison.rows:
+        assert (row.absolute if row.name.endswith("k_proj.bias") else row.relative) < 1e-6, str(comparison)
+
+
+def test_of_the_noise_dropout_counts_and_masks_do_not(rng):
+    c = config(**HEAVY)
+    p, waveforms, noises, drawn = parameters(rng, c), sounds(rng), dropping(rng, c), draws(rng, c)
+    losses, grads = pretrain_loss(waveforms, p, c, *drawn, TAU, noises=noises)
+    assert losses.total != pretrain_loss(waveforms, p, c, *drawn, TAU)[0].total
+    masked = [noise._replace(frames=np.ones(3, bool), channels=np.ones(6, bool), final=None) for noise in noises]
+    again, same = pretrain_loss(waveforms, p, c, *drawn, TAU, noises=masked)
+    assert again.total == losses.total
+    assert check.compare(same, grads).worst == 0
+    for part in ("quantized", "projected", "encoder"):  # each of them matters
+        some = [noise._replace(**{part: None}) for noise in noises]
+        assert pretrain_loss(waveforms, p, c, *drawn, TAU, noises=some)[0].total != losses.total
+    with pytest.raises(ObjectiveError, match="3 utterances and dropout for 2"):
+        pretrain_loss(waveforms, p, c, *drawn, TAU, noises=noises[:2])
 
 
 @pytest.mark.parametrize("prefix", ["", "wav2vec2."])

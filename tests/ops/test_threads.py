@@ -189,3 +189,71 @@ def test_the_environment_sets_the_thread_count(monkeypatch):
         assert threads.count() == 2
     with pytest.raises(ValueError, match="at least 1"), threads.use(0):
         pass
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 8])
+def test_results_are_taken_in_the_order_of_the_tasks(n):
+    def task(i):
+        time.sleep(0.002 * (i % 3 == 0))  # so that others are done before
+        return i
+
+    taken = []
+    with threads.use(n):
+        threads.run_in_order((lambda i=i: task(i) for i in range(60)), taken.append)
+    assert taken == list(range(60))
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_sums_in_order_have_the_same_bits(rng, n):
+    parts = list(rng.standard_normal((200, 50)).astype(np.float32) * 10 ** rng.uniform(-3, 3, (200, 1)))
+    expected = np.zeros(50, np.float32)
+    for part in parts:
+        expected += part.astype(np.float32)
+    total = np.zeros(50, np.float32)
+
+    def add(part):
+        total[...] += part.astype(np.float32)
+
+    with threads.use(n):
+        threads.run_in_order((lambda part=part: part for part in parts), add)
+    np.testing.assert_array_equal(total, expected)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_an_exception_in_a_task_or_in_taking_reaches_the_caller(n):
+    def fails():
+        raise RuntimeError("on purpose")
+
+    taken = []
+    tasks = [lambda i=i: i for i in range(5)]
+    with threads.use(n):
+        with pytest.raises(RuntimeError, match="on purpose"):
+            threads.run_in_order([*tasks, fails, *tasks * 100], taken.append)
+        assert taken == list(range(len(taken)))  # and none that stands behind the one that failed
+        assert len(taken) <= 5
+        with pytest.raises(ZeroDivisionError):
+            threads.run_in_order(tasks, lambda i: 1 / 0)
+        threads.run_in_order([], taken.append)
+        again = []
+        threads.run_in_order(tasks, again.append)
+    assert again == [0, 1, 2, 3, 4]
+
+
+def test_a_result_waits_only_for_those_before_it():
+    """What is taken is gone: of many large results only few are there at a time."""
+    waiting, most, lock = 0, 0, threading.Lock()
+
+    def task():
+        nonlocal waiting, most
+        with lock:
+            waiting += 1
+            most = max(most, waiting)
+
+    def take(_):
+        nonlocal waiting
+        with lock:
+            waiting -= 1
+
+    with threads.use(1):
+        threads.run_in_order([task] * 50, take)
+    assert most == 1

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from xlsr_ref.config import Config
+from xlsr_ref.errors import ObjectiveError
 from xlsr_ref.network.context import EncoderDropout, draw_dropout
 from xlsr_ref.ops.dropout import dropout_factor
 
@@ -52,9 +53,16 @@ def draw_noise(rng: np.random.Generator, T: int, config: Config, dtype: type | n
 
 
 def mask(x: np.ndarray, noise: Noise, embed: np.ndarray | None) -> tuple[np.ndarray, MaskCache]:
-    """``x`` (T, C) with the noise's spans masked; ``embed`` (C,) is masked_spec_embed, needed where frames are."""
+    """``x`` (T, C) with the noise's spans masked; ``embed`` (C,) is masked_spec_embed, needed where frames are.
+
+    Raises ObjectiveError where it is not there, and for masks of another shape.
+    """
+    for what, found, wanted in zip(("frames", "channels"), (noise.frames, noise.channels), x.shape):
+        if found is not None and (found.shape, found.dtype) != ((wanted,), bool):
+            raise ObjectiveError(f"the mask of the {what} is {found.dtype} of {found.shape}: give bool of ({wanted},)")
     if noise.frames is not None:
-        assert embed is not None
+        if embed is None:
+            raise ObjectiveError("frames are masked, but the parameters lack masked_spec_embed: give it or no mask")
         x = np.where(noise.frames[:, None], embed, x)
     if noise.channels is not None:
         x = np.where(noise.channels, x.dtype.type(0), x)

@@ -61,13 +61,15 @@ def ctc_losses(
     One of each per utterance: ``waveforms`` (L,), normalised; ``targets`` (S,) ids; ``noises`` from network/noise.py
     (None: no noise); ``weights`` (None: 1 each). Each ``Heard`` comes without its own gradients. ``checkpoints`` keeps
     only each block's input and computes the block again on the way back. Raises ObjectiveError, with the numbers, for
-    targets that do not fit into the frames.
+    targets that do not fit into the frames, and for logits that are NaN.
     """
     N = len(waveforms)
     if len(targets) != N or N == 0:
         raise ObjectiveError(f"there are {N} utterances and {len(targets)} targets: give one for each")
     noises = [SILENT] * N if noises is None else noises
     weights = [1.0] * N if weights is None else weights
+    if not N == len(noises) == len(weights):
+        raise ObjectiveError(f"there are {N} utterances, {len(noises)} noises and {len(weights)} weights: one for each")
     prepared = prepare(p.get("wav2vec2", p))
     heard: list[Heard] = []
     total: dict = {}

@@ -105,16 +105,17 @@ def pretrain_loss(
     One of each per utterance: ``waveforms`` (L,), normalised; ``spans`` (T,) bool, which frames are masked;
     ``negatives`` (n, K) frames, see objectives/masking.py; ``gumbel`` (T, G, V) noise, see network/quantizer.py.
     ``checkpoints`` keeps only each block's input and computes the block again on the way back. ``noises`` are the
-    utterances' dropout, from network/noise.py, whose masks are not used: ``spans`` are. Raises ObjectiveError
-    for parameters without a quantizer, for arrays that do not go together, and if no frame at all is masked.
+    utterances' dropout, from network/noise.py; ``spans`` are the only masks, and as there is no head, nothing is
+    dropped in front of it. Raises ObjectiveError for parameters without a quantizer, for arrays that do not go
+    together, and if no frame at all is masked.
     """
-    n = _checked(waveforms, p, spans, negatives, gumbel)
+    noises = [SILENT] * len(waveforms) if noises is None else noises
+    n = _checked(waveforms, p, spans, negatives, gumbel, noises)
     backbone = p.get("wav2vec2", p)
 
     # all forward, side by side
     prepared = prepare(backbone)
     keep: Keep = "checkpoints" if checkpoints else True
-    noises = noises or [SILENT] * len(waveforms)
     done: dict[int, UtteranceForward] = {}
 
     def one(i: int) -> None:
@@ -231,7 +232,9 @@ def _backward(cache: UtteranceCache, p: dict, config: Config, duse: np.ndarray, 
     return grads | ({"wav2vec2": inner} if "wav2vec2" in p else inner)
 
 
-def _checked(waveforms: Sequence, p: dict, spans: Sequence, negatives: Sequence, gumbel: Sequence) -> int:
+def _checked(
+    waveforms: Sequence, p: dict, spans: Sequence, negatives: Sequence, gumbel: Sequence, noises: Sequence
+) -> int:
     """The number of masked frames, if everything goes together."""
     backbone = p.get("wav2vec2", p)
     missing = [name for name in ("quantizer", "project_q", "project_hid") if name not in p]
@@ -244,6 +247,8 @@ def _checked(waveforms: Sequence, p: dict, spans: Sequence, negatives: Sequence,
             f"there are {N} waveforms, {len(spans)} spans, {len(negatives)} negatives and {len(gumbel)} noises: "
             "give one of each for every utterance"
         )
+    if len(noises) != N:
+        raise ObjectiveError(f"there are {N} utterances and dropout for {len(noises)}: give one for each")
     if not all(isinstance(mask, np.ndarray) and mask.dtype == bool for mask in spans):
         raise ObjectiveError("spans must be arrays of bool, one entry for each frame")
     n = sum(int(mask.sum()) for mask in spans)

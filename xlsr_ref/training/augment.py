@@ -1,4 +1,4 @@
-"""The same words a little different: faster or slower, noisier, with silence around. A small corpus goes further so.
+"""The same words a little different: faster or slower, noisier, with silence around. So a small corpus goes further.
 
 All is drawn from the generator that is passed in. Where: Ko et al. 2015 (speed).
 """
@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+
+from xlsr_ref.errors import TrainingError
 
 
 @dataclass(frozen=True)
@@ -20,9 +22,23 @@ class Augmentation:
     silence: float = 0.0  # at most so many seconds on either side
     silence_chance: float = 0.0
 
+    def __post_init__(self) -> None:
+        for name, good, wanted in (
+            ("speeds", all(speed > 0 for speed in self.speeds), "numbers above 0"),
+            ("noise", len(self.noise) == 2 and self.noise[0] <= self.noise[1], "two numbers of dB, the smaller first"),
+            ("noise_chance", 0 <= self.noise_chance <= 1, "a number from 0 to 1"),
+            ("silence", self.silence >= 0, "seconds, at least 0"),
+            ("silence_chance", 0 <= self.silence_chance <= 1, "a number from 0 to 1"),
+        ):
+            if not good:
+                raise TrainingError(f"augment.{name} must be {wanted}, found {getattr(self, name)}")
+
 
 def augment(x: np.ndarray, rate: int, how: Augmentation, rng: np.random.Generator) -> np.ndarray:
-    """``x`` (L,) at ``rate`` Hz, before it is normalised, and its augmented form (L',), in the same dtype."""
+    """From ``x`` (L,) at ``rate`` Hz, before it is normalised, its augmented form (L',) in the same dtype.
+
+    ``x`` itself is not changed; it is what comes back where nothing happens.
+    """
     if how.speeds:
         x = _faster(x, float(rng.choice(how.speeds)))
     if rng.random() < how.noise_chance:

@@ -16,7 +16,7 @@ from xlsr_ref.training.start import Start
 def errors_on(
     groups: dict[str, list[Clip]], sounds: Sequence[np.ndarray], start: Start, tokenizer: Tokenizer
 ) -> dict[str, float]:
-    """Edits per character of each group. ``sounds`` are the waveforms of all groups' clips, in their order."""
+    """Edits per character of the texts of each group. ``sounds`` (L,) are all groups' waveforms, in their order."""
     size = sum(array.size for array in start.params.values())
     dtype = next(iter(start.params.values())).dtype.name
     spelling = "wav2vec2.", PARAMETRIZED
@@ -31,7 +31,8 @@ def errors_on(
 
 
 def edit_distance(a: str, b: str) -> int:
-    row = list(range(len(b) + 1))
+    """The fewest characters to put in, take out or replace that make ``b`` of ``a`` (Levenshtein 1966)."""
+    row = list(range(len(b) + 1))  # row[j]: edits from what was read of a to b[:j]
     for i, x in enumerate(a, 1):
         diagonal, row[0] = row[0], i
         for j, y in enumerate(b, 1):

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from xlsr_ref.ops import threads
 from xlsr_ref.ops.backend import choose, njit
 
 Flat = dict[str, np.ndarray]
@@ -53,7 +54,7 @@ def step(
     """One step of every parameter that has a gradient, in place, in ``params`` and in ``state``.
 
     ``rates`` are the learning rates by name. A parameter without a gradient stays as it is, and its step is not
-    counted. All arrays of one name have its shape and dtype.
+    counted. A parameter and its gradient have one shape and dtype, float32 or float64.
     """
     for name, g in grads.items():
         p = params[name]
@@ -65,7 +66,8 @@ def step(
 
 def global_norm(grads: Mapping[str, np.ndarray]) -> float:
     """The square root of the sum of all squares, summed in float64."""
-    return math.sqrt(math.fsum(float(np.vdot(wide, wide)) for wide in (g.astype(np.float64) for g in grads.values())))
+    with threads.one_blas_thread():  # several would add in another order
+        return math.sqrt(math.fsum(float(np.vdot(g, g)) for g in (each.astype(np.float64) for each in grads.values())))
 
 
 def clip(grads: Mapping[str, np.ndarray], norm: float, at_most: float) -> None:
@@ -104,6 +106,8 @@ def _update_loop(p, g, m, v, decay, into_gradient, rest1, b2, rest2, rate, root,
 
 
 def _update_numba(p: np.ndarray, g: np.ndarray, m: np.ndarray, v: np.ndarray, n: int, rate: float, adam: Adam) -> None:
+    if not (p.flags.c_contiguous and m.flags.c_contiguous and v.flags.c_contiguous):
+        return _update_numpy(p, g, m, v, n, rate, adam)  # reshaping would copy them, and the copy would be updated
     (b1, b2), kind = adam.betas, p.dtype.type
     decay, into_gradient = (1 - rate * adam.weight_decay, 0.0) if adam.decoupled else (1.0, adam.weight_decay)
     scaled_rate, root = rate / (1 - b1**n), 1 / math.sqrt(1 - b2**n)

@@ -1,10 +1,11 @@
 """The learning rate over a run: small at first, while the optimizer's means are few; small again at the end.
 
-    linear      peak · n / w for n ≤ w;           then down in a straight line, to 0 at N
+    linear      peak · n / w for n ≤ w;           then down in a straight line that would reach 0 at N + 1
     tri-stage   from 1 % of the peak up to it;    flat;    then peak · e^(−c k), to 5 % of the peak at N
 
-wav2vec 2.0 pre-trains with "linear" (the first 8 % up) and fine-tunes with "tri-stage" (10 %, 40 %, 50 %).
-Where: wav2vec 2.0 §4.2. Letters: n the step, from 1; N all steps; w those of the warm-up; k those into the decay.
+wav2vec 2.0 pre-trains with "linear" (the first 8 % up) and fine-tunes with "tri-stage" (10 %, 40 %, 50 %). No step is
+wasted on a rate of 0. Where: wav2vec 2.0 §4.2; the 1 % and 5 % are fairseq's.
+Letters: n the step, from 1; N all steps; w those of the warm-up; k those into the decay.
 """
 
 from __future__ import annotations

@@ -1,16 +1,19 @@
 """What a run starts from: new weights, drawn by a seed, or those of a folder; a config, and a vocabulary for its texts.
 
-New weights are drawn as transformers draws them:
-    convolutions   N(0, 2 / fan-in)               positional kernel  N(0, 4 / (K C)), with g = ‖v‖
-    projection     U(−k, k), k = 1 / √fan-in      linear maps        N(0, initializer_range²)
-    norms          1 and 0                        codes  N(0, 1) for the scores, U(0, 1) for the codevectors
-    biases         0; U(−k, k) in convolutions, projection, project_q and project_hid
+New weights are drawn as transformers draws them, with k = 1 / √fan-in:
+    convolutions  N(0, 2 / fan-in)           feature projection, project_q, project_hid  U(−k, k)
+    linear maps   N(0, initializer_range²)   scores of the codes  N(0, 1);   codevectors, masked_spec_embed  U(0, 1)
+    norms         1 and 0                    biases  0; U(−k, k) in convolutions and where weights are U(−k, k)
+and the positional kernel as fairseq does: v from N(0, 4 / (K C)), g = ‖v‖. (transformers asks for that too, but of an
+array that its weight norm computes and throws away: there v keeps torch's U(−k, k).)
 A folder's weights are taken by name. What it lacks and may lack (the head, the vector of masked frames, the parts of
 pre-training) is drawn; anything else is refused. Where: He et al. 2015 (convolutions).
 """
 
 from __future__ import annotations
 
+import dataclasses
+import difflib
 import json
 import math
 from collections.abc import Iterable
@@ -23,12 +26,13 @@ import numpy as np
 from xlsr_ref.audio import Preprocessor
 from xlsr_ref.config import Config, read_json
 from xlsr_ref.errors import ConfigError, TrainingError
-from xlsr_ref.params import CLASSIC, PARAMETRIZED, Flat, expected_shapes, flatten, listed, load_params
+from xlsr_ref.params import CLASSIC, PARAMETRIZED, Flat, Shapes, expected_shapes, flatten, listed, load_params
 from xlsr_ref.training.recipe import Recipe
 
 VOCABULARY = "vocab.json"
 TEXT_FILES = (VOCABULARY, "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 DRAWN = ("lm_head.", "masked_spec_embed", "quantizer.", "project_q.", "project_hid.")  # what a folder may lack
+SOUND_FILES = ("preprocessor_config.json", "processor_config.json")
 TOKENIZER = {
     "tokenizer_class": "Wav2Vec2CTCTokenizer",
     "pad_token": "[PAD]",
@@ -69,25 +73,25 @@ def prepare_start(
 ) -> Start:
     """The start of a run that trains a model of ``kind``. ``base`` is the folder that relative paths begin at.
 
-    ``texts`` are those of the training split, for a new head. Raises TrainingError, ConfigError, WeightsError.
+    ``texts`` are those of the training split, for a new head. Folders in ``bundled`` are found by their names, too.
+    Raises TrainingError, ConfigError, WeightsError.
     """
     part, said = recipe.model, []
+    known = [field.name for field in dataclasses.fields(Config)]
+    for key in part.config:  # a config.json may have keys that mean nothing here; what is written for here may not
+        if key not in known:
+            near = difflib.get_close_matches(key, known, 1, 0)[0]
+            raise TrainingError(f"there is no key model.config.{key}: the nearest is model.config.{near}")
     values: dict[str, Any] = {"model_type": "wav2vec2"}
-    old, folder = None, None
-    files, preprocessor = {"preprocessor_config.json": _json(PREPROCESSOR)}, Preprocessor()
+    old, folder, preprocessor = None, None, Preprocessor()
+    files = {"preprocessor_config.json": _json(PREPROCESSOR)}
     if part.start != "new":
-        folder = base / part.start
-        if not folder.is_dir() and bundled is not None and (bundled / part.start).is_dir():
-            folder = bundled / part.start
+        folder = _folder(part.start, base, bundled)
         values |= read_json(folder / "config.json", ConfigError)
         old, _ = load_params(folder, Config.from_folder(folder), dtype)
         preprocessor = Preprocessor.from_folder(folder)
-        wanted = (
-            "preprocessor_config.json",
-            "processor_config.json",
-            *(TEXT_FILES if kind == "Wav2Vec2ForCTC" else ()),
-        )
-        files |= {name: (folder / name).read_text("utf-8") for name in wanted if (folder / name).is_file()}
+        wanted = (*SOUND_FILES, *(TEXT_FILES if kind == "Wav2Vec2ForCTC" else ()))
+        files |= {name: _text(folder / name) for name in wanted if (folder / name).is_file()}
     values |= part.config | {"architectures": [kind], "dtype": dtype}
     if kind == "Wav2Vec2ForCTC":
         has_head = old is not None and "lm_head" in old and VOCABULARY in files
@@ -95,13 +99,7 @@ def prepare_start(
             raise TrainingError(f"model.head is 'keep', but {folder or 'a new model'} has no head with a vocabulary")
         if part.head == "new":
             vocabulary = vocabulary_of(texts)
-            for name in TEXT_FILES:
-                files.pop(name, None)
-            files |= {
-                VOCABULARY: _json(vocabulary),
-                "tokenizer_config.json": _json(TOKENIZER),
-                "special_tokens_map.json": _json({"pad_token": "[PAD]", "unk_token": "[UNK]"}),
-            }
+            files = {name: text for name, text in files.items() if name not in TEXT_FILES} | _text_files(vocabulary)
             values |= {"vocab_size": len(vocabulary), "pad_token_id": 0, "bos_token_id": None, "eos_token_id": None}
             old = None if old is None else {name: value for name, value in old.items() if name != "lm_head"}
             said.append(f"a new head for {len(vocabulary)} tokens, drawn with seed {recipe.seed}")
@@ -110,23 +108,53 @@ def prepare_start(
     except ConfigError as error:
         raise ConfigError(f"model.config: {error}") from None
     shapes = expected_shapes(config, kind)
-    params = _take_over(old, shapes, kind) if old is not None else {}
+    params = _take_over(old, shapes) if old is not None else {}
     missing = [name for name in shapes if name not in params]
-    surprising = [name for name in missing if old is not None and not any(part in name for part in DRAWN)]
-    if surprising:
-        raise TrainingError(f"{folder} does not fit model.config: it has no {listed(surprising)} of the right shape")
-    rng = np.random.default_rng(recipe.seed)
-    fresh: Flat = {}
-    for name in reversed(shapes):  # v stands after g, and is needed first; all are drawn, always
-        fresh[name] = _draw(rng, name, shapes, config, fresh).astype(dtype)
+    if folder is not None:
+        may_lack = DRAWN[1:] if part.head == "keep" else DRAWN
+        surprising = [name for name in missing if not any(begins in name for begins in may_lack)]
+        if surprising:
+            raise TrainingError(f"{folder} does not fit model.config: it lacks {listed(surprising)} of the right shape")
+        said.insert(0, f"{len(params)} tensors of {folder}" + (f"; drawn: {listed(missing)}" if missing else ""))
+    else:
+        said.insert(0, "new weights")
+    fresh = draw_weights(np.random.default_rng(recipe.seed), shapes, config, dtype)  # all, so that none shifts others
     params |= {name: fresh[name] for name in missing}
-    said.insert(0, "new weights" if old is None else f"{len(params) - len(missing)} tensors of {folder}")
     files["config.json"] = _json(values)
-    ordered = {name: params[name] for name in shapes}
-    return Start(config, preprocessor, ordered, files, said)
+    return Start(config, preprocessor, {name: params[name] for name in shapes}, files, said)
 
 
-def _take_over(old: dict[str, Any], shapes: dict[str, tuple[int, ...]], kind: str) -> Flat:
+def _folder(name: str, base: Path, bundled: Path | None) -> Path:
+    """The folder of that name: under ``base``, or else one that is bundled."""
+    if not (base / name).is_dir() and bundled is not None and (bundled / name).is_dir():
+        return bundled / name
+    return base / name
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise TrainingError(f"{path} cannot be read: {error}") from None
+
+
+def _text_files(vocabulary: dict[str, int]) -> dict[str, str]:
+    """What a model folder says of its tokens."""
+    return {
+        VOCABULARY: _json(vocabulary),
+        "tokenizer_config.json": _json(TOKENIZER),
+        "special_tokens_map.json": _json({"pad_token": "[PAD]", "unk_token": "[UNK]"}),
+    }
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=1) + "\n"
+
+
+# --- weights: taken over, or drawn -----------------------------------------------------------------------------------
+
+
+def _take_over(old: dict[str, Any], shapes: Shapes) -> Flat:
     """Copies of the tensors that have a name and a shape in the new model, with or without the prefix."""
     flat = flatten(old)
     for old_name, new_name in zip(CLASSIC, PARAMETRIZED):
@@ -136,10 +164,16 @@ def _take_over(old: dict[str, Any], shapes: dict[str, tuple[int, ...]], kind: st
     return {name: np.array(flat[name]) for name, shape in shapes.items() if name in flat and flat[name].shape == shape}
 
 
-def _draw(
-    rng: np.random.Generator, name: str, shapes: dict[str, tuple[int, ...]], config: Config, done: Flat
-) -> np.ndarray:
-    """One new tensor, as the top of this file says."""
+def draw_weights(rng: np.random.Generator, shapes: Shapes, config: Config, dtype: str = "float32") -> Flat:
+    """New weights of these ``shapes``, by name, as the top of this file says."""
+    done: Flat = {}
+    for name in reversed(shapes):  # v stands after g, and is needed first
+        done[name] = _draw(rng, name, shapes, config, done).astype(dtype)
+    return {name: done[name] for name in shapes}
+
+
+def _draw(rng: np.random.Generator, name: str, shapes: Shapes, config: Config, done: Flat) -> np.ndarray:
+    """One new tensor; ``done`` has those that stand after it."""
     shape, (module, _, last) = shapes[name], name.rpartition(".")
     fan_in = math.prod(shapes.get(f"{module}.weight", shape)[1:])
     uniform = rng.uniform(-1, 1, shape) / math.sqrt(fan_in)
@@ -160,7 +194,3 @@ def _draw(
     if "feature_projection" in name or name.startswith(("project_q", "project_hid")):
         return uniform
     return normal * config.initializer_range if last == "weight" else np.zeros(shape)
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=1) + "\n"

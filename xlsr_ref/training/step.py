@@ -10,10 +10,10 @@ does depends on nothing that came before it except the weights.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -29,6 +29,8 @@ from xlsr_ref.ops.lattice import frames_needed
 from xlsr_ref.params import flatten
 from xlsr_ref.training.augment import augment
 from xlsr_ref.training.recipe import Recipe, Stage
+
+Result = TypeVar("Result")
 
 
 class Utterance(NamedTuple):
@@ -163,8 +165,8 @@ def _spans(length: int, prob: float, M: int, least: int, rng: np.random.Generato
     return draw_spans(length, prob / M, M, rng, least)
 
 
-def _side_by_side(one: Any, N: int) -> list[Any]:
+def _side_by_side(one: Callable[[int], Result], N: int) -> list[Result]:
     """``one(i)`` for every i, on all cores, in order."""
-    results: list[Any] = []
+    results: list[Result] = []
     threads.run_in_order((partial(one, i) for i in range(N)), results.append)
     return results

@@ -1,0 +1,39 @@
+"""The error on the dev split. The edit distance itself, and whose edits count for which group."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import xlsr_ref
+from xlsr_ref.manifest import Clip
+from xlsr_ref.training.dev import edit_distance, errors_on
+from xlsr_ref.training.recipe import from_table
+from xlsr_ref.training.start import prepare_start
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "edits"),
+    [("", "", 0), ("", "abc", 3), ("abc", "", 3), ("kitten", "sitting", 3), ("abc", "abc", 0), ("flaw", "lawn", 2)],
+)
+def test_edit_distance(a, b, edits):
+    assert edit_distance(a, b) == edit_distance(b, a) == edits
+
+
+def test_errors_of_groups(rng):
+    """What the bundled model hears in noise is the text of two clips; of a third it is wrong by a letter."""
+    recipe = from_table({"model": {"start": "small-ctc", "head": "keep"}, "data": {"manifests": ["none.tsv"]}})
+    bundled = Path(xlsr_ref.__file__).parent / "data"
+    start = prepare_start(recipe, "Wav2Vec2ForCTC", [], Path(), bundled=bundled)
+    model = xlsr_ref.load(bundled / "small-ctc")
+    sounds = [rng.standard_normal(length).astype(np.float32) for length in (9000, 7000, 8000)]
+    texts = [one.text for one in model.transcribe(sounds, 16000)]
+
+    def clip(text):
+        return Clip(Path(), "en", "", 0.5, "dev", text)
+
+    groups = {"right": [clip(texts[0] or "x"), clip(texts[1] or "x")], "wrong": [clip(texts[2] + "zz")]}
+    errors = errors_on(groups, sounds, start, model.tokenizer)
+    silent = sum(not text for text in texts[:2])
+    assert errors["right"] == silent / sum(len(text) or 1 for text in texts[:2])
+    assert errors["wrong"] == pytest.approx(2 / (len(texts[2]) + 2))
