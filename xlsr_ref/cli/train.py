@@ -79,7 +79,7 @@ def how_to_resume(folder: Path) -> str:
     from xlsr_ref.training.checkpoint import latest
 
     last = latest(folder)
-    return f"--resume goes on from {last.name}" if last else "--resume begins again, there is no checkpoint yet"
+    return f"--resume goes on after {last.name}" if last else "--resume begins again, there is no checkpoint yet"
 
 
 def draw(task: Any, folder: Path) -> None:
