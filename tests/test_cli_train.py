@@ -71,8 +71,8 @@ def test_help(capsys, monkeypatch, task):
 
 
 @pytest.mark.parametrize(
-    "argv", [[], ["tiny.toml"], ["tiny.toml", "--data", "corpus", "--threads", "0"], ["tiny.toml", "--data"], ["a", "b"],
-             ["tiny.toml", "--data", "corpus", "--res"]],
+    "argv", [[], ["tiny.toml"], ["tiny.toml", "--data", "corpus", "--threads", "0"], ["tiny.toml", "--data"],
+             ["a", "b"], ["tiny.toml", "--data", "corpus", "--res"]],
 )  # fmt: skip
 def test_wrong_usage(place, capsys, argv):
     assert main(["finetune", *argv]) == 2

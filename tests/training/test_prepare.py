@@ -73,7 +73,7 @@ def test_a_corpus_that_is_not_there(prepare, tmp_path):
         ('manifests = ["tiny.tsv"]\ndev = "test"', "split data.dev = 'test', only to 'dev', 'train': name another, or"),
         (
             'manifests = ["tiny.tsv"]\nshortest = 2.0',
-            "no clip of the split 'train' has 2 to 20 s, the longest has 0.5 s",
+            "no clip of the split 'train' has 2 to 20 s, the longest has 0.5",
         ),
     ],
 )
@@ -95,9 +95,8 @@ def test_a_recording_that_is_missing_is_named_with_its_line(prepare, tmp_path):
 def test_texts_that_do_not_fit_into_their_frames_are_left_out(prepare, tmp_path):
     long = ("e", "en", 0.4, "train", "ab" * 10)  # 0.4 s are 19 frames
     run, said = prepare(rows=[*ROWS, long])
-    assert (
-        "warning: 1 of 4 clips are left out, e.wav the first: they have more letters in their text than frames" in said
-    )
+    out = "warning: 1 of 4 clips are left out, e.wav the first: "
+    assert f"{out}they have more letters in their text than frames" in said
     assert len(run.clips) == len(run.targets) == 3
 
 
@@ -118,8 +117,7 @@ def test_clips_without_a_text_are_counted(prepare):
 
 def test_clips_without_room_for_a_span_are_left_out_of_pre_training(prepare, tmp_path):
     rows = [*ROWS, ("e", "en", 0.11, "train", "a")]  # 5 frames
-    text = recipe().replace('"mask_time_length": 3', "")
-    run, said = prepare("pretrain", rows, text.replace("mask_time_length = 3", "mask_time_length = 6"))
+    run, said = prepare("pretrain", rows, recipe().replace("mask_time_length = 3", "mask_time_length = 6"))
     assert (
         "warning: 1 of 4 clips are left out, e.wav the first: they are shorter than a masked span of 6 frames" in said
     )
@@ -186,7 +184,7 @@ def test_it_goes_on_after_the_last_checkpoint(prepare, stopped):
 
 def test_what_cannot_be_resumed_stays_as_it_is(prepare, stopped):
     before = {path: path.read_bytes() for path in stopped.rglob("*") if path.is_file()}
-    with pytest.raises(TrainingError, match="begun with another recipe: run.steps was 12 and is 20"):
+    with pytest.raises(TrainingError, match=r"begun with another recipe: run\.steps was 12 and is 20"):
         prepare(resume=True, steps=20)
     with pytest.raises(TrainingError, match="holds a Wav2Vec2ForCTC, and this trains a Wav2Vec2ForPreTraining"):
         prepare("pretrain", resume=True)

@@ -51,7 +51,7 @@ def test_values_arrive():
         ({"steps": 5}, "there is no key steps: the nearest is run.steps"),
         ({"batch_seconds": 5.0}, "there is no key batch_seconds: the nearest is data.batch_seconds"),
         ({"stages": [{"first": 1}]}, r"there is no key stages\[0\].first: the nearest is stages\[0\].first_step"),
-        ({"model": {"config": {"hiden_size": 8}}}, "no key model.config.hiden_size: the nearest is model.config.hidden_s"),
+        ({"model": {"config": {"hiden_size": 8}}}, "key model.config.hiden_size: the nearest is model.config.hidden_"),
         ({"run": {"steps": "5"}}, "run.steps must be a whole number, found '5'"),
         ({"run": {"steps": True}}, "run.steps must be a whole number, found True"),
         ({"run": {"steps": 5.0}}, "run.steps must be a whole number, found 5.0"),

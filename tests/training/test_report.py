@@ -17,7 +17,8 @@ FINETUNE = {
 
 def test_a_line_of_pre_training():
     assert progress_line(PRETRAIN, 2000) == (
-        "step   99/2000  loss 4.687  accuracy 0.024  diversity 0.709  perplexity 301.4 287.8  tau 1.981  norm 0.719  26.9 s/s"
+        "step   99/2000  loss 4.687  accuracy 0.024  diversity 0.709  perplexity 301.4 287.8  "
+        "tau 1.981  norm 0.719  26.9 s/s"
     )
 
 
@@ -37,8 +38,8 @@ def test_steps_that_were_left_out_are_counted():
 
 
 def test_means_are_those_of_the_steps():
-    steps = [Step(10.0, 1.0, {"loss": 1.0, "perplexity": [2.0, 4.0]}), Step(20.0, 2.0, {"loss": 2.0, "perplexity": [4.0, 8.0]}),
-             Step(20.0, 7.0, {"loss": 6.0, "perplexity": [6.0, 9.0]})]  # fmt: skip
+    numbers = [(10.0, 1.0, 1.0, [2.0, 4.0]), (20.0, 2.0, 2.0, [4.0, 8.0]), (20.0, 7.0, 6.0, [6.0, 9.0])]
+    steps = [Step(seconds, took, {"loss": loss, "perplexity": codes}) for seconds, took, loss, codes in numbers]
     assert means(steps) == {"loss": 3.0, "perplexity": [4.0, 7.0], "seconds_of_audio_per_second": 5.0}
 
 
