@@ -59,7 +59,7 @@ def test_a_stopped_run_ends_with_the_same_bits(begin, task):
 
 
 def test_it_learns_and_says_so(begin):
-    run, said = begin(steps=60, every=20, schedule="peak = 5e-3", run="")
+    run, said = begin(text=recipe(60, 20).replace("1e-3", "5e-3"))
     before = {name: array.copy() for name, array in run.start.params.items()}
     train(run, said.append)
     losses = [line["nats_per_token"] for line in read_metrics(run.folder) if "loss" in line]

@@ -11,20 +11,21 @@ from typing import Any
 from xlsr_ref.cli.say import STYLE, WrongUsage, complain, say
 
 ABOUT = {
-    "pretrain": "Pre-train on sound alone: masks, a quantizer and a contrastive loss (wav2vec 2.0, section 3.2).",
-    "finetune": "Fine-tune on recordings and their texts, with CTC (wav2vec 2.0, section 3.3).",
+    "pretrain": "Pre-train on sound alone: masks, a quantizer and a contrastive loss (wav2vec 2.0, §3.2).",
+    "finetune": "Fine-tune on recordings and their texts, with CTC (wav2vec 2.0, §3.3).",
 }
 
 
 def add(task: str, commands: Any) -> None:
     p = commands.add_parser(
         task,
+        usage=f"xlsr-ref {task} [options] RECIPE",
         description=ABOUT[task],
         epilog="examples:\n"
         f"  xlsr-ref {task} recipe.toml --data corpus --out run\n"
         f"  xlsr-ref {task} recipe.toml --data corpus --out run --resume   after it was stopped\n"
         "\n"
-        "The model ends up in OUT/model, its numbers in OUT/metrics.jsonl, its curves in OUT/curves.svg.",
+        "OUT then has the model in model/, its numbers in metrics.jsonl, its curves in curves.svg.",
         **STYLE,
     )
     p.add_argument("recipe", metavar="RECIPE", help="a TOML file: the model, the data, the optimizer, the steps")
@@ -59,9 +60,7 @@ def run(task: Any, arguments: argparse.Namespace) -> int:
             line(LEGEND[task])
             model = train(begun, line)
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(
-            "" if begun is None else f" after step {begun.place.step}: {how_to_resume(folder)}"
-        ) from None
+        raise KeyboardInterrupt("" if begun is None else f": {how_to_resume(folder)}") from None
     draw(task, folder)
     line(f"the model is in {model}, its curves are in {folder / 'curves.svg'}")
     return 0
