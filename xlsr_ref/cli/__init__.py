@@ -43,8 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             status = _run(argv)
         say("")  # flushes
         return status
-    except KeyboardInterrupt:
-        complain("interrupted")
+    except KeyboardInterrupt as stopped:
+        complain(f"interrupted{stopped}")  # a command may have said how to go on
         return INTERRUPTED
     except ReaderLeft:
         return READER_LEFT

@@ -11,20 +11,21 @@ from typing import Any
 from xlsr_ref.cli.say import STYLE, WrongUsage, complain, say
 
 ABOUT = {
-    "pretrain": "Pre-train on sound alone: masks, a quantizer and a contrastive loss (wav2vec 2.0, section 3.2).",
-    "finetune": "Fine-tune on recordings and their texts, with CTC (wav2vec 2.0, section 3.3).",
+    "pretrain": "Pre-train on sound alone: masks, a quantizer and a contrastive loss (wav2vec 2.0, §3.2).",
+    "finetune": "Fine-tune on recordings and their texts, with CTC (wav2vec 2.0, §3.3).",
 }
 
 
 def add(task: str, commands: Any) -> None:
     p = commands.add_parser(
         task,
+        usage=f"xlsr-ref {task} [options] RECIPE",
         description=ABOUT[task],
         epilog="examples:\n"
         f"  xlsr-ref {task} recipe.toml --data corpus --out run\n"
         f"  xlsr-ref {task} recipe.toml --data corpus --out run --resume   after it was stopped\n"
         "\n"
-        "The model ends up in OUT/model, its numbers in OUT/metrics.jsonl, its curves in OUT/curves.svg.",
+        "OUT then has the model in model/, its numbers in metrics.jsonl, its curves in curves.svg.",
         **STYLE,
     )
     p.add_argument("recipe", metavar="RECIPE", help="a TOML file: the model, the data, the optimizer, the steps")
@@ -45,17 +46,49 @@ def run(task: Any, arguments: argparse.Namespace) -> int:
 
     from xlsr_ref.ops import threads
     from xlsr_ref.ops.backend import on_compilation
-    from xlsr_ref.training.loop import prepare_run, train
+    from xlsr_ref.training.loop import train
+    from xlsr_ref.training.prepare import prepare_run
+    from xlsr_ref.training.report import LEGEND
 
     on_compilation(lambda: complain("compiling for this machine: this is done once and takes some seconds"))
     recipe = Path(arguments.recipe)
     folder = Path(arguments.out) if arguments.out else Path(recipe.stem)
+    begun = None
+    try:
+        with threads.use(arguments.threads):
+            begun = prepare_run(task, recipe, folder, Path(corpus), arguments.resume, line)
+            line(LEGEND[task])
+            model = train(begun, line)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("" if begun is None else f": {how_to_resume(folder)}") from None
+    draw(task, folder)
+    line(f"the model is in {model}, its curves are in {folder / 'curves.svg'}")
+    return 0
 
-    def line(text: str) -> None:
+
+def line(text: str) -> None:
+    """Progress to the standard output, warnings to the standard error."""
+    if text.startswith("warning: "):
+        complain(text)
+    else:
         say(f"{text}\n")
 
-    with threads.use(arguments.threads):
-        begun = prepare_run(task, recipe, folder, Path(corpus), arguments.resume, line)
-        model = train(begun, line)
-    line(f"the model is in {model}")
-    return 0
+
+def how_to_resume(folder: Path) -> str:
+    from xlsr_ref.training.checkpoint import latest
+
+    last = latest(folder)
+    return f"--resume goes on after {last.name}" if last else "--resume begins again, there is no checkpoint yet"
+
+
+def draw(task: Any, folder: Path) -> None:
+    """The curves of the run, as curves.svg and curves.png."""
+    from xlsr_ref.teach.show.training import training_curves
+    from xlsr_ref.training.folder import read_metrics
+
+    metrics = read_metrics(folder)
+    if not any("loss" in report for report in metrics):
+        return
+    picture = training_curves(task, metrics)
+    picture.save(folder / "curves.svg")
+    picture.save(folder / "curves.png")

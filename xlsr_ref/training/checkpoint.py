@@ -1,7 +1,5 @@
 """Checkpoints: whole or not there at all, whenever the machine stops.
 
-    RUN/recipe.toml                     what is being learnt; resuming with another one is refused
-    RUN/metrics.jsonl                   one line per report
     RUN/checkpoints/step-0000500/       config.json, model.safetensors, vocabulary: a model folder like any other
                                         optimizer.safetensors: m and v of each parameter;  state.json: the rest
 
@@ -23,10 +21,11 @@ from typing import Any
 import numpy as np
 
 from xlsr_ref.errors import TrainingError, XlsrError
-from xlsr_ref.params import Flat, read_safetensors, write_safetensors
+from xlsr_ref.params import Flat, listed, read_safetensors, write_safetensors
+from xlsr_ref.training.folder import UNFINISHED, to_disk
 from xlsr_ref.training.optim import AdamState
 
-UNFINISHED = ".unfinished"
+MODEL, OPTIMIZER, STATE = "model.safetensors", "optimizer.safetensors", "state.json"
 KEPT = 2
 
 
@@ -35,59 +34,69 @@ def name_of(step: int) -> str:
     return f"step-{step:07}"
 
 
+def whole(run: Path) -> list[Path]:
+    """The whole checkpoints of a run, the oldest first."""
+    found = (run / "checkpoints").glob("step-*")
+    return sorted(path for path in found if path.suffix != UNFINISHED and path.is_dir())
+
+
+def latest(run: Path) -> Path | None:
+    """The newest whole checkpoint of a run; None if there is none."""
+    found = whole(run)
+    return found[-1] if found else None
+
+
 def save(
     run: Path, step: int, params: Flat, adam: AdamState, files: Mapping[str, str], state: Mapping[str, Any]
 ) -> Path:
     """Write the checkpoint of ``step``, and return its folder. Raises TrainingError; what was there before stays."""
     folder = run / "checkpoints" / name_of(step)
-    if folder.is_dir():
-        return folder  # a run that was resumed comes here a second time, with the same bits
     unfinished = folder.with_name(folder.name + UNFINISHED)
     try:
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)
         for name, text in files.items():
             (unfinished / name).write_text(text, encoding="utf-8")
-        write_safetensors(unfinished / "model.safetensors", params)
+        write_safetensors(unfinished / MODEL, params)
         moments = {f"{what}.{name}": array for what in ("m", "v") for name, array in getattr(adam, what).items()}
         if moments:
-            write_safetensors(unfinished / "optimizer.safetensors", moments)
-        (unfinished / "state.json").write_text(json.dumps({"steps": adam.steps, **state}), encoding="utf-8")
-        for path in unfinished.iterdir():
-            _to_disk(path)
-        os.rename(unfinished, folder)
-        _to_disk(folder.parent)
+            write_safetensors(unfinished / OPTIMIZER, moments)
+        (unfinished / STATE).write_text(json.dumps({"steps": adam.steps, **state}), encoding="utf-8")
+        _appear(unfinished, folder)
     except (OSError, XlsrError) as error:
         shutil.rmtree(unfinished, ignore_errors=True)
         last = latest(run)
-        kept = f"the last one, {last.name}, is whole" if last else "there is none yet"
-        raise TrainingError(f"the checkpoint of step {step} cannot be written ({error}); {kept}") from None
+        kept = f"the last one, {last.name}, is whole: make room and --resume" if last else "there is none yet"
+        raise TrainingError(f"the checkpoint of step {step} cannot be written ({_why(error)}); {kept}") from None
     return folder
 
 
-def latest(run: Path) -> Path | None:
-    """The newest whole checkpoint of a run; None if there is none."""
-    found = sorted(path for path in (run / "checkpoints").glob("step-*") if path.suffix != UNFINISHED)
-    return found[-1] if found else None
-
-
-def restore(folder: Path, params: Flat) -> tuple[AdamState, dict[str, Any]]:
+def restore(folder: Path, params: Flat, files: Mapping[str, str]) -> tuple[AdamState, dict[str, Any]]:
     """Put a checkpoint's weights into ``params``, in place; what the optimizer remembers, and the state.
 
-    Raises TrainingError.
+    ``files`` are those of the run that goes on. Raises TrainingError if the checkpoint is damaged, or was written by a
+    run of another kind or with another vocabulary; ``params`` are then as they were.
     """
     try:
-        state = json.loads((folder / "state.json").read_text("utf-8"))
+        _require_alike(folder, files)
+        state = json.loads((folder / STATE).read_text("utf-8"))
         adam = AdamState(steps=state.pop("steps"))
-        stored = read_safetensors(folder / "model.safetensors")
-        for name, array in params.items():
-            array[...] = stored[name]
-        if (folder / "optimizer.safetensors").exists():
-            for key, array in read_safetensors(folder / "optimizer.safetensors").items():
+        stored = read_safetensors(folder / MODEL)
+        if set(adam.steps) and (folder / OPTIMIZER).exists():
+            for key, array in read_safetensors(folder / OPTIMIZER).items():
                 what, name = key.split(".", 1)
                 getattr(adam, what)[name] = np.array(array)
-    except (OSError, ValueError, KeyError) as error:
-        raise TrainingError(f"{folder} is damaged ({error}): delete it to resume from the one before") from None
+        if not set(adam.steps) == set(adam.m) == set(adam.v):
+            raise ValueError(f"{OPTIMIZER} is not that of {STATE}")
+        wrong = [name for name, array in params.items() if name not in stored or stored[name].shape != array.shape]
+        if wrong:
+            raise ValueError(f"it has no {listed(wrong)} of the right shape")
+    except TrainingError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise TrainingError(f"{folder} is damaged ({_why(error)}): delete it to resume from the one before") from None
+    for name, array in params.items():
+        array[...] = stored[name]
     return adam, state
 
 
@@ -95,8 +104,7 @@ def tidy(run: Path, best: int | None) -> None:
     """Delete what is unfinished, and all checkpoints but the last two and the best."""
     for path in (run / "checkpoints").glob(f"*{UNFINISHED}"):
         shutil.rmtree(path, ignore_errors=True)
-    whole = sorted(path for path in (run / "checkpoints").glob("step-*"))
-    for path in whole[:-KEPT]:
+    for path in whole(run)[:-KEPT]:
         if best is None or path.name != name_of(best):
             doomed = path.with_name(path.name + UNFINISHED)  # half a folder must not look like a whole one
             with suppress(OSError):
@@ -105,19 +113,48 @@ def tidy(run: Path, best: int | None) -> None:
 
 
 def publish(checkpoint: Path, model: Path) -> None:
-    """Copy a checkpoint, without what only training needs, to the folder ``model``; it appears whole."""
+    """Copy a checkpoint, without what only training needs, to the folder ``model``; it appears whole.
+
+    Raises TrainingError.
+    """
     unfinished = model.with_name(model.name + UNFINISHED)
-    shutil.rmtree(unfinished, ignore_errors=True)
-    shutil.copytree(checkpoint, unfinished, ignore=shutil.ignore_patterns("optimizer.safetensors", "state.json"))
-    shutil.rmtree(model, ignore_errors=True)
-    os.rename(unfinished, model)
+    try:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir()
+        for path in checkpoint.iterdir():
+            if path.name not in (OPTIMIZER, STATE):
+                shutil.copyfile(path, unfinished / path.name)
+        _appear(unfinished, model)
+    except OSError as error:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise TrainingError(f"{model} cannot be written ({_why(error)}): {checkpoint} holds the same model") from None
 
 
-def _to_disk(path: Path) -> None:
-    """Wait until a file, or a folder's list of names, is on the disk."""
-    with suppress(OSError):  # Windows opens no folders
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+def _appear(unfinished: Path, folder: Path) -> None:
+    """The files of ``unfinished`` to the disk, then its name to ``folder``, in place of what was there."""
+    for path in (*sorted(unfinished.iterdir()), unfinished):
+        to_disk(path)
+    if folder.exists():
+        old = folder.with_name(f"{folder.name}.old{UNFINISHED}")
+        shutil.rmtree(old, ignore_errors=True)
+        os.rename(folder, old)
+        os.rename(unfinished, folder)
+        shutil.rmtree(old, ignore_errors=True)
+    else:
+        os.rename(unfinished, folder)
+    to_disk(folder.parent)
+
+
+def _require_alike(folder: Path, files: Mapping[str, str]) -> None:
+    """Raises TrainingError where a checkpoint is whole, but not of this run: its kind, and the meaning of its ids."""
+    stored = json.loads((folder / "config.json").read_text("utf-8"))["architectures"]
+    wanted = json.loads(files["config.json"])["architectures"]
+    if stored != wanted:
+        raise TrainingError(f"{folder} holds a {stored[0]}, and this trains a {wanted[0]}: give another --out")
+    name = "vocab.json"
+    if name in files and json.loads((folder / name).read_text("utf-8")) != json.loads(files[name]):
+        raise TrainingError(f"{folder} has another {name}: the texts of the corpus have changed; give another --out")
+
+
+def _why(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)

@@ -26,7 +26,11 @@ def read_clips(corpus: Path, manifests: Sequence[str]) -> dict[str, list[Clip]]:
     """The clips of each manifest. Raises TrainingError and ManifestError."""
     if not corpus.is_dir():
         raise TrainingError(f"{corpus} is not a folder: give that of the corpus with --data or XLSR_REF_CORPUS")
-    return {Path(name).stem: read_manifest(corpus / name) for name in manifests}
+    stems = [Path(name).stem for name in manifests]
+    twice = [stem for stem in stems if stems.count(stem) > 1]
+    if twice:
+        raise TrainingError(f"data.manifests names {twice[0]!r} twice: name each list once")
+    return {stem: read_manifest(corpus / name) for stem, name in zip(stems, manifests)}
 
 
 def batches(

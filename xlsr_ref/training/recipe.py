@@ -17,12 +17,16 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import json
+import math
 import tomllib
 import typing
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from xlsr_ref.config import Config
 from xlsr_ref.errors import TrainingError
 from xlsr_ref.objectives.finetuning import Learn
 from xlsr_ref.training.augment import Augmentation
@@ -125,40 +129,75 @@ def read_recipe(path: str | Path) -> Recipe:
 def from_table(table: dict[str, Any]) -> Recipe:
     """The recipe that a TOML table says. Raises TrainingError."""
     recipe = _read(Recipe, table, "")
+    known = [one.name for one in dataclasses.fields(Config)]
+    for key in recipe.model.config:
+        if key not in known:
+            raise TrainingError(_no_such(f"model.config.{key}", [f"model.config.{name}" for name in known]))
     firsts = [stage.first_step for stage in recipe.stages]
     if firsts[:1] != [1] or sorted(set(firsts)) != firsts:
         raise TrainingError(f"stages: their first_step must be 1 and then grow, found {firsts}")
     if not recipe.data.manifests:
         raise TrainingError("data.manifests is empty: name at least one TSV file of the corpus")
-    if len(recipe.optimizer.betas) != 2 or not all(0 <= beta < 1 for beta in recipe.optimizer.betas):
-        raise TrainingError(f"optimizer.betas must be two numbers from 0 to below 1, found {recipe.optimizer.betas}")
-    for part, name, least in POSITIVE:
-        value = getattr(getattr(recipe, part), name)
-        if not value >= least:
-            raise TrainingError(f"{part}.{name} must be at least {least}, found {value}")
+    for name, accepted, is_right in RANGES:
+        value: Any = recipe
+        for part in name.split("."):
+            value = getattr(value, part)
+        if not is_right(value):
+            raise TrainingError(f"{name} must be {accepted}, found {list(value) if type(value) is tuple else value}")
+    if recipe.schedule.name == "tri-stage" and recipe.schedule.warmup + recipe.schedule.hold > 1:
+        raise TrainingError("schedule.warmup and schedule.hold are shares of all steps: together at most 1")
     return recipe
 
 
-POSITIVE = (
-    *(("run", name, 1) for name in ("steps", "report_every", "evaluate_every", "save_every", "bad_steps")),
-    *(("schedule", name, 0) for name in ("peak", "warmup", "hold")),
-    *(("optimizer", name, 0) for name in ("eps", "weight_decay", "clip", "head_rate")),
-    *(("data", name, 0) for name in ("shortest", "longest", "batch_seconds", "alpha")),
-    *(("pretrain", name, 1e-6) for name in ("tau_start", "tau_decay", "tau_floor")),
+def _at_least(least: float, *names: str) -> list[tuple[str, str, Callable[[Any], bool]]]:
+    return [(name, f"at least {least:g}", lambda v: v >= least) for name in names]
+
+
+def _above_0(*names: str) -> list[tuple[str, str, Callable[[Any], bool]]]:
+    return [(name, "above 0", lambda v: v > 0) for name in names]
+
+
+def _share(*names: str) -> list[tuple[str, str, Callable[[Any], bool]]]:
+    return [(name, "from 0 to 1", lambda v: 0 <= v <= 1) for name in names]
+
+
+RANGES = (
+    *_at_least(1, *(f"run.{name}" for name in ("steps", "report_every", "evaluate_every", "save_every", "bad_steps"))),
+    *_at_least(0, "seed", "data.shortest", "data.alpha", "augment.silence"),
+    *_at_least(0, "optimizer.eps", "optimizer.weight_decay", "optimizer.head_rate"),
+    *_at_least(0, "schedule.peak", "pretrain.feature_penalty", "pretrain.encoder_gradient_scale"),
+    *_above_0("data.longest", "data.batch_seconds", "optimizer.clip"),
+    *_above_0("pretrain.tau_start", "pretrain.tau_decay", "pretrain.tau_floor"),
+    *_share("schedule.warmup", "schedule.hold", "augment.noise_chance", "augment.silence_chance"),
+    ("optimizer.betas", "two numbers from 0 to below 1", lambda v: len(v) == 2 and all(0 <= beta < 1 for beta in v)),
+    ("augment.noise", "two numbers, from and to", lambda v: len(v) == 2 and v[0] <= v[1]),
+    ("augment.speeds", "numbers from 0.1 to 10", lambda v: all(0.1 <= speed <= 10 for speed in v)),
 )
 
 
 def difference(a: Any, b: Any, where: str = "") -> str | None:
     """The first key in which two recipes differ, and both values; None if they are equal."""
-    for each in dataclasses.fields(a):
-        one, other, name = getattr(a, each.name), getattr(b, each.name), f"{where}{each.name}"
-        if dataclasses.is_dataclass(one):
-            found = difference(one, other, f"{name}.")
-            if found:
-                return found
-        elif one != other:
-            return f"{name} was {one!r} and is {other!r}"
-    return None
+    if dataclasses.is_dataclass(a):
+        pairs = [(one.name, getattr(a, one.name), getattr(b, one.name)) for one in dataclasses.fields(a)]
+    elif isinstance(a, dict):
+        pairs = [(key, a.get(key), b.get(key)) for key in (*a, *(key for key in b if key not in a))]
+    elif isinstance(a, tuple) and len(a) == len(b) and any(map(dataclasses.is_dataclass, a)):
+        pairs = [(str(i), one, other) for i, (one, other) in enumerate(zip(a, b))]
+    elif a != b:
+        return f"{where} was {_written(a)} and is {_written(b)}"
+    else:
+        return None
+    found = (difference(one, other, f"{where}.{name}" if where else name) for name, one, other in pairs)
+    return next(filter(None, found), None)
+
+
+def _written(value: Any) -> str:
+    """A value as in TOML, nearly."""
+    if value is None:
+        return "not there"
+    if isinstance(value, tuple) and any(map(dataclasses.is_dataclass, value)):
+        return f"{len(value)} tables"
+    return json.dumps(value, default=str)
 
 
 # --- reading strictly ------------------------------------------------------------------------------------------------
@@ -171,9 +210,22 @@ def _read(cls: type, table: Any, where: str) -> Any:
     types = typing.get_type_hints(cls)
     for key in table:
         if key not in types:
-            near = difflib.get_close_matches(key, types, 1, 0)
-            raise TrainingError(f"there is no key {where}{key}: the nearest is {where}{near[0]}")
+            elsewhere = [name for name in _every_key(Recipe, "") if name.split(".")[-1] == key]
+            raise TrainingError(_no_such(f"{where}{key}", elsewhere or [f"{where}{name}" for name in types]))
     return cls(**{key: _value(types[key], value, f"{where}{key}") for key, value in table.items()})
+
+
+def _every_key(cls: Any, where: str) -> Iterable[str]:
+    """The dotted names of all keys of a recipe."""
+    for name, kind in typing.get_type_hints(cls).items():
+        yield f"{where}{name}"
+        inner = [part for part in (kind, *typing.get_args(kind)) if dataclasses.is_dataclass(part)]
+        for part in inner:
+            yield from _every_key(part, f"{where}{name}.")
+
+
+def _no_such(name: str, known: list[str]) -> str:
+    return f"there is no key {name}: the nearest is {difflib.get_close_matches(name, known, 1, 0)[0]}"
 
 
 def _value(kind: Any, value: Any, where: str) -> Any:
@@ -188,9 +240,9 @@ def _value(kind: Any, value: Any, where: str) -> Any:
         if value not in inner:
             raise TrainingError(f"{where} must be {' or '.join(map(repr, inner))}, found {value!r}")
         return value
-    if kind is float and type(value) is int:
+    if kind is float and (type(value) is int or (type(value) is float and not math.isnan(value))):
         return float(value)
     plain = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}.get(kind, "a table")
-    if type(value) is not (origin or kind):
+    if kind is float or type(value) is not (origin or kind):
         raise TrainingError(f"{where} must be {plain}, found {value!r}")
     return value

@@ -14,7 +14,8 @@ from xlsr_ref.errors import TrainingError
 
 COLLAPSED = 1.5  # perplexity: fewer than two codes in use
 SPEECHLESS = 0.999  # share of frames whose likeliest token is the blank
-PATIENCE = 200  # steps in a row before it is said, and said again
+PATIENCE = {"collapse": 20, "blank": 200}  # steps in a row before it is said
+AGAIN = 200  # steps in a row until it is said again
 
 
 class Watch:
@@ -33,12 +34,12 @@ class Watch:
             group = perplexity.index(min(perplexity))
             found.append(
                 f"warning: the codebook of group {group} has collapsed (perplexity {min(perplexity):.2f}): lower the "
-                "learning rate, or raise diversity_loss_weight or pretrain.tau_floor"
+                "schedule.peak, or raise model.config.diversity_loss_weight or pretrain.tau_floor"
             )
         if self._lasts("blank", numbers.get("blanks", 0.0) > SPEECHLESS):
             found.append(
-                f"warning: the model has said nothing but blanks for {PATIENCE} steps: begin with shorter clips "
-                "(stages), without noise, or with a larger initializer_range"
+                f"warning: the model has said nothing but blanks for {self._since['blank']} steps: begin with shorter "
+                "clips (stages), without noise, or with a larger model.config.initializer_range"
             )
         return found
 
@@ -49,10 +50,11 @@ class Watch:
         if self.in_a_row >= self.most:
             raise TrainingError(
                 f"{self.in_a_row} steps in a row, up to step {step}, had no usable gradient ({why}): "
-                "lower schedule.peak and resume, or start again"
+                "lower schedule.peak, and begin anew with another --out"
             )
         return f"warning: step {step} is left out, for {why}"
 
     def _lasts(self, what: str, now: bool) -> bool:
         self._since[what] = self._since[what] + 1 if now else 0
-        return self._since[what] > 0 and self._since[what] % PATIENCE == 0
+        late = self._since[what] - PATIENCE[what]
+        return late >= 0 and late % AGAIN == 0

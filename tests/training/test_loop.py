@@ -1,0 +1,131 @@
+"""A run from beginning to end: resumed or not, on any number of threads, it learns the same bits."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from tiny_run import fingerprint, make_corpus, recipe
+
+from xlsr_ref.errors import ObjectiveError, TrainingError
+from xlsr_ref.ops import threads
+from xlsr_ref.training import loop
+from xlsr_ref.training.folder import read_metrics
+from xlsr_ref.training.loop import train
+from xlsr_ref.training.prepare import prepare_run
+from xlsr_ref.training.recipe import read_recipe
+
+
+@pytest.fixture
+def begin(tmp_path):
+    """begin(task, name of the run, …): a run, and what it will say."""
+    make_corpus(tmp_path / "corpus")
+
+    def call(task="finetune", name="run", resume=False, text=None, **changes):
+        (tmp_path / f"{name}.toml").write_text(text or recipe(**changes))
+        said = []
+        corpus = tmp_path / "corpus"
+        return prepare_run(task, tmp_path / f"{name}.toml", tmp_path / name, corpus, resume, said.append), said
+
+    return call
+
+
+def stop_after(step):
+    def say(text):
+        if text.startswith(f"step {step:2}/"):
+            raise KeyboardInterrupt
+
+    return say
+
+
+@pytest.mark.parametrize("task", ["pretrain", "finetune"])
+def test_a_stopped_run_ends_with_the_same_bits(begin, task):
+    whole, said = begin(task, "whole")
+    assert train(whole, said.append) == whole.folder / "model"
+    for stop in (2, 8, 10):  # before the first checkpoint, at one, after one
+        stopped, _ = begin(task, "stopped", resume=stop > 2)
+        with pytest.raises(KeyboardInterrupt):
+            train(stopped, stop_after(stop))
+    last, _ = begin(task, "stopped", resume=True)
+    assert last.place.step == 8
+    with threads.use(3):
+        train(last, said.append)
+    assert fingerprint(last.folder) == fingerprint(whole.folder)
+    steps = [line["step"] for line in read_metrics(last.folder) if "loss" in line]
+    assert steps == [2, 4, 6, 8, 10, 12]
+    again, _ = begin(task, "stopped", resume=True)  # a finished run has nothing to do
+    train(again, said.append)
+    assert fingerprint(again.folder) == fingerprint(whole.folder)
+
+
+def test_it_learns_and_says_so(begin):
+    run, said = begin(text=recipe(60, 20).replace("1e-3", "5e-3"))
+    before = {name: array.copy() for name, array in run.start.params.items()}
+    train(run, said.append)
+    losses = [line["nats_per_token"] for line in read_metrics(run.folder) if "loss" in line]
+    assert losses[-1] < losses[0] / 2
+    assert any((before[name] != array).any() for name, array in run.start.params.items())
+    assert sum(line.startswith("step ") for line in said) == 30
+    assert sum("dev character error rate tiny-en" in line for line in said) == 3
+
+
+def test_the_model_is_that_of_the_best_step_and_has_its_numbers(begin, monkeypatch):
+    errors = iter([0.5, 0.25, 0.75])
+    monkeypatch.setattr(loop, "errors_on", lambda *_: {"tiny-en": next(errors)})
+    run, said = begin()
+    model = train(run, said.append)
+    best = run.folder / "checkpoints" / "step-0000008"
+    assert (model / "model.safetensors").read_bytes() == (best / "model.safetensors").read_bytes()
+    assert [line["mean"] for line in read_metrics(run.folder) if "dev" in line] == [0.5, 0.25, 0.75]
+    assert json.loads((best / "state.json").read_text())["place"]["best"] == [0.25, 8]
+
+
+def nan_at(monkeypatch, steps, how):
+    real = loop.finetune_step
+
+    def step(params, config, recipe, preprocessor, batch):
+        numbers, grads = real(params, config, recipe, preprocessor, batch)
+        if batch.step in steps and how == "error":
+            raise ObjectiveError("the loss is NaN")
+        if batch.step in steps:
+            next(iter(grads.values()))[...] = {"nan": math.nan, "inf": math.inf}[how]
+        return numbers, grads
+
+    monkeypatch.setitem(loop.STEPS, "finetune", step)
+
+
+@pytest.mark.parametrize("how", ["nan", "inf", "error"])
+def test_a_step_without_a_usable_gradient_is_left_out_and_counted(begin, monkeypatch, how):
+    run, said = begin(steps=4, every=4)
+    nan_at(monkeypatch, {1, 3}, how)
+    train(run, said.append)
+    left_out = [line for line in said if line.startswith("warning: ")]
+    assert [line.split(",")[0] for line in left_out] == ["warning: step 1 is left out", "warning: step 3 is left out"]
+    assert all(np.isfinite(array).all() for array in run.start.params.values())
+    assert (run.place.bad, run.place.bad_in_a_row) == (2, 0)
+    assert set(run.adam.steps.values()) == {2}
+    assert [line["left_out"] for line in read_metrics(run.folder) if "loss" in line] == [1, 2]
+
+
+def test_many_such_steps_in_a_row_end_the_run_and_the_last_checkpoint_stays(begin, monkeypatch):
+    run, said = begin(run="bad_steps = 3")
+    nan_at(monkeypatch, set(range(6, 99)), "nan")
+    with pytest.raises(TrainingError, match="3 steps in a row, up to step 8, had no usable gradient"):
+        train(run, said.append)
+    assert [path.name for path in (run.folder / "checkpoints").iterdir()] == ["step-0000004"]
+    assert run.lock is None
+
+
+def test_stages_that_no_clip_is_short_enough_for(begin):
+    run, said = begin(text=recipe() + "[[stages]]\nfirst_step = 1\nlongest = 0.1\n")
+    with pytest.raises(TrainingError, match=r"no clip is as short as stages\.longest = 0\.1 s: raise it"):
+        train(run, said.append)
+
+
+def test_the_rate_is_that_of_the_schedule(tmp_path):
+    for name, peak in (("linear", 2.0), ("tri-stage", 2.0)):
+        text = recipe(steps=100).replace("peak = 1e-3", f'name = "{name}"\npeak = {peak}\nwarmup = 0.1\nhold = 0.2')
+        (tmp_path / "tiny.toml").write_text(text)
+        plan = read_recipe(tmp_path / "tiny.toml")
+        assert loop.rate_of(plan, 10) == peak
+        assert (loop.rate_of(plan, 30) == peak) == (name == "tri-stage")

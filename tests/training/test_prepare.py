@@ -1,0 +1,208 @@
+"""Before the first step: every way in which a corpus and a recipe do not fit is one line, and nothing is written."""
+
+import os
+
+import pytest
+from tiny_run import ROWS, make_corpus, recipe
+
+from xlsr_ref.errors import ManifestError, TrainingError, XlsrError
+from xlsr_ref.params import read_safetensors
+from xlsr_ref.training.loop import train
+from xlsr_ref.training.prepare import let_go, prepare_run
+
+
+@pytest.fixture
+def prepare(tmp_path):
+    """prepare(task, rows, text of the recipe, …): the run, and what was said."""
+    begun = []
+
+    def call(task="finetune", rows=ROWS, text=None, resume=False, **changes):
+        make_corpus(tmp_path / "corpus", rows)
+        (tmp_path / "tiny.toml").write_text(text or recipe(**changes))
+        said = []
+        run = prepare_run(task, tmp_path / "tiny.toml", tmp_path / "run", tmp_path / "corpus", resume, said.append)
+        begun.append(run)
+        return run, said
+
+    yield call
+    for run in begun:
+        let_go(run)
+
+
+def refused(prepare, tmp_path, says, kind=TrainingError, **how):
+    with pytest.raises(kind, match=says) as caught:
+        prepare(**how)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_fits(prepare, tmp_path):
+    run, said = prepare()
+    assert said == [
+        "new weights",
+        "a new head for 6 tokens, drawn with seed 0",
+        "3 clips to learn from, 0.0 minutes; 1 to check with",
+    ]
+    assert [len(ids) for ids in run.targets] == [2, 4, 1]
+    assert list(run.dev) == ["tiny-en"]
+    assert (tmp_path / "run" / "recipe.toml").read_text() == recipe()
+
+
+def test_pre_training_needs_no_texts(prepare):
+    run, said = prepare("pretrain", [(*row[:4], "") for row in ROWS])
+    assert [len(ids) for ids in run.targets] == [0, 0, 0]
+    assert (run.dev, run.tokenizer) == ({}, None)
+    assert said == ["new weights", "3 clips to learn from, 0.0 minutes; 0 to check with"]
+
+
+def test_a_corpus_that_is_not_there(prepare, tmp_path):
+    (tmp_path / "tiny.toml").write_text(recipe())
+    (tmp_path / "file").touch()
+    for corpus in ("nowhere", "file"):
+        with pytest.raises(TrainingError, match=f"{corpus} is not a folder: give that of the corpus with --data"):
+            prepare_run("finetune", tmp_path / "tiny.toml", tmp_path / "run", tmp_path / corpus, False, print)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        ('manifests = ["tiny.tsv", "other.tsv"]', "other.tsv: No such file"),
+        ('manifests = ["tiny.tsv", "tiny.tsv"]', "data.manifests names 'tiny' twice"),
+        ('manifests = ["tiny.tsv"]\ntrain = "tain"', "split data.train = 'tain', only to 'dev', 'train'"),
+        ('manifests = ["tiny.tsv"]\ndev = "test"', "split data.dev = 'test', only to 'dev', 'train': name another, or"),
+        (
+            'manifests = ["tiny.tsv"]\nshortest = 2.0',
+            "no clip of the split 'train' has 2 to 20 s, the longest has 0.5",
+        ),
+    ],
+)
+def test_splits_without_clips(prepare, tmp_path, data, says):
+    text = recipe().replace('manifests = ["tiny.tsv"]', data)
+    refused(prepare, tmp_path, says, XlsrError, text=text)
+
+
+def test_a_recording_that_is_missing_is_named_with_its_line(prepare, tmp_path):
+    make_corpus(tmp_path / "corpus")
+    with open(tmp_path / "corpus" / "tiny.tsv", "a") as file:
+        file.write("gone.wav\ten\tsomebody\t1.0\ttrain\thello\n")
+    (tmp_path / "tiny.toml").write_text(recipe())
+    with pytest.raises(ManifestError, match=r"tiny\.tsv, line 6: there is no file .*gone\.wav"):
+        prepare_run("finetune", tmp_path / "tiny.toml", tmp_path / "run", tmp_path / "corpus", False, print)
+    assert not (tmp_path / "run").exists()
+
+
+def test_texts_that_do_not_fit_into_their_frames_are_left_out(prepare, tmp_path):
+    long = ("e", "en", 0.4, "train", "ab" * 10)  # 0.4 s are 19 frames
+    run, said = prepare(rows=[*ROWS, long])
+    out = "warning: 1 of 4 clips are left out, e.wav the first: "
+    assert f"{out}they have more letters in their text than frames" in said
+    assert len(run.clips) == len(run.targets) == 3
+
+
+def test_no_text_fits(prepare, tmp_path):
+    rows = [(*row[:4], "ab" * 20) for row in ROWS]
+    refused(prepare, tmp_path, "no clip is left to learn from: all 3 have more letters in their text", rows=rows)
+
+
+def test_repeated_letters_need_a_blank_between_them(prepare):
+    doubled = ("e", "en", 0.4, "train", "a" * 10)  # ten letters and nine blanks are 19 frames
+    assert len(prepare(rows=[*ROWS, doubled])[0].clips) == 4
+
+
+def test_clips_without_a_text_are_counted(prepare):
+    _, said = prepare(rows=[*ROWS, ("e", "en", 0.4, "train", "")])
+    assert "warning: 1 clips have no text: they are learnt as silence" in said
+
+
+def test_clips_without_room_for_a_span_are_left_out_of_pre_training(prepare, tmp_path):
+    rows = [*ROWS, ("e", "en", 0.11, "train", "a")]  # 5 frames
+    run, said = prepare("pretrain", rows, recipe().replace("mask_time_length = 3", "mask_time_length = 6"))
+    assert (
+        "warning: 1 of 4 clips are left out, e.wav the first: they are shorter than a masked span of 6 frames" in said
+    )
+    assert len(run.clips) == 3
+
+
+def test_unknown_letters_are_listed_with_their_counts_before_training(prepare, tmp_path):
+    run, _ = prepare(steps=1)
+    train(run, lambda text: None)
+    (tmp_path / "run").rename(tmp_path / "start")
+    text = recipe(steps=1, model='start = "start/model"\nhead = "keep"').replace("[model.config]", "[model.config]\n")
+    rows = [*ROWS, ("e", "en", 0.4, "train", "xyx"), ("f", "en", 0.4, "dev", "aэ")]
+    run, said = prepare(rows=rows, text=text)
+    assert "warning: not in the vocabulary, and learnt as unknown: 'x' 2 times, 'y' 1 times" in said
+    assert "warning: not in the vocabulary, and always wrong in dev: 'э' 1 times" in said
+
+
+@pytest.mark.parametrize(
+    ("model", "config", "says"),
+    [
+        ('start = "nowhere"', "", "nowhere"),
+        ('head = "keep"', "", "model.head is 'keep', but a new model has no head"),
+        ("", "hidden_size = 17\n", "model.config: "),
+        ("", 'conv_dim = "wide"\n', "model.config: conv_dim must be"),
+        ('start = "small-ctc"', "", "does not fit model.config"),
+    ],
+)
+def test_a_start_that_cannot_be(prepare, tmp_path, model, config, says):
+    text = recipe(model=model)
+    for line in config.splitlines():
+        key = line.split(" = ")[0]
+        text = "".join(line + "\n" if row.startswith(f"{key} =") else row for row in text.splitlines(keepends=True))
+    refused(prepare, tmp_path, says, XlsrError, text=text)
+
+
+# --- resuming --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def stopped(prepare, tmp_path):
+    """A run of 12 steps, stopped after step 5: the last checkpoint is that of step 4."""
+    run, _ = prepare()
+    with pytest.raises(KeyboardInterrupt):
+        train(run, stop_at(6))
+    return tmp_path / "run"
+
+
+def stop_at(step):
+    def say(text):
+        if text.startswith(f"step {step:2}/"):
+            raise KeyboardInterrupt
+
+    return say
+
+
+def test_it_goes_on_after_the_last_checkpoint(prepare, stopped):
+    run, said = prepare(resume=True)
+    assert run.place.step == 4
+    assert said == ["resuming after step 4", "3 clips to learn from, 0.0 minutes; 1 to check with"]
+    stored = read_safetensors(stopped / "checkpoints" / "step-0000004" / "model.safetensors")
+    assert all((run.start.params[name] == array).all() for name, array in stored.items())
+    assert "6" not in [line.split(",")[0] for line in (stopped / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_what_cannot_be_resumed_stays_as_it_is(prepare, stopped):
+    before = {path: path.read_bytes() for path in stopped.rglob("*") if path.is_file()}
+    with pytest.raises(TrainingError, match=r"begun with another recipe: run\.steps was 12 and is 20"):
+        prepare(resume=True, steps=20)
+    with pytest.raises(TrainingError, match="holds a Wav2Vec2ForCTC, and this trains a Wav2Vec2ForPreTraining"):
+        prepare("pretrain", resume=True)
+    with pytest.raises(TrainingError, match=r"has another vocab\.json: the texts of the corpus have changed"):
+        prepare(rows=[*ROWS, ("e", "en", 0.4, "train", "z")], resume=True)
+    with pytest.raises(TrainingError, match="holds a run: give another --out, or --resume"):
+        prepare()
+    assert {path: path.read_bytes() for path in stopped.rglob("*") if path.is_file()} == before
+
+
+def test_a_corpus_that_has_changed_is_said(prepare, stopped):
+    _, said = prepare(rows=[*ROWS, ("e", "en", 0.4, "train", "a")], resume=True)
+    assert "warning: the corpus has changed: the run goes on, but not as it would have without that" in said
+
+
+def test_a_run_without_a_checkpoint_begins_again(prepare, tmp_path):
+    run, _ = prepare()
+    with pytest.raises(KeyboardInterrupt):
+        train(run, stop_at(2))
+    assert prepare(resume=True)[0].place.step == 0
+    assert os.listdir(tmp_path / "run").count("recipe.toml") == 1

@@ -1,0 +1,120 @@
+"""The folder of a run: taken by one run at a time, never overwritten, each file in it whole.
+
+RUN/recipe.toml       what is being learnt; resuming with another one is refused
+RUN/metrics.jsonl     a line for each report and each check on the dev split
+RUN/checkpoints/      see checkpoint.py
+RUN/model/            the best checkpoint, once the run is at its end
+RUN/.lock             held while a run is at work; the system lets go when the program ends, however it ends
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TextIO
+
+from xlsr_ref.errors import TrainingError
+from xlsr_ref.training.recipe import Recipe, difference, read_recipe
+
+RECIPE, METRICS, LOCK = "recipe.toml", "metrics.jsonl", ".lock"
+UNFINISHED = ".unfinished"  # how the name of whatever is not whole yet ends
+HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES, errno.EDEADLK)
+
+
+def require_usable(folder: Path, recipe: Recipe, resume: bool) -> None:
+    """Raises TrainingError unless a run can begin in ``folder``, or, to ``resume``, was begun there by this recipe."""
+    if folder.exists() and not folder.is_dir():
+        raise TrainingError(f"{folder} is not a folder: give another --out")
+    stored = folder / RECIPE
+    if resume:
+        if not stored.is_file():
+            raise TrainingError(f"{folder} holds no run to resume: leave --resume out to begin one")
+        found = difference(read_recipe(stored), recipe)
+        if found:
+            raise TrainingError(f"{folder} was begun with another recipe: {found}; give another --out to begin anew")
+    elif stored.is_file():
+        raise TrainingError(f"{folder} holds a run: give another --out, or --resume to go on with that run")
+    elif folder.is_dir() and any(path.name != LOCK and path.suffix != UNFINISHED for path in folder.iterdir()):
+        raise TrainingError(f"{folder} is not empty: give another --out")
+
+
+def take(folder: Path) -> TextIO:
+    """Make ``folder`` and hold it until the file that is returned is closed. Raises TrainingError if it is held."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = open(folder / LOCK, "a")  # noqa: SIM115 - the caller closes it
+    except OSError as error:
+        raise TrainingError(f"{folder} cannot be written: {error.strerror or error}") from None
+    try:
+        _hold(lock)
+    except OSError as error:
+        if error.errno in HELD:
+            lock.close()
+            raise TrainingError(f"another run is at work in {folder}: wait for it, or give another --out") from None
+        # a file system that knows no locks: nothing can be said
+    return lock
+
+
+def write(path: Path, text: str) -> None:
+    """Write a file that appears whole or not at all. Raises TrainingError."""
+    unfinished = path.with_name(path.name + UNFINISHED)
+    try:
+        unfinished.write_text(text, encoding="utf-8", newline="\n")
+        to_disk(unfinished)
+        os.replace(unfinished, path)
+    except OSError as error:
+        raise TrainingError(f"{path} cannot be written: {error.strerror or error}") from None
+
+
+def add_metrics(folder: Path, report: dict[str, Any]) -> None:
+    """One more line. Raises TrainingError."""
+    path = folder / METRICS
+    try:
+        with open(path, "a", encoding="utf-8", newline="\n") as file:
+            file.write(json.dumps(report) + "\n")
+    except OSError as error:
+        raise TrainingError(f"{path} cannot be written: {error.strerror or error}") from None
+
+
+def read_metrics(folder: Path) -> list[dict[str, Any]]:
+    """The reports so far; a line that was cut short when the machine stopped is left out."""
+    path, reports = folder / METRICS, []
+    for line in path.read_text("utf-8", errors="replace").splitlines() if path.exists() else []:
+        with suppress(json.JSONDecodeError):
+            found = json.loads(line)
+            if isinstance(found, dict) and "step" in found:
+                reports.append(found)
+    return reports
+
+
+def rewind_metrics(folder: Path, step: int) -> None:
+    """Only what was reported up to ``step`` stays: what came after it is about to be done again."""
+    reports = [report for report in read_metrics(folder) if report["step"] <= step]
+    write(folder / METRICS, "".join(json.dumps(report) + "\n" for report in reports))
+
+
+def to_disk(path: Path) -> None:
+    """Wait until a file, or a folder's list of names, is on the disk. Raises OSError for a file."""
+    folder = path.is_dir()
+    with suppress(*([OSError] if folder else [])):  # Windows opens no folders, and some file systems sync none
+        handle = os.open(path, os.O_RDONLY if folder else os.O_RDWR)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _hold(lock: TextIO) -> None:
+    """Raises OSError, one of HELD, if another program holds it."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        msvcrt.locking(lock.fileno(), msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

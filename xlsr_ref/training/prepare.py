@@ -1,0 +1,230 @@
+"""Before the first step: everything that can be checked is checked, and what is left out is said.
+
+    recipe ─ corpus ─ clips to learn from ─ weights to start from ─ targets ─ the folder of the run
+
+Nothing is written before all of it fits. A clip is left out when its text has more letters than it has frames, or, in
+pre-training, when it is shorter than one masked span.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import zlib
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, TextIO
+
+import numpy as np
+
+from xlsr_ref import audio
+from xlsr_ref.errors import TrainingError
+from xlsr_ref.manifest import Clip
+from xlsr_ref.ops.lattice import frames_needed
+from xlsr_ref.text.tokenizer import Tokenizer
+from xlsr_ref.training import checkpoint
+from xlsr_ref.training.data import read_clips, unknown_characters
+from xlsr_ref.training.folder import RECIPE, require_usable, rewind_metrics, take, write
+from xlsr_ref.training.optim import AdamState
+from xlsr_ref.training.recipe import DataPart, Recipe, read_recipe
+from xlsr_ref.training.start import Start, prepare_start
+
+Task = Literal["pretrain", "finetune"]
+Say = Callable[[str], None]
+KINDS = {"pretrain": "Wav2Vec2ForPreTraining", "finetune": "Wav2Vec2ForCTC"}
+BUNDLED = Path(__file__).parents[1] / "data"
+MOST_LISTED = 40  # characters
+
+
+@dataclass
+class Place:
+    """Where a run stands: after ``step`` steps, in front of batch ``batch`` of ``epoch``."""
+
+    step: int = 0
+    epoch: int = 0
+    batch: int = 0
+    best: tuple[float, int] | None = None  # the lowest mean error on the dev split, and its step
+    bad: int = 0  # steps that were left out
+    bad_in_a_row: int = 0
+
+
+@dataclass
+class Run:
+    """A run, ready to go."""
+
+    task: Task
+    recipe: Recipe
+    folder: Path
+    start: Start
+    clips: list[Clip]  # to learn from
+    targets: list[np.ndarray]  # (S,) of each; empty in pre-training
+    dev: dict[str, list[Clip]]  # by name of the group
+    tokenizer: Tokenizer | None  # None in pre-training
+    lock: TextIO | None = None  # open as long as the run's folder is held
+    adam: AdamState = field(default_factory=AdamState)
+    place: Place = field(default_factory=Place)
+
+    @property
+    def corpus(self) -> int:
+        """A number that changes with the clips that are learnt from."""
+        return zlib.crc32(repr([(c.path.name, c.lang, c.seconds, c.text) for c in self.clips]).encode())
+
+
+def prepare_run(task: Task, recipe_file: Path, folder: Path, corpus: Path, resume: bool, say: Say) -> Run:
+    """A run that can take its first step, or, to ``resume``, the one after its last checkpoint.
+
+    ``say`` is told what the user should know, a line at a time. Raises XlsrError; nothing in ``folder`` has changed.
+    """
+    recipe = read_recipe(recipe_file)
+    require_usable(folder, recipe, resume)
+    by_manifest = read_clips(corpus, recipe.data.manifests)
+    clips = _to_learn_from(by_manifest, recipe.data)
+    start = prepare_start(recipe, KINDS[task], (c.text for c in clips), recipe_file.parent, bundled=BUNDLED)
+    for line in [] if resume else start.said:
+        say(line)
+    dev: dict[str, list[Clip]] = {}
+    tokenizer = None
+    if task == "finetune":
+        dev, tokenizer = _to_check_with(by_manifest, recipe.data.dev), _tokenizer(start)
+        _name_unknown_letters(clips, tokenizer, "learnt as unknown", say)
+        _name_unknown_letters([c for group in dev.values() for c in group], tokenizer, "always wrong in dev", say)
+        clips, targets = _with_targets(clips, start, tokenizer, say)
+    else:
+        clips = _with_spans(clips, start, say)
+        targets = [np.empty(0, int) for _ in clips]
+    run = Run(task, recipe, folder, start, clips, targets, dev, tokenizer, take(folder))
+    try:
+        require_usable(folder, recipe, resume)  # once more: now nobody else can come in between
+        if resume:
+            _go_back(run, say)
+        else:
+            write(folder / RECIPE, recipe_file.read_text("utf-8"))
+    except BaseException:
+        let_go(run)
+        raise
+    minutes = sum(clip.seconds for clip in clips) / 60
+    say(f"{len(clips)} clips to learn from, {minutes:.1f} minutes; {sum(map(len, dev.values()))} to check with")
+    return run
+
+
+def let_go(run: Run) -> None:
+    """Let another run into the folder."""
+    if run.lock is not None:
+        run.lock.close()
+        run.lock = None
+
+
+# --- clips and targets -----------------------------------------------------------------------------------------------
+
+
+def _to_learn_from(by_manifest: dict[str, list[Clip]], part: DataPart) -> list[Clip]:
+    every = [clip for clips in by_manifest.values() for clip in clips]
+    split = [clip for clip in every if clip.split == part.train]
+    if not split:
+        raise TrainingError(f"no clip belongs to the split data.train = {part.train!r}, {_splits(every)}")
+    clips = [clip for clip in split if part.shortest <= clip.seconds <= part.longest]
+    if not clips:
+        longest = max(clip.seconds for clip in split)
+        raise TrainingError(
+            f"no clip of the split {part.train!r} has {part.shortest:g} to {part.longest:g} s, the longest has "
+            f"{longest:g} s: change data.shortest or data.longest"
+        )
+    return clips
+
+
+def _to_check_with(by_manifest: dict[str, list[Clip]], dev: str) -> dict[str, list[Clip]]:
+    """The clips of the dev split, by manifest and language."""
+    groups: dict[str, list[Clip]] = {}
+    for stem, clips in by_manifest.items():
+        for clip in clips:
+            if dev and clip.split == dev and clip.text:
+                groups.setdefault(f"{stem}-{clip.lang}", []).append(clip)
+    if dev and not groups:
+        every = [clip for clips in by_manifest.values() for clip in clips]
+        raise TrainingError(
+            f"no clip with a text belongs to the split data.dev = {dev!r}, {_splits(every)}: name another, "
+            'or "" for none'
+        )
+    return groups
+
+
+def _splits(clips: Sequence[Clip]) -> str:
+    return f"only to {', '.join(map(repr, sorted({clip.split for clip in clips})))}"
+
+
+def _tokenizer(start: Start) -> Tokenizer:
+    with tempfile.TemporaryDirectory() as folder:
+        for name, text in start.files.items():
+            (Path(folder) / name).write_text(text, "utf-8")
+        return Tokenizer.from_folder(folder)
+
+
+def _name_unknown_letters(clips: Sequence[Clip], tokenizer: Tokenizer, fate: str, say: Say) -> None:
+    """Say which characters of the texts the vocabulary lacks, and how often each stands there."""
+    known = {letter for clip in clips for letter in clip.text if _is_known(tokenizer, letter)}
+    unknown = unknown_characters(clips, known.__contains__)
+    if unknown:
+        listed = ", ".join(f"{letter!a} {count} times" if not letter.isprintable() else f"{letter!r} {count} times"
+                           for letter, count in unknown.most_common(MOST_LISTED))  # fmt: skip
+        more = f", and {len(unknown) - MOST_LISTED} more characters" if len(unknown) > MOST_LISTED else ""
+        say(f"warning: not in the vocabulary, and {fate}: {listed}{more}")
+
+
+def _is_known(tokenizer: Tokenizer, letter: str) -> bool:
+    unknown = None if tokenizer.unk_token is None else tokenizer.vocabulary.get(tokenizer.unk_token)
+    with suppress(ValueError):
+        return tokenizer.encode(letter) != [unknown]
+    return False
+
+
+def _with_targets(
+    clips: list[Clip], start: Start, tokenizer: Tokenizer, say: Say
+) -> tuple[list[Clip], list[np.ndarray]]:
+    """The clips whose text can be learnt, and the ids of each text, (S,)."""
+    every = [np.array(tokenizer.encode(clip.text), int) for clip in clips]
+    fits = [_frames(clip, start) >= max(frames_needed(ids), 1) for clip, ids in zip(clips, every)]
+    kept = _those_that_fit(clips, fits, "have more letters in their text than frames", say)
+    silent = sum(not len(ids) for ids in every)
+    if silent:
+        say(f"warning: {silent} clips have no text: they are learnt as silence")
+    return kept, [ids for ids, fit in zip(every, fits) if fit]
+
+
+def _with_spans(clips: list[Clip], start: Start, say: Say) -> list[Clip]:
+    """The clips in which one masked span has room."""
+    span = start.config.mask_time_length
+    fits = [_frames(clip, start) >= span for clip in clips]
+    return _those_that_fit(clips, fits, f"are shorter than a masked span of {span} frames", say)
+
+
+def _those_that_fit(clips: list[Clip], fits: list[bool], why_not: str, say: Say) -> list[Clip]:
+    dropped = [clip for clip, fit in zip(clips, fits) if not fit]
+    if len(dropped) == len(clips):
+        raise TrainingError(f"no clip is left to learn from: all {len(clips)} {why_not}")
+    if dropped:
+        say(f"warning: {len(dropped)} of {len(clips)} clips are left out, {dropped[0].path.name} the first: "
+            f"they {why_not}")  # fmt: skip
+    return [clip for clip, fit in zip(clips, fits) if fit]
+
+
+def _frames(clip: Clip, start: Start) -> int:
+    """T, by the length that the list of recordings gives."""
+    samples = int(clip.seconds * start.preprocessor.sampling_rate)
+    return audio.frames(samples, start.config.conv_kernel, start.config.conv_stride)
+
+
+# --- resuming --------------------------------------------------------------------------------------------------------
+
+
+def _go_back(run: Run, say: Say) -> None:
+    """To the last whole checkpoint, or the beginning where there is none."""
+    found = checkpoint.latest(run.folder)
+    if found is not None:
+        run.adam, state = checkpoint.restore(found, run.start.params, run.start.files)
+        place = state["place"]
+        run.place = Place(**(place | {"best": tuple(place["best"]) if place["best"] else None}))
+        if state.get("corpus", run.corpus) != run.corpus:
+            say("warning: the corpus has changed: the run goes on, but not as it would have without that")
+    say(f"resuming after step {run.place.step}")
+    rewind_metrics(run.folder, run.place.step)
