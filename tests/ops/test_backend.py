@@ -76,3 +76,27 @@ def test_a_first_run_says_once_that_it_compiles(tmp_path):
         for _ in range(2)
     )
     assert (first, second) == ("compiling\n", "")
+
+
+@pytest.mark.skipif(backend.BACKEND == "numpy", reason="about Numba")
+def test_a_lean_start_leaves_out_what_no_kernel_uses():
+    """And nothing else: afterwards both can be imported, and kernels of either dtype still run."""
+    code = (
+        "import sys, numpy; from xlsr_ref.ops.backend import lean_start; from xlsr_ref.ops.activation import gelu\n"
+        "with lean_start(): gelu(numpy.zeros(1, 'f4'))\n"
+        "gelu(numpy.zeros(1)); print({'scipy.linalg', 'cffi'} & set(sys.modules) or 'left out')\n"
+        "import cffi, scipy.linalg, scipy.signal"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout == "left out\n"
+
+
+def test_a_lean_start_keeps_what_is_there_already():
+    import scipy.linalg
+
+    with backend.lean_start():
+        assert sys.modules["scipy.linalg"] is scipy.linalg
+    assert sys.modules["scipy.linalg"] is scipy.linalg
+    with pytest.raises(ZeroDivisionError), backend.lean_start():
+        raise ZeroDivisionError
+    assert sys.modules.get("cffi", True) is not None
