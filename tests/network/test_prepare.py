@@ -34,6 +34,15 @@ def test_the_report_of_a_load_says_how_much_it_will_be(name, dtype):
     assert f"prepared {model.report.prepared_bytes / 2**20:,.1f} MiB" in str(model.report)
 
 
+@pytest.mark.parametrize("name", ["xlsr", "odd"])
+def test_what_is_prepared_changes_no_bit(name, rng):
+    model, x = xlsr_ref.load(GOLDEN / name), rng.standard_normal(4000)
+    logits = model.logits(x, 16000)
+    p = model.params["wav2vec2"]
+    model._known = prepare(p)._replace(positional=weight_norm(p["encoder"]["pos_conv_embed"]["conv"]))
+    assert np.array_equal(model.logits(x, 16000), logits)
+
+
 def test_it_is_used_again_while_the_parameters_are_the_same(p):
     prepared = prepare(p)
     assert prepare(p, prepared) is prepared
