@@ -1,6 +1,7 @@
 """Compiled, without Numba, by request without it, and uncompiled for a debugger: the same numbers."""
 
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -100,3 +101,25 @@ def test_a_lean_start_keeps_what_is_there_already():
     with pytest.raises(ZeroDivisionError), backend.lean_start():
         raise ZeroDivisionError
     assert sys.modules.get("cffi", True) is not None
+
+
+AVX2 = "+avx,+avx2,+fma,+bmi,+bmi2,+popcnt,+sse4.2"
+AVX512 = f"{AVX2},+avx512f,+avx512vl,+avx512dq,+avx512bw,+avx512cd,-prefer-256-bit"
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="about the registers of x86-64")
+@pytest.mark.skipif(backend.BACKEND == "numpy", reason="about Numba")
+@pytest.mark.parametrize(
+    ("processor", "features", "registers"), [("haswell", AVX2, {"y"}), ("skylake-avx512", AVX512, {"y", "z"})]
+)
+def test_kernels_are_vectorised_with_and_without_avx512(tmp_path, processor, features, registers):
+    """Compiled for either processor, not run: 32 bytes at a time are ymm, 64 are zmm, which AVX2 does not have."""
+    code = (
+        "import numba, re; from xlsr_ref.ops.activation import _gelu_float32_loop as kernel\n"
+        "kernel.compile((numba.float32[::1],) * 2); (assembly,) = kernel.inspect_asm().values()\n"
+        "print(*sorted(set(re.findall(r'%([yz])mm', assembly))))"
+    )
+    target = {"NUMBA_CPU_NAME": processor, "NUMBA_CPU_FEATURES": features, "NUMBA_CACHE_DIR": str(tmp_path)}
+    environment = os.environ | target
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, env=environment)
+    assert set(done.stdout.split()) == registers
