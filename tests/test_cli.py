@@ -143,6 +143,29 @@ def test_help_and_version_load_nothing_heavy():
     assert done.stderr.strip() == ""
 
 
+def test_transcribing_loads_only_what_it_needs(tmp_path, rng):
+    """One recording at the model's rate needs no filter; one at another rate still finds it."""
+    soundfile = pytest.importorskip("soundfile")
+    for rate in (16000, 44100):
+        soundfile.write(tmp_path / f"{rate}.wav", 0.1 * rng.standard_normal(rate // 4), rate)
+    script = (
+        "import sys; from xlsr_ref.cli import main; status = main(['transcribe', '16000.wav'])\n"
+        "unneeded = {'scipy.linalg', 'scipy.signal', 'cffi', 'tqdm', 'matplotlib', 'safetensors'}\n"
+        "print(', '.join(unneeded & set(sys.modules)), file=sys.stderr)\n"
+        "sys.exit(status or main(['transcribe', '44100.wav']))"
+    )
+    options = {"capture_output": True, "text": True, "cwd": tmp_path, "env": ENVIRONMENT}
+    done = subprocess.run([sys.executable, "-c", script], **options)
+    assert (done.returncode, done.stderr.strip()) == (0, "")
+
+
+def test_transcribing_without_numba(tmp_path, rng):
+    soundfile = pytest.importorskip("soundfile")
+    soundfile.write(tmp_path / "a.wav", 0.1 * rng.standard_normal(4000), 16000)
+    done = run("transcribe", "a.wav", cwd=tmp_path, env=ENVIRONMENT | {"XLSR_REF_BACKEND": "numpy"})
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
 def test_the_module_is_the_program():
     done = run("--version")
     assert (done.returncode, done.stdout.split(), done.stderr) == (0, [b"xlsr-ref", xlsr_ref.__version__.encode()], b"")

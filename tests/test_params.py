@@ -22,6 +22,7 @@ from safetensors.numpy import load_file, save_file
 from xlsr_ref import params as params_module
 from xlsr_ref.config import KINDS, Config
 from xlsr_ref.errors import ConfigError, WeightsError
+from xlsr_ref.network.prepare import prepare
 from xlsr_ref.params import (
     BF16,
     CLASSIC,
@@ -470,6 +471,8 @@ def test_every_kind_loads_with_either_prefix_and_spelling(tmp_path, kind, prefix
     assert (report.missing, report.surplus, report.files) == ((), (), ("model.safetensors",))
     assert (report.tensors, report.parameters) == (len(flat), parameter_count(TINY, kind))
     assert (report.mapped_bytes, report.copied_bytes) == (4 * report.parameters, 0)
+    prepared = prepare(params.get("wav2vec2", params))
+    assert report.prepared_bytes == sum(array.nbytes for array in (*prepared.matrices, prepared.positional[0]))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -664,7 +667,7 @@ def test_surplus_tensors_are_left_and_listed(tmp_path):
 
 def test_the_report_prints_a_few_short_lines(tmp_path):
     lines = str(load_params(folder_of(tmp_path, weights()), TINY)[1]).splitlines()
-    assert [line.split()[0] for line in lines] == ["files", "model", "used", "stored", "missing", "surplus"]
+    assert [line.split()[0] for line in lines] == ["files", "model", "used", "stored", "prepared", "missing", "surplus"]
     assert lines[2] == f"used     {len(weights())} tensors, {parameter_count(TINY, 'Wav2Vec2ForCTC'):,} parameters"
 
 

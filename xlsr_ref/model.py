@@ -497,9 +497,9 @@ class Model:
         pieces, rate = self._pieces(recording, sampling_rate), self.preprocessor.sampling_rate
         scale, short = first_pass(pieces(), how.above * rate)
         if short is not None:
-            log_probs = _log_softmax(self._network(self._normalised(short), keep=False)[0])
+            log_probs = log_softmax(self._network(self._normalised(short), keep=False)[0]).astype(self.dtype)
         else:
-            parts = [_log_softmax(logits) for _, logits in self._in_chunks(pieces, scale, how)]
+            parts = [log_softmax(logits).astype(self.dtype) for _, logits in self._in_chunks(pieces, scale, how)]
             log_probs = np.concatenate(parts)
             del parts
         return align_words(log_probs, words, tokenizer, self.seconds_per_frame, scale.samples / rate)
@@ -758,11 +758,6 @@ class Model:
                 "the model's folder has no vocab.json, so its logits cannot be spelled: add the file, or use logits(…)"
             )
         return self.tokenizer
-
-
-def _log_softmax(logits: np.ndarray) -> np.ndarray:
-    """The logarithms of the softmax of each frame, (T, V) as it came; summed in float64."""
-    return (logits - np.logaddexp.reduce(logits, axis=1, keepdims=True, dtype=np.float64)).astype(logits.dtype)
 
 
 def _under(prefix: str, stages: Stages) -> dict[str, Stage]:

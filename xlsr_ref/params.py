@@ -52,6 +52,9 @@ DTYPE_NAMES = {dtype: name for name, dtype in DTYPES.items()}
 PARAMETRIZED = ("parametrizations.weight.original0", "parametrizations.weight.original1")
 CLASSIC = ("weight_g", "weight_v")
 
+# Ends of the names of what network/prepare.py makes a second array of, of the same size: every convolution's kernel.
+PREPARED = (".conv.weight", f".conv.{PARAMETRIZED[1]}", f".conv.{CLASSIC[1]}")
+
 
 # --- safetensors in and out ------------------------------------------------------------------------------------------
 
@@ -358,13 +361,15 @@ class LoadReport:
     dtype: str  # that was asked for
     mapped_bytes: int  # of used tensors that are views of the file
     copied_bytes: int  # of those that were converted or moved to an aligned place
+    prepared_bytes: int  # of what network/prepare.py derives from them at the first pass, and keeps beside them
     surplus: tuple[str, ...]  # in the file and not used
     missing: tuple[str, ...]  # () or masked_spec_embed: only masking needs it
     language: str | None = None  # whose adapters, head and vocabulary these are; None: those of the folder itself
 
     def __str__(self) -> str:
         stored = ", ".join(f"{name} × {count}" for name, count in self.stored)
-        mapped, copied = (f"{size / 2**20:,.1f} MiB" for size in (self.mapped_bytes, self.copied_bytes))
+        sizes = (self.mapped_bytes, self.copied_bytes, self.prepared_bytes)
+        mapped, copied, prepared = (f"{size / 2**20:,.1f} MiB" for size in sizes)
         missing = f"{listed(self.missing)} (only masking needs it)" if self.missing else "none"
         surplus = f"{len(self.surplus)}: {listed(self.surplus)}" if self.surplus else "none"
         switched = f"language {self.language}: its adapters, lm_head and vocabulary, from {self.files[-1]}"
@@ -374,6 +379,7 @@ class LoadReport:
                 f"model    {self.kind}, prefix {self.prefix!r}, weight norm in {', '.join(self.weight_norm)}",
                 f"used     {self.tensors} tensors, {self.parameters:,} parameters",
                 f"stored   {stored}; used as {self.dtype}: {mapped} mapped, {copied} copied",
+                f"prepared {prepared} beside them at the first pass: the convolutions' kernels",
                 f"missing  {missing}",
                 f"surplus  {surplus}",
                 *([switched] if self.language is not None else []),
@@ -439,6 +445,7 @@ def load_params(
         dtype=dtype,
         mapped_bytes=mapped,
         copied_bytes=sum(array.nbytes for array in params.values()) - mapped,
+        prepared_bytes=sum(array.nbytes for name, array in params.items() if name.endswith(PREPARED)),
         surplus=tuple(surplus),
         missing=tuple(missing),
     )

@@ -1,6 +1,7 @@
 """Compiled, without Numba, by request without it, and uncompiled for a debugger: the same numbers."""
 
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -76,3 +77,49 @@ def test_a_first_run_says_once_that_it_compiles(tmp_path):
         for _ in range(2)
     )
     assert (first, second) == ("compiling\n", "")
+
+
+@pytest.mark.skipif(backend.BACKEND == "numpy", reason="about Numba")
+def test_a_lean_start_leaves_out_what_no_kernel_uses():
+    """And nothing else: afterwards both can be imported, and kernels of either dtype still run."""
+    code = (
+        "import sys, numpy; from xlsr_ref.ops.backend import lean_start; from xlsr_ref.ops.activation import gelu\n"
+        "with lean_start(): gelu(numpy.zeros(1, 'f4'))\n"
+        "gelu(numpy.zeros(1)); print({'scipy.linalg', 'cffi'} & set(sys.modules) or 'left out')\n"
+        "import cffi, scipy.linalg, scipy.signal"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout == "left out\n"
+
+
+def test_a_lean_start_keeps_what_is_there_already():
+    import scipy.linalg
+
+    with backend.lean_start():
+        assert sys.modules["scipy.linalg"] is scipy.linalg
+    assert sys.modules["scipy.linalg"] is scipy.linalg
+    with pytest.raises(ZeroDivisionError), backend.lean_start():
+        raise ZeroDivisionError
+    assert sys.modules.get("cffi", True) is not None
+
+
+AVX2 = "+avx,+avx2,+fma,+bmi,+bmi2,+popcnt,+sse4.2"
+AVX512 = f"{AVX2},+avx512f,+avx512vl,+avx512dq,+avx512bw,+avx512cd,-prefer-256-bit"
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="about the registers of x86-64")
+@pytest.mark.skipif(backend.BACKEND == "numpy", reason="about Numba")
+@pytest.mark.parametrize(
+    ("processor", "features", "registers"), [("haswell", AVX2, {"y"}), ("skylake-avx512", AVX512, {"y", "z"})]
+)
+def test_kernels_are_vectorised_with_and_without_avx512(tmp_path, processor, features, registers):
+    """Compiled for either processor, not run: 32 bytes at a time are ymm, 64 are zmm, which AVX2 does not have."""
+    code = (
+        "import numba, re; from xlsr_ref.ops.activation import _gelu_float32_loop as kernel\n"
+        "kernel.compile((numba.float32[::1],) * 2); (assembly,) = kernel.inspect_asm().values()\n"
+        "print(*sorted(set(re.findall(r'%([yz])mm', assembly))))"
+    )
+    target = {"NUMBA_CPU_NAME": processor, "NUMBA_CPU_FEATURES": features, "NUMBA_CACHE_DIR": str(tmp_path)}
+    environment = os.environ | target
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, env=environment)
+    assert set(done.stdout.split()) == registers

@@ -1,7 +1,16 @@
 import numpy as np
 import pytest
 
-from xlsr_ref.ops.conv import ROWS, TAPS, conv1d, grouped_conv1d, weight_norm, windows
+from xlsr_ref.ops.conv import (
+    ROWS,
+    TAPS,
+    conv1d,
+    grouped_conv1d,
+    grouped_conv1d_backward,
+    tap_by_tap,
+    weight_norm,
+    windows,
+)
 
 
 def convolve(x, weight, stride, groups=1):
@@ -79,3 +88,16 @@ def test_windows_are_views():
     assert np.shares_memory(seen, x)
     assert not seen.flags.writeable
     np.testing.assert_array_equal(windows(x[:, 1:], 3, 2), [[1, 3, 5], [5, 7, 9]])
+
+
+@pytest.mark.parametrize(("C", "groups", "K"), [(12, 4, 8), (40, 2, 7), (33, 1, 5), (17, 17, 16)])
+def test_tap_by_tap_is_only_another_order_in_memory(rng, C, groups, K):
+    weight, x, bias = rng.standard_normal((C, C // groups, K)), rng.standard_normal((20, C)), rng.standard_normal(C)
+    ordered = tap_by_tap(weight)
+    assert np.array_equal(ordered, weight)
+    taps = ordered[: C // groups].transpose(2, 1, 0)[:2].reshape(-1, C // groups)
+    assert np.shares_memory(taps, ordered)  # what the product takes is not copied
+    y, cache = grouped_conv1d(x, weight, bias, groups)
+    assert np.array_equal(grouped_conv1d(x, ordered, bias, groups)[0], y)
+    ours, theirs = (grouped_conv1d_backward(y, cache._replace(weight=w)) for w in (ordered, weight))
+    assert np.array_equal(ours[0], theirs[0])

@@ -214,6 +214,7 @@ class Benchmark:
             "model": wanted.size or folder.resolve().name,
             "kind": report.kind,
             "parameters": report.parameters,
+            "prepared": report.prepared_bytes,
             "threads": wanted.threads,
             "rounds": wanted.rounds,
             "opened": {name: worker.opened for name, worker in self._workers.items() if name != PEAK},

@@ -22,7 +22,8 @@ def head(about: Mapping[str, Any]) -> str:
         f"method    {_count(about['rounds'], 'round')} after a first run that is not counted; "
         "each program in a process of its own, in turns",
         f"opened    in {opened}: imports, and the model",
-        "memory    the most that a process held: Python, libraries, weights as far as they were read, and the run",
+        "memory    the most that a process held: Python, libraries, weights as far as they were read, and the run; "
+        f"for {OURS} {about['prepared'] / 2**20:,.1f} MiB of prepared kernels, too",
     ]
     return "\n".join(lines) + "\n"
 

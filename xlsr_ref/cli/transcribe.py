@@ -70,15 +70,20 @@ def run(arguments: argparse.Namespace) -> int:
         if not recordings:
             return 1
 
+        import numpy as np
+
         import xlsr_ref
         from xlsr_ref.chunks import chunking
-        from xlsr_ref.ops.backend import on_compilation
+        from xlsr_ref.ops.activation import gelu
+        from xlsr_ref.ops.backend import lean_start, on_compilation
         from xlsr_ref.text.beam import WIDTH
 
         on_compilation(lambda: complain("compiling for this machine: this is done once and takes some seconds"))
         language = {} if arguments.language is None else {"language": arguments.language}
         model = xlsr_ref.load(arguments.model, arguments.dtype, **language)
         chunking(arguments.chunk, arguments.stride, model.seconds_per_frame)  # what is wrong here is so for all
+        with lean_start():
+            gelu(np.zeros(1, arguments.dtype))  # the first kernel, whichever it is
         how: dict[str, Any] = {"chunk_seconds": arguments.chunk, "stride_seconds": arguments.stride}
         if searching:  # made once for all
             width, weights = arguments.beam or WIDTH, {"alpha": arguments.alpha, "beta": arguments.beta}

@@ -1,7 +1,7 @@
 """What is derived from the parameters for speed: kept beside them, never saved.
 
     conv_layers.i.conv.weight (C_out, C_in, K)  →  the matrix (K·C_in, C_out) that windows are multiplied by
-    pos_conv_embed.conv: g, v                   →  the kernel g · v / ‖v‖
+    pos_conv_embed.conv: g, v                   →  the kernel g · v / ‖v‖, in memory tap by tap
 
 Everything else is used as the checkpoint has it. What is prepared is used again as long as the parameters are the same
 arrays and nobody can write to them, which holds for what `load` returns; while training it is made anew every time.
@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from xlsr_ref.network.positional import Kernel
-from xlsr_ref.ops.conv import kernel_matrix, weight_norm, weight_norm_parts
+from xlsr_ref.ops.conv import kernel_matrix, tap_by_tap, weight_norm, weight_norm_parts
 
 
 class Prepared(NamedTuple):
@@ -31,4 +31,6 @@ def prepare(p: dict, known: Prepared | None = None) -> Prepared:
     sources = (*convolutions, *weight_norm_parts(position))
     if known is not None and all(a is b and not a.flags.writeable for a, b in zip(sources, known.sources)):
         return known
-    return Prepared(sources, tuple(kernel_matrix(weight) for weight in convolutions), weight_norm(position))
+    kernel, cache = weight_norm(position)
+    matrices = tuple(kernel_matrix(weight) for weight in convolutions)
+    return Prepared(sources, matrices, (tap_by_tap(kernel), cache))

@@ -26,6 +26,7 @@ from xlsr_ref.ops.upstream import require_upstream
 ROWS = 512  # output frames of the strided convolution that one task computes
 BACKWARD_ROWS = 4096  # and of its backward pass, whose windows are copied
 TAPS = 8  # kernel taps that the grouped convolution multiplies at once
+CHANNELS = 16  # of a grouped kernel that are put in order at once: they fit into a core's cache
 
 
 class ConvCache(NamedTuple):
@@ -95,6 +96,17 @@ def kernel_matrix(weight: np.ndarray) -> np.ndarray:
     """``weight`` (C_out, C_in, K) as the matrix that windows are multiplied by: (K*C_in, C_out), a copy."""
     C_out, C_in, K = weight.shape
     return weight.transpose(2, 1, 0).reshape(K * C_in, C_out)
+
+
+def tap_by_tap(weight: np.ndarray) -> np.ndarray:
+    """``weight`` (C, C/G, K) as it is, but in memory tap by tap: so the grouped convolution reads it without a copy."""
+    ordered = np.empty_like(weight, order="F")
+
+    def some(channels: slice) -> None:
+        ordered[channels] = weight[channels]
+
+    threads.run(partial(some, channels) for channels in threads.blocks(len(weight), CHANNELS))
+    return ordered
 
 
 def grouped_conv1d(

@@ -2,7 +2,8 @@
 
 A forward pass makes and drops arrays of some megabytes thousands of times. By default glibc hands such memory back to
 the system when it is freed, and the system fills every page with zeros before it gives it out again: up to a tenth of
-the time on Linux. Here arrays of up to 32 MB come from the heap, and up to 256 MB that nobody uses stay there.
+the time on Linux. Here arrays of up to 32 MB come from the heap, and up to 64 MB that nobody uses stay there: as much
+as a pass over half a minute takes and gives back. More would only make the peak of ten minutes in one piece higher.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import sys
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # names and numbers of mallopt(3)
 LARGEST = 32 << 20  # bytes; the most that glibc takes
-UNUSED = 256 << 20  # bytes
+UNUSED = 64 << 20  # bytes, of each thread's heap
 
 
 def keep_freed_memory() -> bool:
