@@ -366,6 +366,25 @@ class LoadReport:
     missing: tuple[str, ...]  # () or masked_spec_embed: only masking needs it
     language: str | None = None  # whose adapters, head and vocabulary these are; None: those of the folder itself
 
+    @classmethod
+    def of_arrays(cls, params: Flat, kind: str) -> LoadReport:
+        """Of parameters that were not loaded, such as those that are being learnt: the report that says so."""
+        return cls(
+            files=(),
+            kind=kind,
+            prefix="wav2vec2.",
+            weight_norm=PARAMETRIZED,
+            tensors=len(params),
+            parameters=sum(array.size for array in params.values()),
+            stored=(),
+            dtype=next(iter(params.values())).dtype.name,
+            mapped_bytes=0,
+            copied_bytes=0,
+            prepared_bytes=0,
+            surplus=(),
+            missing=(),
+        )
+
     def __str__(self) -> str:
         stored = ", ".join(f"{name} × {count}" for name, count in self.stored)
         sizes = (self.mapped_bytes, self.copied_bytes, self.prepared_bytes)
