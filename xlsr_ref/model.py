@@ -3,8 +3,8 @@
     waveform ─ feature_encoder ─ feature_projection ─ encoder ─ ctc_head ─ greedy → text
     (L,)        (T, 512)          (T, 1024)            (T, 1024) (T, V)
 
-The widths are XLSR-53's; every size comes from the checkpoint's files. `Model.forward` is the whole network in four
-calls. Where: XLSR, Conneau et al. 2020 (arXiv 2006.13979); wav2vec 2.0, Baevski et al. 2020 (arXiv 2006.11477).
+The widths are XLSR-53's; every size comes from the checkpoint's files. The calls themselves are in network/whole.py.
+Where: XLSR, Conneau et al. 2020 (arXiv 2006.13979); wav2vec 2.0, Baevski et al. 2020 (arXiv 2006.11477).
 Letters: L samples, T frames, C channels (`hidden_size`), V tokens.
 """
 
@@ -36,41 +36,20 @@ from xlsr_ref.errors import (
 from xlsr_ref.foreign import model_files
 from xlsr_ref.hub import local_folder
 from xlsr_ref.languages import read_language
-from xlsr_ref.network.adapter import adapter, adapter_backward, adapter_frames
-from xlsr_ref.network.classification import (
-    frame_head,
-    frame_head_backward,
-    layer_sum,
-    layer_sum_backward,
-    probabilities,
-    recording_head,
-    recording_head_backward,
-)
-from xlsr_ref.network.context import (
-    encoder,
-    encoder_backward,
-    feature_projection,
-    feature_projection_backward,
-    hidden_states,
-)
-from xlsr_ref.network.feature_encoder import feature_encoder, feature_encoder_backward, first_moments
-from xlsr_ref.network.heads import ctc_head, ctc_head_backward
+from xlsr_ref.network.adapter import adapter_frames
+from xlsr_ref.network.classification import probabilities
+from xlsr_ref.network.context import encoder, feature_projection, hidden_states
+from xlsr_ref.network.feature_encoder import feature_encoder, first_moments
 from xlsr_ref.network.prepare import Prepared, prepare
-from xlsr_ref.network.stage import Keep, Stage, Stages, remember
-from xlsr_ref.network.xvector import (
-    embedding,
-    embedding_backward,
-    fewest_frames,
-    xvector_head,
-    xvector_head_backward,
-)
+from xlsr_ref.network.stage import Keep, Stages
+from xlsr_ref.network.whole import backward, context_vectors, forward, head_of
+from xlsr_ref.network.xvector import embedding, fewest_frames
 from xlsr_ref.objectives.finetuning import ctc_losses
 from xlsr_ref.objectives.pretraining import PretrainLosses, pretrain_loss
 from xlsr_ref.ops import threads
 from xlsr_ref.ops.memory import keep_freed_memory
 from xlsr_ref.ops.norm import Moments
-from xlsr_ref.ops.upstream import require_upstream
-from xlsr_ref.params import LoadReport, add_to, load_params
+from xlsr_ref.params import LoadReport, load_params
 from xlsr_ref.text.align_text import align_words, check_words
 from xlsr_ref.text.beam import BEAM_PRUNE, TOKEN_MIN, WIDTH, Search, beam_search, feed, hypotheses, log_softmax, start
 from xlsr_ref.text.beam import search as beam_settings
@@ -172,10 +151,6 @@ class Model:
         return f"Model({self.report.kind}, {self.report.parameters:,} parameters, {self.dtype.name})"
 
     @property
-    def _prefix(self) -> str:
-        return "wav2vec2." if "wav2vec2" in self.params else ""
-
-    @property
     def _backbone(self) -> dict[str, Any]:
         return self.params.get("wav2vec2", self.params)
 
@@ -209,66 +184,9 @@ class Model:
         return self._network(self._input(waveform, sampling_rate), keep)
 
     def _network(self, x: np.ndarray, keep: Keep, whole: Moments | None = None) -> tuple[np.ndarray, Stages]:
+        """From a normalised waveform (L,): see network/whole.py."""
         with self._threads():
-            context, stages = self._context(x, keep, whole)
-            y, of_the_head = self._head(context, keep)
-        return y, stages | of_the_head
-
-    def _context(self, x: np.ndarray, keep: Keep, whole: Moments | None = None) -> tuple[np.ndarray, Stages]:
-        """What the head is given: the context vectors (T, C), or the weighted sum of all hidden states."""
-        p, eps, base = self._backbone, self.config.layer_norm_eps, self._prefix
-        stages: Stages = {}
-        prepared = self._prepared
-        features, inner = feature_encoder(x, p["feature_extractor"], self.config, keep, prepared.matrices, whole)
-        stages |= _under(f"{base}feature_extractor.", inner)
-        del x  # what is not needed any more leaves its memory to the next stage
-        projected, cache = feature_projection(features, p["feature_projection"], eps)
-        remember(stages, f"{base}feature_projection", projected, cache, keep)
-        del features, cache
-        summed = "layer_weights" in self.params
-        keep_inside = "outputs" if summed and not keep else keep
-        context, inner = encoder(projected, p["encoder"], self.config, keep_inside, prepared.positional)
-        if keep:
-            stages |= _under(f"{base}encoder.", inner)
-        if summed:
-            states = hidden_states(projected, inner, self.config)
-            if self.transformers_4 and self.config.do_stable_layer_norm:
-                states[-1] = context
-            context, sum_cache = layer_sum(states, self.params["layer_weights"])
-            remember(stages, "layer_weights", context, sum_cache, keep)
-        elif "adapter" in p:
-            context, inner = adapter(context, p["adapter"], self.config, keep)
-            stages |= _under(f"{base}adapter.", inner)
-        return context, stages
-
-    def _head(self, context: np.ndarray, keep: Keep) -> tuple[np.ndarray, Stages]:
-        """From what :meth:`_context` gives to the result; without a head that is the context itself."""
-        p, y = self.params, context
-        stages: Stages = {}
-        match self._head_name:
-            case "lm_head":
-                y, cache = ctc_head(context, p["lm_head"])
-                remember(stages, "lm_head", y, cache, keep)
-            case "recording":
-                y, stages = recording_head(context, p, keep)
-            case "frame":
-                y, cache = frame_head(context, p)
-                remember(stages, "classifier", y, cache, keep)
-            case "voice":
-                vector, stages = embedding(context, p, self.config, keep)
-                y, cache = xvector_head(vector, p)
-                remember(stages, "classifier", y, cache, keep)
-        return y, stages
-
-    @property
-    def _head_name(self) -> str | None:
-        """Which head there is. The parameters tell, so that what was put together by hand works, too."""
-        p = self.params
-        if "tdnn" in p:
-            return "voice"
-        if "classifier" in p:
-            return "recording" if "projector" in p else "frame"
-        return "lm_head" if "lm_head" in p else None
+            return forward(x, self.params, self.config, keep, self._prepared, whole, self.transformers_4)
 
     def backward(self, dlogits: np.ndarray, stages: Stages) -> tuple[np.ndarray, dict]:
         """Gradients with respect to the normalised waveform (L,) and every parameter that took part, nested as
@@ -277,54 +195,8 @@ class Model:
         ``dlogits`` (T, V) is a loss's gradient with respect to the result of :meth:`forward`, and ``stages`` what that
         returned with ``keep=True`` or ``"checkpoints"``. Raises ObjectiveError for another shape or dtype.
         """
-        p, base = self._backbone, self._prefix
-        y = next(reversed(stages.values())).output if stages else None
-        if y is None or stages[f"{base}feature_projection"].cache is None:
-            raise ObjectiveError("forward kept nothing to go back through: call it with keep=True")
-        require_upstream(dlogits, y.shape, y.dtype)
         with self._threads():
-            dcontext, grads = self._head_backward(dlogits, stages)
-            dstates, backbone = None, {}
-            if "layer_weights" in stages:
-                cache = stages["layer_weights"].cache
-                dstates, grads["layer_weights"] = layer_sum_backward(dcontext, cache)  # undoes: the weighted sum
-                dcontext = np.zeros_like(dcontext)  # the context itself took no part
-                if self.transformers_4 and self.config.do_stable_layer_norm:  # or it did, as the last state
-                    dcontext, dstates[-1] = dstates[-1], dcontext
-            elif "adapter" in p:
-                inner = _within(f"{base}adapter.", stages)
-                dcontext, backbone["adapter"] = adapter_backward(dcontext, inner)  # undoes: adapter
-            inner = _within(f"{base}encoder.", stages)
-            dprojected, encoder_grads = encoder_backward(dcontext, inner, p["encoder"], self.config, None, dstates)
-            projection = stages[f"{base}feature_projection"].cache  # (the line above undoes: encoder)
-            dfeatures, projection_grads = feature_projection_backward(dprojected, projection)  # undoes: the projection
-            inner = _within(f"{base}feature_extractor.", stages)
-            dwaveform, extractor_grads = feature_encoder_backward(dfeatures, inner)  # undoes: feature_encoder
-        backbone |= {
-            "feature_extractor": extractor_grads,
-            "feature_projection": projection_grads,
-            "encoder": encoder_grads,
-        }
-        if base:
-            return dwaveform, grads | {"wav2vec2": backbone}
-        add_to(backbone, grads)  # an x-vector's linear bears the feature encoder's name
-        return dwaveform, backbone
-
-    def _head_backward(self, dlogits: np.ndarray, stages: Stages) -> tuple[np.ndarray, dict]:
-        """Gradients with respect to what the head was given, and its parameters."""
-        match self._head_name:
-            case "lm_head":
-                dcontext, grads = ctc_head_backward(dlogits, stages["lm_head"].cache)  # undoes: ctc_head
-                return dcontext, {"lm_head": grads}
-            case "recording":
-                return recording_head_backward(dlogits, stages)  # undoes: recording_head
-            case "frame":
-                return frame_head_backward(dlogits, stages["classifier"].cache)  # undoes: frame_head
-            case "voice":
-                dvector, grads = xvector_head_backward(dlogits, stages["classifier"].cache)  # undoes: xvector_head
-                dcontext, more = embedding_backward(dvector, stages)  # undoes: embedding
-                return dcontext, grads | more
-        return dlogits, {}
+            return backward(dlogits, stages, self.params, self.config, self.transformers_4)
 
     def logits(
         self,
@@ -622,8 +494,9 @@ class Model:
         """
         self._require("voice", "makes no x-vectors")
         with self._threads():
-            context, _ = self._context(self._heard(recording, sampling_rate), keep=False)
-            return embedding(context, self.params, self.config)[0]
+            x = self._heard(recording, sampling_rate)
+            vector, _ = context_vectors(x, self.params, self.config, False, self._prepared)
+            return embedding(vector, self.params, self.config)[0]
 
     def _heard(self, recording: Recording, sampling_rate: int | None) -> np.ndarray:
         """A whole recording as the network takes it."""
@@ -640,8 +513,9 @@ class Model:
         return problem == "multi_label_classification" if several is None else several
 
     def _require(self, head: str, lacks: str) -> None:
-        if self._head_name != head:
-            instead = "" if self._head_name is None else f": use {USES[self._head_name]}"
+        found = head_of(self.params)
+        if found != head:
+            instead = "" if found is None else f": use {USES[found]}"
             raise CannotClassifyError(f"this is a {self.report.kind}, which {lacks}{instead}")
 
     # --- learning ----------------------------------------------------------------------------------------------------
@@ -733,7 +607,7 @@ class Model:
         c = self.config
         audio.require_a_frame(samples, self.preprocessor.sampling_rate, c.conv_kernel, c.conv_stride)
         T = audio.frames(samples, c.conv_kernel, c.conv_stride)
-        fewest = fewest_frames(c.tdnn_kernel, c.tdnn_dilation) if self._head_name == "voice" else 1
+        fewest = fewest_frames(c.tdnn_kernel, c.tdnn_dilation) if head_of(self.params) == "voice" else 1
         if "layer_weights" not in self.params:
             T = adapter_frames(T, c)
         if fewest > T:
@@ -741,11 +615,10 @@ class Model:
             raise AudioError(f"{samples} samples make too few frames, {what}: the recording is too short")
 
     def _require_head(self) -> None:
-        if self._head_name not in (None, "lm_head"):
-            raise CannotTranscribeError(
-                f"this is a {self.report.kind}, which writes no text: use {USES[self._head_name]}"
-            )
-        if "lm_head" not in self.params:
+        head = head_of(self.params)
+        if head not in (None, "lm_head"):
+            raise CannotTranscribeError(f"this is a {self.report.kind}, which writes no text: use {USES[head]}")
+        if head is None:
             raise CannotTranscribeError(
                 f"this is a {self.report.kind}, pretrained on sound alone: it has no lm_head and no vocabulary, so "
                 "it has no text to give; take its hidden_states(…), or a checkpoint that was fine-tuned with CTC"
@@ -758,11 +631,3 @@ class Model:
                 "the model's folder has no vocab.json, so its logits cannot be spelled: add the file, or use logits(…)"
             )
         return self.tokenizer
-
-
-def _under(prefix: str, stages: Stages) -> dict[str, Stage]:
-    return {prefix + name: stage for name, stage in stages.items()}
-
-
-def _within(prefix: str, stages: Stages) -> Stages:
-    return {name.removeprefix(prefix): stage for name, stage in stages.items() if name.startswith(prefix)}
