@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from xlsr_ref.cli.say import STYLE, WrongUsage, complain, say
+from xlsr_ref.errors import XlsrError
 
 LEVELS = ("word", "character")
 
@@ -26,7 +27,7 @@ def add(commands: Any) -> None:
     jobs = p.add_subparsers(dest="job", metavar="train|perplexity")
     train = jobs.add_parser(
         "train",
-        description="Train a language model on a text, one sentence per line (interpolated modified Kneser-Ney).",
+        description="Train a language model on a text, one sentence per line (modified Kneser-Ney).",
         epilog="example:\n  xlsr-ref lm train corpus.txt -o lm.arpa --order 3",
         **STYLE,
     )
@@ -37,7 +38,7 @@ def add(commands: Any) -> None:
     train.set_defaults(work=_train)
     measure = jobs.add_parser(
         "perplexity",
-        description="How well a language model foresees a text: among how many words it seems to choose at each step.",
+        description="How well a model foresees a text: among how many words it seems to choose each time.",
         epilog="example:\n  xlsr-ref lm perplexity lm.arpa other.txt",
         **STYLE,
     )
@@ -61,6 +62,8 @@ def _train(arguments: argparse.Namespace) -> int:
 
     if arguments.order not in ORDERS:
         raise WrongUsage(f"--order is {arguments.order}: give 1 to 5")
+    if arguments.output is not None and Path(arguments.output).is_dir():
+        raise XlsrError(f"{arguments.output} cannot be written: it is a folder, name a file")
     model = "".join(write_arpa(train(_sentences(arguments.corpus, arguments.level), arguments.order)))
     if arguments.output is None:
         say(model)

@@ -25,7 +25,7 @@ def add(commands: Any) -> None:
         "  xlsr-ref transcribe                                   the clips in the package\n"
         "  xlsr-ref transcribe talk.wav --format srt > talk.srt  subtitles\n"
         "  xlsr-ref transcribe talks --output texts              a folder, one text file each\n"
-        "  xlsr-ref transcribe talk.wav --lm lm.arpa             with a language model (xlsr-ref lm)\n"
+        "  xlsr-ref transcribe talk.wav --lm lm.arpa             with a language model\n"
         "  cat talk.wav | xlsr-ref transcribe -                  from a pipe",
         **STYLE,
     )
