@@ -16,7 +16,6 @@ import xlsr_ref
 from xlsr_ref.cli import main, train
 from xlsr_ref.training import loop
 
-
 DRAW = train.draw
 
 
