@@ -7,7 +7,7 @@
     python -m weights_tools.train_small_ctc --help           the recipe of the bundled model
     python -m weights_tools.record_goldens                   the arrays in tests/golden, recorded from transformers
     python -m weights_tools.record_foreign                   checkpoints as other programs write them, for the tests
-    python -m weights_tools.evaluate_beams CORPUS            the same in three ways: greedy, beam, language model
+    python -m weights_tools.evaluate_beams CORPUS            the same: greedy, with a beam, with a language model
     python -m weights_tools.compare_beams --help             our beam search beside pyctcdecode's (record_beams.py)
     python -m weights_tools.draw_pipeline                    the README's picture
 

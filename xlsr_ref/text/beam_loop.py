@@ -114,7 +114,7 @@ def log_add(a, b):
     """ln(e^a + e^b)."""
     if a < b:
         a, b = b, a
-    if not a - b < 40:  # e^−40 is nothing beside 1 in float64; both may be −inf
+    if b == -math.inf or a - b > 40:  # e^−40 is nothing beside 1 in float64
         return a
     return a + math.log(1.0 + math.exp(b - a))
 

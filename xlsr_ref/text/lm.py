@@ -185,14 +185,14 @@ def find_child(tree, node, key):
 @njit()
 def score_word(tree, state, word):
     """log10 p(word | state), and the state behind it."""
-    log10_p = 0.0
+    log10_p = 0.0  # sums in float64
     while state != 0:
         child = find_child(tree, state, word)
         if child >= 0:
-            return log10_p + tree[child].log10_p, np.int64(child)
-        log10_p += tree[state].backoff
+            return log10_p + np.float64(tree[child].log10_p), np.int64(child)
+        log10_p += np.float64(tree[state].backoff)
         state = tree[state].shorter
-    return log10_p + tree[word + 1].log10_p, np.int64(word + 1)
+    return log10_p + np.float64(tree[word + 1].log10_p), np.int64(word + 1)
 
 
 _score = choose(score_word, _score_numpy)
