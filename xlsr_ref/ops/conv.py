@@ -21,6 +21,7 @@ from numpy.lib.stride_tricks import as_strided
 
 from xlsr_ref.ops import threads
 from xlsr_ref.ops.matmul import matmul
+from xlsr_ref.ops.sums import sum_over_time
 from xlsr_ref.ops.upstream import require_upstream
 
 ROWS = 512  # output frames of the strided convolution that one task computes
@@ -87,7 +88,7 @@ def conv1d_backward(dy: np.ndarray, cache: ConvCache) -> tuple[np.ndarray, dict]
             dx[first : first + (len(dwindows) - 1) * stride + 1 : stride] += dwindows[:, k]
     grads = {"weight": np.ascontiguousarray(dkernel.reshape(C_out, K, C_in).transpose(0, 2, 1))}
     if has_bias:
-        grads["bias"] = dy.sum(axis=0, dtype=np.float64).astype(dy.dtype)  # undoes: … + bias
+        grads["bias"] = sum_over_time(dy)  # undoes: … + bias
     return dx, grads
 
 
@@ -115,7 +116,7 @@ def grouped_conv1d_backward(dy: np.ndarray, cache: GroupedConvCache) -> tuple[np
     T, C = x.shape
     K, width = weight.shape[2], C // groups
     require_upstream(dy, x.shape, x.dtype)
-    dbias = dy.sum(axis=0, dtype=np.float64).astype(dy.dtype)  # undoes: … + bias
+    dbias = sum_over_time(dy)  # undoes: … + bias
     # undoes: Σ_k x[t + k − K//2] W[k]. Seen from x: dx[s] = Σ_k dy[s − k + K//2] W[k]ᵀ, a convolution with the kernel
     # turned round in time and each group's channels exchanged
     turned = weight.reshape(groups, width, width, K)[..., ::-1].swapaxes(1, 2).reshape(C, width, K)
