@@ -87,7 +87,10 @@ def test_strided_convolution_over_more_than_one_block(rng, monkeypatch):
 
 
 @pytest.mark.parametrize("K", [1, 2, 5, 8, 9, 16, 19])
-def test_grouped_convolution(rng, K):
+@pytest.mark.parametrize("at_once", [None, 8])
+def test_grouped_convolution(rng, monkeypatch, K, at_once):
+    if at_once:  # taps: the larger kernels take more than one product
+        monkeypatch.setattr(conv, "COLUMNS", at_once * 3)
     p, x = parameters(rng, weight=(6, 3, K), bias=6), rng.standard_normal((11, 6))
     forward = lambda x, p: grouped_conv1d(x, p["weight"], p["bias"], 2)  # noqa: E731
     hold(check.gradient(forward, grouped_conv1d_backward, x, p, rng=rng))
