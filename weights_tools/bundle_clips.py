@@ -80,8 +80,8 @@ Changes: a neural network was fitted to the recordings and transcripts; its weig
 
 ## small-pretrained/ (the bundled pre-trained model)
 
-The weights were trained on Asterisk core sounds 1.6.1, the five languages of the table above, with the same credits, and
-carry their licences: CC BY-SA 3.0 and CC BY 3.0.
+The weights were trained on Asterisk core sounds 1.6.1, the five languages of the table above, with the same credits,
+and carry their licences: CC BY-SA 3.0 and CC BY 3.0.
 
 Changes: a neural network was fitted to the recordings; its weights were then rounded to float16.
 

@@ -5,7 +5,7 @@ import pytest
 
 from xlsr_ref.errors import ObjectiveError
 from xlsr_ref.ops import conv
-from xlsr_ref.ops.activation import _gelu_slope_numba, _gelu_slope_numpy, gelu, gelu_backward
+from xlsr_ref.ops.activation import _gelu_backward_numba, _gelu_backward_numpy, gelu, gelu_backward
 from xlsr_ref.ops.attention import (
     QUERIES,
     attention,
@@ -49,9 +49,10 @@ def test_gelu(rng):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_the_slope_kernel_equals_its_twin(rng, dtype):
+def test_the_gelu_backward_kernel_equals_its_twin(rng, dtype):
     x = np.concatenate([np.linspace(-15, 15, 100_001), [0, -0.0, 40, -40]]).astype(dtype)
-    kernel, twin = _gelu_slope_numba(x), _gelu_slope_numpy(x.astype(float))
+    dy = rng.choice([-1.0, 1.0, 0.5], x.shape).astype(dtype)  # no larger than 1: the error is that of the slope
+    kernel, twin = _gelu_backward_numba(dy, x), _gelu_backward_numpy(dy.astype(float), x.astype(float))
     assert kernel.dtype == dtype
     assert np.abs(kernel - twin).max() < (
         3e-7 if dtype == np.float32 else 1e-14
@@ -87,7 +88,10 @@ def test_strided_convolution_over_more_than_one_block(rng, monkeypatch):
 
 
 @pytest.mark.parametrize("K", [1, 2, 5, 8, 9, 16, 19])
-def test_grouped_convolution(rng, K):
+@pytest.mark.parametrize("at_once", [None, 8])
+def test_grouped_convolution(rng, monkeypatch, K, at_once):
+    if at_once:  # taps: the larger kernels take more than one product
+        monkeypatch.setattr(conv, "COLUMNS", at_once * 3)
     p, x = parameters(rng, weight=(6, 3, K), bias=6), rng.standard_normal((11, 6))
     forward = lambda x, p: grouped_conv1d(x, p["weight"], p["bias"], 2)  # noqa: E731
     hold(check.gradient(forward, grouped_conv1d_backward, x, p, rng=rng))

@@ -34,7 +34,7 @@ def gelu(x: np.ndarray) -> tuple[np.ndarray, GeluCache]:
 def gelu_backward(dy: np.ndarray, cache: GeluCache) -> tuple[np.ndarray, dict]:
     """Gradient with respect to x, from ``dy`` of the same shape. There are no parameters."""
     require_upstream(dy, cache.x.shape, cache.x.dtype)
-    return dy * _gelu_slope(cache.x), {}  # undoes: x Φ(x), whose slope is Φ(x) + x φ(x)
+    return _gelu_backward(dy, cache.x), {}  # undoes: x Φ(x), whose slope is Φ(x) + x φ(x)
 
 
 # --- the activations of heads and adapters: they see few frames, and NumPy is fast enough -----------------------------
@@ -92,26 +92,25 @@ def _gelu_numpy(x: np.ndarray) -> np.ndarray:
     return 0.5 * x * (1 + erf(x * math.sqrt(0.5)))
 
 
-def _gelu_slope_numpy(x: np.ndarray) -> np.ndarray:
-    """The specification of the slope; φ is the standard normal density."""
+def _gelu_backward_numpy(dy: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """The specification of the way back: dy times the slope; φ is the standard normal density."""
     from scipy.special import erf
 
-    return 0.5 * (1 + erf(x * math.sqrt(0.5))) + x * np.exp(-0.5 * x * x) * (1 / math.sqrt(2 * math.pi))
+    return dy * (0.5 * (1 + erf(x * math.sqrt(0.5))) + x * np.exp(-0.5 * x * x) * (1 / math.sqrt(2 * math.pi)))
 
 
 def _gelu_numba(x: np.ndarray) -> np.ndarray:
     return _elementwise(_gelu_float32_loop if x.dtype == np.float32 else _gelu_loop, x)
 
 
-def _gelu_slope_numba(x: np.ndarray) -> np.ndarray:
-    return _elementwise(_gelu_slope_float32_loop if x.dtype == np.float32 else _gelu_slope_loop, x)
+def _gelu_backward_numba(dy: np.ndarray, x: np.ndarray) -> np.ndarray:
+    return _elementwise(_gelu_backward_float32_loop if x.dtype == np.float32 else _gelu_backward_loop, dy, x)
 
 
-def _elementwise(loop: Callable[[np.ndarray, np.ndarray], None], x: np.ndarray) -> np.ndarray:
-    x = np.ascontiguousarray(x)
-    y = np.empty_like(x)
-    flat_x, flat_y = x.reshape(-1), y.reshape(-1)
-    threads.run(partial(loop, flat_x[block], flat_y[block]) for block in threads.blocks(x.size, BLOCK))
+def _elementwise(loop: Callable[..., None], *arrays: np.ndarray) -> np.ndarray:
+    y = np.empty(arrays[0].shape, arrays[0].dtype)
+    flat = [np.ascontiguousarray(array).reshape(-1) for array in (*arrays, y)]
+    threads.run(partial(loop, *(array[block] for array in flat)) for block in threads.blocks(y.size, BLOCK))
     return y
 
 
@@ -122,10 +121,10 @@ def _gelu_loop(x, y):
 
 
 @njit()
-def _gelu_slope_loop(x, slope):
+def _gelu_backward_loop(dy, x, dx):
     for i in range(x.size):
         density = math.exp(-0.5 * x[i] * x[i]) * (1 / math.sqrt(2 * math.pi))
-        slope[i] = 0.5 * (1 + math.erf(x[i] * math.sqrt(0.5))) + x[i] * density
+        dx[i] = dy[i] * (0.5 * (1 + math.erf(x[i] * math.sqrt(0.5))) + x[i] * density)
 
 
 # math.erf is a call and keeps the loop from being vectorised; a quotient of polynomials is not. For |z| ≤ 3.9
@@ -157,11 +156,11 @@ def _gelu_float32_loop(x, y):
 
 
 @njit(fastmath={"contract"})
-def _gelu_slope_float32_loop(x, slope):
+def _gelu_backward_float32_loop(dy, x, dx):
     for i in range(x.size):
         density = exp_float32(np.float32(-0.5) * x[i] * x[i]) * np.float32(1 / math.sqrt(2 * math.pi))
-        slope[i] = _normal_distribution(float(x[i])) + x[i] * density
+        dx[i] = dy[i] * (_normal_distribution(float(x[i])) + x[i] * density)
 
 
 _gelu = choose(_gelu_numba, _gelu_numpy)
-_gelu_slope = choose(_gelu_slope_numba, _gelu_slope_numpy)
+_gelu_backward = choose(_gelu_backward_numba, _gelu_backward_numpy)

@@ -13,6 +13,7 @@ Letters: T frames, C channels, K kernel, G groups.
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import NamedTuple
 
@@ -21,11 +22,12 @@ from numpy.lib.stride_tricks import as_strided
 
 from xlsr_ref.ops import threads
 from xlsr_ref.ops.matmul import matmul
+from xlsr_ref.ops.sums import sum_over_time
 from xlsr_ref.ops.upstream import require_upstream
 
 ROWS = 512  # output frames of the strided convolution that one task computes
 BACKWARD_ROWS = 4096  # and of its backward pass, whose windows are copied
-TAPS = 8  # kernel taps that the grouped convolution multiplies at once
+COLUMNS = 512  # numbers in a row of the grouped convolution's windows: as many taps as fit are multiplied at once
 CHANNELS = 16  # of a grouped kernel that are put in order at once: they fit into a core's cache
 
 
@@ -88,7 +90,7 @@ def conv1d_backward(dy: np.ndarray, cache: ConvCache) -> tuple[np.ndarray, dict]
             dx[first : first + (len(dwindows) - 1) * stride + 1 : stride] += dwindows[:, k]
     grads = {"weight": np.ascontiguousarray(dkernel.reshape(C_out, K, C_in).transpose(0, 2, 1))}
     if has_bias:
-        grads["bias"] = dy.sum(axis=0, dtype=np.float64).astype(dy.dtype)  # undoes: … + bias
+        grads["bias"] = sum_over_time(dy)  # undoes: … + bias
     return dx, grads
 
 
@@ -127,21 +129,22 @@ def grouped_conv1d_backward(dy: np.ndarray, cache: GroupedConvCache) -> tuple[np
     T, C = x.shape
     K, width = weight.shape[2], C // groups
     require_upstream(dy, x.shape, x.dtype)
-    dbias = dy.sum(axis=0, dtype=np.float64).astype(dy.dtype)  # undoes: … + bias
+    dbias = sum_over_time(dy)  # undoes: … + bias
     # undoes: Σ_k x[t + k − K//2] W[k]. Seen from x: dx[s] = Σ_k dy[s − k + K//2] W[k]ᵀ, a convolution with the kernel
     # turned round in time and each group's channels exchanged
     turned = weight.reshape(groups, width, width, K)[..., ::-1].swapaxes(1, 2).reshape(C, width, K)
     dx = _slide(dy, turned, groups, before=K - 1 - K // 2)
     dweight = np.empty_like(weight)
+    n = _taps_at_once(K, width)
     padded = _padded(x, K, K // 2)
 
     def one_group(group: int) -> None:  # undoes: the same line, seen from W[k]
         channels = slice(group * width, (group + 1) * width)
-        x_windows, dy_group = _group_windows(padded, channels), np.ascontiguousarray(dy[:, channels])
-        for k in range(0, K, TAPS):
-            dtaps = x_windows[k : k + T].T @ dy_group  # (TAPS * C/G in, C/G out)
-            taps = dtaps.reshape(TAPS, width, width)[: K - k]
-            dweight[channels, :, k : k + TAPS] = taps.transpose(2, 1, 0)
+        x_windows, dy_group = _group_windows(padded, channels, n), np.ascontiguousarray(dy[:, channels])
+        for k in range(0, K, n):
+            dtaps = x_windows[k : k + T].T @ dy_group  # (n * C/G in, C/G out)
+            taps = dtaps.reshape(n, width, width)[: K - k]
+            dweight[channels, :, k : k + n] = taps.transpose(2, 1, 0)
 
     threads.run(partial(one_group, group) for group in range(groups))
     return dx, {"weight": dweight, "bias": dbias}
@@ -151,15 +154,16 @@ def _slide(x: np.ndarray, weight: np.ndarray, groups: int, before: int) -> np.nd
     """y[t] = Σ_k x[t + k − before] W[k] inside each group, (T, C), with zeros beyond both ends of ``x`` (T, C)."""
     T, C = x.shape
     K, width = weight.shape[2], C // groups
+    n = _taps_at_once(K, width)
     padded = _padded(x, K, before)
     y = np.zeros_like(x)
 
     def one_group(group: int) -> None:
         channels = slice(group * width, (group + 1) * width)
         kernel = weight[channels].transpose(2, 1, 0)  # (K, C/G in, C/G out)
-        x_windows = _group_windows(padded, channels)
-        for k in range(0, K, TAPS):  # Σ_k, TAPS terms at a time: the windows that start k frames later
-            taps = kernel[k : k + TAPS].reshape(-1, width)  # (TAPS * C/G, C/G)
+        x_windows = _group_windows(padded, channels, n)
+        for k in range(0, K, n):  # Σ_k, n terms at a time: the windows that start k frames later
+            taps = kernel[k : k + n].reshape(-1, width)  # (n * C/G, C/G)
             y[:, channels] += x_windows[k : k + T, : len(taps)] @ taps
 
     threads.run(partial(one_group, group) for group in range(groups))
@@ -168,14 +172,20 @@ def _slide(x: np.ndarray, weight: np.ndarray, groups: int, before: int) -> np.nd
 
 def _padded(x: np.ndarray, K: int, before: int) -> np.ndarray:
     """``before`` frames of zeros, then ``x`` (T, C), then at least as many as the last windows reach into."""
-    padded = np.zeros((len(x) + K + TAPS, x.shape[1]), x.dtype)
+    padded = np.zeros((len(x) + 2 * K, x.shape[1]), x.dtype)
     padded[before : before + len(x)] = x
     return padded
 
 
-def _group_windows(padded: np.ndarray, channels: slice) -> np.ndarray:
-    """Every TAPS neighbouring frames of one group's channels as one row, copied: BLAS wants its rows apart."""
-    return np.ascontiguousarray(windows(padded[:, channels], TAPS, 1))
+def _taps_at_once(K: int, width: int) -> int:
+    """How many kernel taps of ``width`` channels the grouped convolution multiplies at once; the last may be fewer."""
+    products = math.ceil(K * width / COLUMNS)  # as few as that, and all nearly equal
+    return math.ceil(K / products)
+
+
+def _group_windows(padded: np.ndarray, channels: slice, n: int) -> np.ndarray:
+    """Every ``n`` neighbouring frames of one group's channels as one row, copied: BLAS wants its rows apart."""
+    return np.ascontiguousarray(windows(padded[:, channels], n, 1))
 
 
 def weight_norm(p: dict) -> tuple[np.ndarray, WeightNormCache]:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from xlsr_ref.ops.matmul import matmul, matmuls
+from xlsr_ref.ops.sums import sum_over_time
 from xlsr_ref.ops.upstream import require_upstream
 
 
@@ -39,7 +40,7 @@ def linear_backward(dy: np.ndarray, cache: LinearCache) -> tuple[np.ndarray, dic
     """Gradients with respect to x (T, C_in), weight (C_out, C_in) and bias (C_out,), from ``dy`` (T, C_out)."""
     x, weight = cache
     require_upstream(dy, (len(x), len(weight)), x.dtype)
-    dbias = dy.sum(axis=0, dtype=np.float64).astype(dy.dtype)  # undoes: … + b, which every frame shares
+    dbias = sum_over_time(dy)  # undoes: … + b, which every frame shares
     dweight = matmul(dy.T, x)  # undoes: … Wᵀ, summed over the frames that went through it
     dx = matmul(dy, weight)  # undoes: x Wᵀ
     return dx, {"weight": dweight, "bias": dbias}
