@@ -26,13 +26,13 @@ def test_train_and_measure(corpus, capsys):
     assert main(["lm", "train", corpus, "-o", "lm.arpa", "--order", "2"]) == 0
     out, err = capsys.readouterr()
     assert out == ""
-    *warned, last = err.splitlines()
+    *warned, last = [line for line in err.splitlines() if "compiling for this machine" not in line]
     assert all(line.startswith("xlsr-ref: warning: too little text to estimate the discounts") for line in warned)
     assert last.startswith("xlsr-ref: wrote lm.arpa: 12 1-grams, ")
     assert read_lm("lm.arpa").order == 2
     assert main(["lm", "perplexity", "lm.arpa", corpus]) == 0
     out, err = capsys.readouterr()
-    assert err == ""
+    assert [line for line in err.splitlines() if "compiling for this machine" not in line] == []
     assert out.startswith("perplexity ")
     assert out.endswith(": 15 words, 0 of them unknown\n")
 

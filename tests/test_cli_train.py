@@ -34,7 +34,7 @@ def test_fine_tuning_from_beginning_to_end(place, monkeypatch, capsys):
     monkeypatch.setattr(train, "draw", DRAW)
     assert main(["finetune", "tiny.toml", "--data", "corpus", "--out", "run"]) == 0
     out, err = capsys.readouterr()
-    assert err == ""
+    assert [line for line in err.splitlines() if "compiling for this machine" not in line] == []
     assert "a new head for 6 tokens, drawn with seed 0\n" in out
     assert sum(line.startswith("step ") for line in out.splitlines()) == 2
     assert max(map(len, out.splitlines())) <= 120

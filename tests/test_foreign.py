@@ -150,7 +150,7 @@ def test_the_temporary_folder_is_not_mentioned_and_goes(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == ["m"]
 
 
-def _complain(folder):
+def _complain(folder, *_):
     raise WeightsError(f"{folder} is wrong")
 
 

@@ -65,7 +65,7 @@ def test_values_arrive():
         ({"schedule": {"warmup": 8}}, "schedule.warmup must be from 0 to 1, found 8"),
         ({"optimizer": {"betas": [0.9]}}, r"optimizer.betas must be two numbers from 0 to below 1, found \[0.9\]"),
         ({"optimizer": {"clip": 0}}, "optimizer.clip must be above 0, found 0"),
-        ({"augment": {"noise": [40, 15]}}, "augment.noise must be two numbers, from and to, found"),
+        ({"augment": {"noise": [40, 15]}}, "augment.noise must be two numbers of dB, the smaller first, found"),
         ({"augment": {"speeds": [0]}}, "augment.speeds must be numbers from 0.1 to 10, found"),
         ({"augment": {"speeds": 1}}, "augment.speeds must be a list, found 1"),
         ({"data": {"manifests": []}}, "data.manifests is empty"),

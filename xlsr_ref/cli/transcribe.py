@@ -23,8 +23,7 @@ def add(commands: Any) -> None:
         description="Write down what is said in recordings: any format that libsndfile reads, any rate.",
         epilog="examples:\n"
         "  xlsr-ref transcribe                                   the clips in the package\n"
-        "  xlsr-ref transcribe talk.wav --format srt > talk.srt  subtitles\n"
-        "  xlsr-ref transcribe talks --output texts              a folder, one text file each\n"
+        "  xlsr-ref transcribe talks --format srt --output out   a folder: subtitles, a file each\n"
         "  xlsr-ref transcribe talk.wav --lm lm.arpa             with a language model\n"
         "  cat talk.wav | xlsr-ref transcribe -                  from a pipe",
         **STYLE,

@@ -53,21 +53,36 @@ def njit(**options: Any) -> Callable[[Function], Function]:
 def on_compilation(say: Callable[[], Any]) -> None:
     """Call ``say`` once, when the first kernel has to be compiled: on a new machine, or after a change.
 
-    Afterwards kernels come from the cache on disk and nothing is said.
+    Afterwards kernels come from the cache on disk and nothing is said. Who asks last is told.
     """
+    global _listener
     if BACKEND == "numpy":
         return
     from numba.core import event
 
     class Listener(event.Listener):
         def on_start(self, _: Any) -> None:
-            event.unregister("numba:compile", self)
+            _forget_listener()
             say()
 
         def on_end(self, _: Any) -> None:
             pass
 
-    event.register("numba:compile", Listener())
+    _forget_listener()
+    _listener = Listener()
+    event.register("numba:compile", _listener)
+
+
+_listener: Any = None  # of compilation, while it has heard of none
+
+
+def _forget_listener() -> None:
+    global _listener
+    if _listener is not None:
+        from numba.core import event
+
+        event.unregister("numba:compile", _listener)
+        _listener = None
 
 
 @contextmanager

@@ -24,7 +24,7 @@ class Augmentation:
 
     def __post_init__(self) -> None:
         for name, good, wanted in (
-            ("speeds", all(speed > 0 for speed in self.speeds), "numbers above 0"),
+            ("speeds", all(0.1 <= speed <= 10 for speed in self.speeds), "numbers from 0.1 to 10"),
             ("noise", len(self.noise) == 2 and self.noise[0] <= self.noise[1], "two numbers of dB, the smaller first"),
             ("noise_chance", 0 <= self.noise_chance <= 1, "a number from 0 to 1"),
             ("silence", self.silence >= 0, "seconds, at least 0"),

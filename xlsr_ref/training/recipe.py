@@ -163,15 +163,13 @@ def _share(*names: str) -> list[tuple[str, str, Callable[[Any], bool]]]:
 
 RANGES = (
     *_at_least(1, *(f"run.{name}" for name in ("steps", "report_every", "evaluate_every", "save_every", "bad_steps"))),
-    *_at_least(0, "seed", "data.shortest", "data.alpha", "augment.silence"),
+    *_at_least(0, "seed", "data.shortest", "data.alpha"),
     *_at_least(0, "optimizer.eps", "optimizer.weight_decay", "optimizer.head_rate"),
     *_at_least(0, "schedule.peak", "pretrain.feature_penalty", "pretrain.encoder_gradient_scale"),
     *_above_0("data.longest", "data.batch_seconds", "optimizer.clip"),
     *_above_0("pretrain.tau_start", "pretrain.tau_decay", "pretrain.tau_floor"),
-    *_share("schedule.warmup", "schedule.hold", "augment.noise_chance", "augment.silence_chance"),
+    *_share("schedule.warmup", "schedule.hold"),
     ("optimizer.betas", "two numbers from 0 to below 1", lambda v: len(v) == 2 and all(0 <= beta < 1 for beta in v)),
-    ("augment.noise", "two numbers, from and to", lambda v: len(v) == 2 and v[0] <= v[1]),
-    ("augment.speeds", "numbers from 0.1 to 10", lambda v: all(0.1 <= speed <= 10 for speed in v)),
 )
 
 
