@@ -37,7 +37,7 @@ from xlsr_ref.ops.norm import (
 )
 
 EPS = 1e-5
-ROWS = 256  # frames that are normalised and activated at once: they fit into a core's cache
+NUMBERS = 256 * 512  # that are normalised and activated at once: they fit into a core's cache
 
 
 class ConvLayerCache(NamedTuple):
@@ -120,7 +120,9 @@ def conv_layer(
         return y, ConvLayerCache(conv_cache, norm_cache, gelu_cache)
     if norm == "group":
         whole = whole or moments(convolved)
-    for rows in threads.blocks(len(convolved), ROWS):  # in place, while the rows are in a core's cache
+    for rows in threads.blocks(
+        len(convolved), max(1, NUMBERS // convolved.shape[1])
+    ):  # in place, while the rows are in a core's cache
         convolved[rows], _, _ = norm_and_gelu(convolved[rows], p, norm, whole)
     return convolved, None
 

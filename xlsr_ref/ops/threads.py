@@ -32,10 +32,14 @@ def run(tasks: Iterable[Task]) -> None:
 
     Called from inside a task it runs its tasks one after the other: the cores are already busy.
     """
+    if getattr(_here, "inside_a_task", False):  # BLAS is held to one thread already
+        for task in tasks:
+            task()
+        return
     pending = deque(tasks)
     helpers = min(count(), len(pending)) - 1
     with one_blas_thread():
-        if helpers < 1 or getattr(_here, "inside_a_task", False):
+        if helpers < 1:
             for task in pending:
                 task()
             return
