@@ -36,6 +36,7 @@ from xlsr_ref.text.fusion import Fusion, fuse
 from xlsr_ref.text.labels import Labels
 
 WIDTH, BEAM_PRUNE, TOKEN_MIN = 100, -10.0, -5.0
+WIDEST = 100_000  # some 200 MB
 SLACK = 1e-3  # a log-softmax rounded to float32, of thousands of tokens, stays within it
 ROOM = 2**15  # prefixes that may be added before those that nobody needs any more are cleared away
 
@@ -88,8 +89,8 @@ def search(
     token_min: float = TOKEN_MIN,
 ) -> Search:
     """Settings of a search; −inf for the last two switches them off. Raises DecodingError for what cannot be."""
-    if not isinstance(width, int | np.integer) or isinstance(width, bool) or not 1 <= width <= 10**6:
-        raise DecodingError(f"the beam is {width!r} wide: give a whole number from 1 to 1000000")
+    if not isinstance(width, int | np.integer) or isinstance(width, bool) or not 1 <= width <= WIDEST:
+        raise DecodingError(f"the beam is {width!r} wide: give a whole number from 1 to {WIDEST}")
     for name, value in (("beam_prune", beam_prune), ("token_min", token_min)):
         if not isinstance(value, int | float | np.floating) or not value <= 0:
             raise DecodingError(f"{name} is {value!r}: it is a logarithm, and at most 0")
