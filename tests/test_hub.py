@@ -268,7 +268,11 @@ def test_a_language_brings_its_adapter_only(machine, served):
 def test_an_interrupted_download_goes_on_where_it_broke_off(machine, served):
     served.cut["model.safetensors"] = [1000, 500]
     in_small_pieces = "from huggingface_hub import constants; constants.DOWNLOAD_CHUNK_SIZE = 100\n"  # not 10 MB
-    folder = Path(machine.python(in_small_pieces + FETCH, "owner/name"))
+    for _ in range(3):  # new versions of the library go on by themselves, old ones the next time
+        said = machine.python(in_small_pieces + FETCH, "owner/name")
+        if not said.startswith("HubError"):
+            break
+    folder = Path(said)
     assert (folder / "model.safetensors").read_bytes() == served.files["model.safetensors"]
     lines = [line for line in served.asked if line.startswith("GET model.safetensors")]
     assert [line.partition(" from ")[2] for line in lines] == ["", "1000", "1500"]
