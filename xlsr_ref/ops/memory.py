@@ -2,8 +2,8 @@
 
 A forward pass makes and drops arrays of some megabytes thousands of times. By default glibc hands such memory back to
 the system when it is freed, and the system fills every page with zeros before it gives it out again: up to a tenth of
-the time on Linux. Here arrays of up to 32 MB come from the heap, and up to 64 MB that nobody uses stay there: as much
-as a pass over half a minute takes and gives back. More would only make the peak of ten minutes in one piece higher.
+the time on Linux. Here arrays of up to 32 MB come from the heap, and up to 64 MB that nobody uses stay there: enough
+for a pass over half a minute to find all it needs, and little beside what ten minutes in one piece take at most.
 """
 
 from __future__ import annotations
