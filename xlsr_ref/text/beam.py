@@ -36,7 +36,7 @@ from xlsr_ref.text.fusion import Fusion, fuse
 from xlsr_ref.text.labels import Labels
 
 WIDTH, BEAM_PRUNE, TOKEN_MIN = 100, -10.0, -5.0
-WIDEST = 100_000  # some 200 MB
+WIDEST = 100_000  # a few hundred MB
 SLACK = 1e-3  # a log-softmax rounded to float32, of thousands of tokens, stays within it
 ROOM = 2**15  # prefixes that may be added before those that nobody needs any more are cleared away
 
