@@ -23,6 +23,7 @@ from weights_tools.errors import CheckpointError, shown
 from weights_tools.tensors import DTYPES, FLOATS, Tensor
 
 LARGEST = {"float16": 65504.0, "bfloat16": 3.3895314e38, "float32": 3.4028235e38}
+BUFFER = 2**18  # bytes; larger ones are slower, and so is asking the system to copy from file to file
 STORED = {"float16": "F16", "bfloat16": "BF16", "float32": "F32"}
 
 
@@ -111,9 +112,11 @@ def write_safetensors(path: Path, sources: Mapping[str, Source]) -> None:
         _write(file, len(text).to_bytes(8, "little") + text)
         for name in order:
             source = sources[name]
-            if not (isinstance(source, Tensor) and source.contiguous and _copied(source, file)):
-                for piece in source.pieces():
-                    _write(file, np.ascontiguousarray(piece).view(np.uint8).data)
+            if isinstance(source, Tensor) and source.contiguous:
+                _copy(source, file)
+                continue
+            for piece in source.pieces():
+                _write(file, np.ascontiguousarray(piece).view(np.uint8).data)
 
 
 def _write(file: IO[bytes], content: bytes | memoryview) -> None:
@@ -122,23 +125,18 @@ def _write(file: IO[bytes], content: bytes | memoryview) -> None:
         view = view[file.write(view) :]
 
 
-def _copied(tensor: Tensor, file: IO[bytes]) -> bool:
-    """Copy a tensor's bytes inside the kernel, where the system can; False where it cannot and nothing was written."""
-    if not hasattr(os, "sendfile") or tensor.nbytes == 0:
-        return False
+def _copy(tensor: Tensor, file: IO[bytes]) -> None:
+    """A tensor's bytes from its file, through a buffer that stays in the processor's cache."""
+    buffer = memoryview(bytearray(BUFFER))
+    left = tensor.nbytes
     with open(tensor.storage.path, "rb", buffering=0) as source:
-        done = 0
-        while done < tensor.nbytes:
-            try:
-                sent = os.sendfile(file.fileno(), source.fileno(), tensor.offset + done, tensor.nbytes - done)
-            except OSError:
-                if done:
-                    raise
-                return False  # this system sends to sockets only, or not from this file system
-            if sent == 0:
+        source.seek(tensor.offset)
+        while left:
+            got = source.readinto(buffer[: min(left, BUFFER)])
+            if not got:
                 raise CheckpointError(f"{shown(tensor.storage.path)} has become shorter while it was read")
-            done += sent
-    return True
+            _write(file, buffer[:got])
+            left -= got
 
 
 @contextmanager

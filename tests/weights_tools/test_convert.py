@@ -86,13 +86,13 @@ def test_the_files_are_those_of_the_safetensors_library(tmp_path, rng):
     assert (tmp_path / "ours").stat().st_size == (tmp_path / "theirs").stat().st_size
 
 
-def test_without_the_systems_own_copying(tmp_path, monkeypatch):
-    convert(GOLDEN / "xlsr", tmp_path / "one")
-    monkeypatch.delattr(os, "sendfile", raising=False)
-    monkeypatch.setattr(write, "_copied", lambda tensor, file: False)
-    convert(GOLDEN / "xlsr", tmp_path / "two")
-    one, two = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("one", "two"))
-    assert one == two
+def test_a_source_that_shrinks_meanwhile_is_refused(tmp_path, refused):
+    (tmp_path / "x").write_bytes((GOLDEN / "xlsr" / "model.safetensors").read_bytes())
+    tensors = read_file(tmp_path / "x").tensors
+    os.truncate(tmp_path / "x", 50_000)
+    assert "shorter" in refused(write_safetensors, tmp_path / "y", tensors)
+    with pytest.raises(ValueError, match="shorter"):
+        write_safetensors(tmp_path / "y", {n: write.in_dtype(t, "float16", n) for n, t in tensors.items()})
 
 
 # --- dtypes ----------------------------------------------------------------------------------------------------------
