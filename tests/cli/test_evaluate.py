@@ -10,6 +10,7 @@ import xlsr_ref
 from xlsr_ref.cli import main
 from xlsr_ref.errors import AudioError, CannotTranscribeError
 from xlsr_ref.manifest import COLUMNS, read_manifest
+from xlsr_ref.text.beam import WIDTH
 from xlsr_ref.text.transcript import Transcript
 
 BUNDLED = Path(xlsr_ref.__file__).parent / "data" / "clips.tsv"
@@ -19,7 +20,11 @@ ROWS = [("one.wav", "en", "test", "one two"), ("sub/bad.wav", "en", "dev", "x"),
 class FakeModel:
     """Hears the name of the file."""
 
-    tokenizer, asked = None, None
+    tokenizer, asked, searches = None, None, 0
+
+    def search(self, beam, lm):
+        self.searches += 1
+        return beam, lm
 
     def transcribe(self, path: Path, **how) -> Transcript:
         self.asked = how
@@ -75,7 +80,10 @@ def test_the_hypotheses(fake, capsys):
 
 def test_beam_and_language_model_reach_the_model_only_where_they_are_given(fake):
     assert main(["evaluate", "list.tsv", "--beam", "20", "--lm", "lm.arpa"]) == 0
-    assert fake.asked == {"beam": 20, "lm": "lm.arpa"}
+    assert fake.asked == {"beam": (20, "lm.arpa")}
+    assert main(["evaluate", "list.tsv", "--lm", "lm.arpa"]) == 0
+    assert fake.asked == {"beam": (WIDTH, "lm.arpa")}
+    assert fake.searches == 2  # once for all clips of a run
 
 
 def test_several_manifests(fake, capsys):

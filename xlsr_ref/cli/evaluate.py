@@ -51,11 +51,13 @@ def run(arguments: argparse.Namespace) -> int:
     from xlsr_ref.cli.transcribe import progress
     from xlsr_ref.evaluation import hears_phonemes, hypotheses, judge, table
     from xlsr_ref.ops.backend import on_compilation
+    from xlsr_ref.text.beam import WIDTH
 
     on_compilation(lambda: complain("compiling for this machine: this is done once and takes some seconds"))
     model = xlsr_ref.load(arguments.model)
-    how = {"beam": arguments.beam, "lm": arguments.lm}
-    how = {name: value for name, value in how.items() if value is not None}
+    how: dict[str, Any] = {}
+    if arguments.beam is not None or arguments.lm is not None:  # made once for all: a language model may be large
+        how["beam"] = model.search(WIDTH if arguments.beam is None else arguments.beam, arguments.lm)
     judged, failed = [], 0
     with progress(clips) as (counted, aside):
         for clip in counted:
