@@ -17,7 +17,7 @@ import numpy as np
 
 from xlsr_ref.manifest import Clip
 from xlsr_ref.model import Model
-from xlsr_ref.text.metrics import Errors, character_errors, interval, word_errors
+from xlsr_ref.text.metrics import Errors, added, character_errors, interval, word_errors
 from xlsr_ref.text.transcript import Transcript
 
 COLUMNS = (
@@ -66,7 +66,7 @@ def table(judged: Sequence[Judged], rng: np.random.Generator, phonemes: bool = F
     for lang in [*languages, "all"] if len(languages) > 1 else languages:
         own = [one for one in judged if lang in (one.clip.lang, "all")]
         words = [one.words for one in own]
-        total = _sum(words)
+        total = added(words)
         row = [lang, str(len(own)), str(total.length), *_rate(words, rng)]
         row += [str(total.substitutions), str(total.deletions), str(total.insertions)]
         rows.append(row if phonemes else [*row, *_rate([one.characters for one in own], rng)])
@@ -86,16 +86,9 @@ def hypotheses(judged: Sequence[Judged], names: Sequence[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _sum(each: Sequence[Errors]) -> Errors:
-    total = Errors()
-    for errors in each:
-        total = total.plus(errors)
-    return total
-
-
 def _rate(each: Sequence[Errors], rng: np.random.Generator) -> list[str]:
     low, high = interval(each, rng)
-    return [_percent(_sum(each).rate), f"{_percent(low)}–{_percent(high)}"]
+    return [_percent(added(each).rate), f"{_percent(low)}–{_percent(high)}"]
 
 
 def _percent(rate: float) -> str:

@@ -93,16 +93,21 @@ def ctc_batch_loss(
     ``zero_infinity`` leaves infinite ones out of loss and gradient, and the cache counts them; without it one of them
     makes the loss infinite.
     """
-    if reduction not in ("sum", "mean"):
-        raise ObjectiveError(f"reduction is {reduction!r}: it must be 'sum' or 'mean'")
+    whole = reduction_weights([len(labels) for labels in targets], reduction)
     if len(logits) != len(targets) or len(logits) == 0:
         raise ObjectiveError(f"there are {len(logits)} utterances and {len(targets)} targets: give one for each")
     losses, caches = zip(*(ctc_loss(each, labels, blank) for each, labels in zip(logits, targets)))
     drop = [zero_infinity and math.isinf(loss) for loss in losses]
-    whole = [1.0 if reduction == "sum" else 1 / (len(logits) * max(len(labels), 1)) for labels in targets]
     scales = tuple(0.0 if dropped else scale for dropped, scale in zip(drop, whole))
     total = math.fsum(loss * scale for loss, scale, dropped in zip(losses, scales, drop) if not dropped)
     return total, CtcBatchCache(tuple(caches), scales, sum(drop))
+
+
+def reduction_weights(sizes: Sequence[int], reduction: str) -> list[float]:
+    """What each utterance's loss is multiplied by, from its number of targets: see :func:`ctc_batch_loss`."""
+    if reduction not in ("sum", "mean"):
+        raise ObjectiveError(f"reduction is {reduction!r}: it must be 'sum' or 'mean'")
+    return [1.0 if reduction == "sum" else 1 / (len(sizes) * max(size, 1)) for size in sizes]
 
 
 def ctc_batch_loss_backward(dloss: float, cache: CtcBatchCache) -> list[np.ndarray]:

@@ -14,6 +14,7 @@ Letters: n tokens said, m tokens read.
 
 from __future__ import annotations
 
+import functools
 import math
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -61,6 +62,11 @@ class Errors(NamedTuple):
 
     def plus(self, other: Errors) -> Errors:
         return Errors(*(mine + theirs for mine, theirs in zip(self, other)))
+
+
+def added(each: Iterable[Errors]) -> Errors:
+    """The counts of several recordings together."""
+    return functools.reduce(Errors.plus, each, Errors())
 
 
 def compare(said: Sequence[str], read: Sequence[str]) -> tuple[Edit, ...]:

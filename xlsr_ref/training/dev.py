@@ -9,7 +9,7 @@ import numpy as np
 from xlsr_ref.manifest import Clip
 from xlsr_ref.model import Model
 from xlsr_ref.params import LoadReport, nest
-from xlsr_ref.text.metrics import Errors, character_errors
+from xlsr_ref.text.metrics import added, character_errors
 from xlsr_ref.text.tokenizer import Tokenizer
 from xlsr_ref.training.start import Start
 
@@ -23,8 +23,5 @@ def errors_on(
     heard = iter(model.transcribe(sounds, start.preprocessor.sampling_rate))
     errors: dict[str, float] = {}
     for group, clips in groups.items():
-        total = Errors()
-        for clip in clips:
-            total = total.plus(character_errors(clip.text, next(heard).text))
-        errors[group] = total.rate
+        errors[group] = added(character_errors(clip.text, next(heard).text) for clip in clips).rate
     return errors

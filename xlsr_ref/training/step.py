@@ -21,6 +21,7 @@ from xlsr_ref import audio
 from xlsr_ref.config import Config
 from xlsr_ref.network.noise import SILENT, Noise, draw_noise
 from xlsr_ref.network.quantizer import gumbel_noise, temperature
+from xlsr_ref.objectives.ctc import reduction_weights
 from xlsr_ref.objectives.finetuning import ctc_losses
 from xlsr_ref.objectives.masking import draw_negatives, draw_spans
 from xlsr_ref.objectives.pretraining import pretrain_loss
@@ -61,9 +62,8 @@ def finetune_step(
     """The CTC loss of a batch, as transformers reduces it, and its gradient. Raises ObjectiveError for NaN."""
     made = _side_by_side(partial(_utterance, config, recipe, preprocessor, batch), len(batch.waveforms))
     noises = _side_by_side(lambda i: _noise(config, batch.stage, made[i]), len(made))
-    N, mean = len(made), config.ctc_loss_reduction == "mean"
     sizes = [max(len(one.targets), 1) for one in made]
-    weights = [1 / (N * size) if mean else 1.0 for size in sizes]
+    weights = reduction_weights(sizes, config.ctc_loss_reduction)
     heard, grads = ctc_losses(
         [one.x for one in made],
         [one.targets for one in made],
@@ -76,7 +76,7 @@ def finetune_step(
     numbers: Numbers = {
         "loss": math.fsum(one.loss * weight for one, weight in zip(heard, weights)),
         "nats_per_token": math.fsum(one.loss for one in heard) / sum(sizes),
-        "blanks": math.fsum(one.blanks for one in heard) / N,
+        "blanks": math.fsum(one.blanks for one in heard) / len(made),
     }
     return numbers, flatten(grads)
 
@@ -89,11 +89,10 @@ def pretrain_step(
     made = _side_by_side(partial(_utterance, config, recipe, preprocessor, batch), len(batch.waveforms))
     tau = temperature(batch.step - 1, part.tau_start, part.tau_decay, part.tau_floor)
     shape = c.num_codevector_groups, c.num_codevectors_per_group
-    M = c.mask_time_length
 
     def draw(i: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, Noise]:
         one = made[i]
-        spans = draw_spans(one.frames, c.mask_time_prob / M, M, one.rng, c.mask_time_min_masks)
+        spans = _spans(one.frames, c.mask_time_prob, c.mask_time_length, c.mask_time_min_masks, one.rng)
         negatives = draw_negatives(spans, c.num_negatives, one.rng)
         gumbel = gumbel_noise(one.rng, (one.frames, *shape))
         noise = draw_noise(one.rng, one.frames, c, one.x.dtype) if batch.stage.noise else SILENT
@@ -162,6 +161,7 @@ def _noise(config: Config, stage: Stage, one: Utterance) -> Noise:
 
 
 def _spans(length: int, prob: float, M: int, least: int, rng: np.random.Generator) -> np.ndarray:
+    """Spans of ``M``; ``prob`` is the config's, the chance that one starts times M."""
     return draw_spans(length, prob / M, M, rng, least)
 
 
