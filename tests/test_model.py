@@ -320,7 +320,7 @@ def test_the_names_at_the_front_door():
 def test_the_number_of_threads_is_the_models_own(monkeypatch):
     seen = []
     run = threads.run
-    monkeypatch.setattr(threads, "run", lambda tasks: (seen.append(threads.count()), run(tasks)))
+    monkeypatch.setattr(threads, "run", lambda tasks, *work: (seen.append(threads.count()), run(tasks, *work)))
     x = np.zeros(4000, np.float32)
     xlsr_ref.load(threads=3).logits(x, 16000)
     assert set(seen) == {3}

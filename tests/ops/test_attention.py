@@ -3,7 +3,8 @@ import math
 import numpy as np
 import pytest
 
-from xlsr_ref.ops.attention import QUERIES, attention, scaled_dot_product
+from xlsr_ref.ops import attention as ops_attention
+from xlsr_ref.ops.attention import QUERIES, attention, scaled_dot_product, scaled_dot_product_backward
 
 
 def reference(q, k, v, heads):
@@ -39,6 +40,21 @@ def test_keeping_the_weights_changes_no_bit(rng):
     with_weights, without = (scaled_dot_product(q, k, v, 2, keep)[0] for keep in (True, False))
     np.testing.assert_array_equal(with_weights, without)
     assert scaled_dot_product(q, k, v, 2)[1].weights is None
+
+
+@pytest.mark.parametrize("scores", [1, 2 * 9 * 9, 5 * 9 * 9])
+def test_heads_have_the_same_bits_alone_and_together(rng, monkeypatch, scores):
+    T, heads = 9, 5
+    q, k, v, dmixed = (rng.standard_normal((T, 15)).astype(np.float32) for _ in range(4))
+
+    def both_ways():
+        mixed, cache = scaled_dot_product(q, k, v, heads)
+        return mixed, *scaled_dot_product_backward(dmixed, cache)
+
+    whole = both_ways()
+    monkeypatch.setattr(ops_attention, "SCORES", scores)
+    for mine, expected in zip(both_ways(), whole):
+        np.testing.assert_array_equal(mine, expected)
 
 
 def test_projections_are_the_checkpoints(rng):

@@ -72,6 +72,23 @@ def test_grouped_equals_the_sum_over_a_padded_input(rng, monkeypatch, dtype, K, 
     assert y.dtype == dtype
 
 
+@pytest.mark.parametrize("at_once", [1, 2, 5])
+def test_groups_have_the_same_bits_alone_and_together(rng, monkeypatch, at_once):
+    T, C, groups, K = 9, 15, 5, 6
+    x, weight, dy = (rng.standard_normal(s).astype(np.float32) for s in ((T, C), (C, C // groups, K), (T, C)))
+
+    def both_ways():
+        y, cache = grouped_conv1d(x, weight, x[0], groups)
+        dx, grads = grouped_conv1d_backward(dy, cache)
+        return y, dx, grads["weight"]
+
+    whole = both_ways()
+    monkeypatch.setattr(conv, "WINDOWS", at_once * (T + K) * K * (C // groups))
+    assert len(conv._group_blocks(groups, T, K, C // groups)) == -(-groups // at_once)
+    for mine, expected in zip(both_ways(), whole):
+        np.testing.assert_array_equal(mine, expected)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_weight_norm_is_over_both_channel_axes(rng, dtype):
     v, g = rng.standard_normal((4, 3, 5)).astype(dtype), rng.standard_normal((1, 1, 5)).astype(dtype)

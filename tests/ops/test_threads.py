@@ -3,6 +3,7 @@
 import os
 import threading
 import time
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -45,6 +46,37 @@ def test_two_threads_work_at_the_same_time():
     meeting = threading.Barrier(2, timeout=20)
     with threads.use(2):
         threads.run([meeting.wait, meeting.wait])  # one thread alone would break the barrier
+
+
+def test_little_work_stays_with_the_caller():
+    def where(work):
+        seen = []
+
+        def one():
+            seen.append(threading.get_ident())
+            time.sleep(0.02)  # long enough for another thread to take the next one
+
+        with threads.use(4):
+            threads.run([one] * 8, work)
+        assert len(seen) == 8
+        return set(seen)
+
+    assert where(threads.WORTH_SHARING - 1) == {threading.get_ident()}
+    assert len(where(threads.WORTH_SHARING)) > 1
+
+
+def test_a_thread_alone_shares_out_nothing_of_a_task(monkeypatch):
+    held = []
+
+    @contextmanager
+    def hold():
+        held.append(1)
+        yield
+
+    monkeypatch.setattr(threads, "one_blas_thread", hold)
+    with threads.use(1):
+        threads.run([lambda: threads.run([lambda: None])] * 5)
+    assert len(held) == 1  # the tasks' own tasks are plain calls
 
 
 def test_tasks_inside_a_task_run_where_they_are():

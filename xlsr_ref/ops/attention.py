@@ -23,7 +23,8 @@ from xlsr_ref.ops.linear import LinearCache, linear, linear_backward, linears
 from xlsr_ref.ops.softmax import SoftmaxCache, softmax_backward, softmax_in_place
 from xlsr_ref.ops.upstream import require_upstream
 
-QUERIES = 256  # rows of the score matrix that one task holds
+QUERIES = 256  # rows of a head's score matrix that one task holds
+SCORES = 1 << 16  # and all its heads together: they stay in a core's cache
 
 
 class ScaledDotProductCache(NamedTuple):
@@ -89,23 +90,23 @@ def scaled_dot_product(
     It is written to ``out``, where given. That may be q: a head's queries serve only the rows that replace them.
     """
     T, C = q.shape
-    D = C // heads
-    scale = 1 / math.sqrt(D)
+    scale = 1 / math.sqrt(C // heads)
     mixed = np.empty_like(v) if out is None else out
     kept = np.empty((heads, T, T), q.dtype) if keep_weights else None
+    q_heads, k_heads, v_heads, mixed_heads = (_by_head(each, heads) for each in (q, k, v, mixed))  # (H, T, D)
 
-    def some_queries_of_one_head(head: int, rows: slice) -> None:
-        columns = slice(head * D, (head + 1) * D)
-        scores = (q[rows, columns] * scale) @ k[:, columns].T  # (rows, T)
-        weights = softmax_in_place(scores)
+    def some_queries_of_some_heads(some: slice, rows: slice) -> None:
+        scores = (q_heads[some, rows] * scale) @ k_heads[some].swapaxes(1, 2)  # (some heads, rows, T)
+        weights = _softmax_of_rows(scores)
         if kept is not None:
-            kept[head, rows] = weights
+            kept[some, rows] = weights
         if factor is not None:
-            weights *= factor[head, rows]
-        np.matmul(weights, v[:, columns], out=mixed[rows, columns])  # (rows, D)
+            weights *= factor[some, rows]
+        np.matmul(weights, v_heads[some], out=mixed_heads[some, rows])  # (some heads, rows, D)
 
-    query_blocks = threads.blocks(T, QUERIES)
-    threads.run(partial(some_queries_of_one_head, head, rows) for head in range(heads) for rows in query_blocks)
+    head_blocks, query_blocks = _blocks(heads, T)
+    tasks = (partial(some_queries_of_some_heads, some, rows) for some in head_blocks for rows in query_blocks)
+    threads.run(tasks, 2 * T * T * C)
     return mixed, ScaledDotProductCache(q, k, v, heads, kept, factor)
 
 
@@ -119,24 +120,44 @@ def scaled_dot_product_backward(
     q, k, v, heads, kept, factor = cache
     require_upstream(dmixed, v.shape, v.dtype)
     T, C = q.shape
-    D = C // heads
-    scale = 1 / math.sqrt(D)
+    scale = 1 / math.sqrt(C // heads)
     dq, dk, dv = np.empty_like(q), np.zeros_like(k), np.zeros_like(v)
+    q_heads, k_heads, v_heads, dmixed_heads = (_by_head(each, heads) for each in (q, k, v, dmixed))  # (H, T, D)
+    dq_heads, dk_heads, dv_heads = (_by_head(each, heads) for each in (dq, dk, dv))
 
-    def one_head(head: int) -> None:
-        columns = slice(head * D, (head + 1) * D)
-        for rows in threads.blocks(T, QUERIES):  # in order: dk and dv are sums over all queries
-            weights = kept[head, rows] if kept is not None else None
+    head_blocks, query_blocks = _blocks(heads, T)
+
+    def some_heads(some: slice) -> None:
+        for rows in query_blocks:  # in order: dk and dv are sums over all queries
+            scaled = q_heads[some, rows] * scale
+            weights = kept[some, rows] if kept is not None else None
             if weights is None:
-                weights = softmax_in_place((q[rows, columns] * scale) @ k[:, columns].T)
-            dropped = weights if factor is None else weights * factor[head, rows]
-            dv[:, columns] += dropped.T @ dmixed[rows, columns]  # undoes: weights v, seen from v
-            dweights = dmixed[rows, columns] @ v[:, columns].T  # and from the weights
+                weights = _softmax_of_rows(scaled @ k_heads[some].swapaxes(1, 2))
+            dropped = weights if factor is None else weights * factor[some, rows]
+            dv_heads[some] += dropped.swapaxes(1, 2) @ dmixed_heads[some, rows]  # undoes: weights v, seen from v
+            dweights = dmixed_heads[some, rows] @ v_heads[some].swapaxes(1, 2)  # and from the weights
             if factor is not None:
-                dweights *= factor[head, rows]  # undoes: dropout
+                dweights *= factor[some, rows]  # undoes: dropout
             dscores, _ = softmax_backward(dweights, SoftmaxCache(weights))  # undoes: softmax
-            dq[rows, columns] = (dscores @ k[:, columns]) * scale  # undoes: q kᵀ / √D, seen from q
-            dk[:, columns] += dscores.T @ (q[rows, columns] * scale)  # and from k
+            dq_heads[some, rows] = (dscores @ k_heads[some]) * scale  # undoes: q kᵀ / √D, seen from q
+            dk_heads[some] += dscores.swapaxes(1, 2) @ scaled  # and from k
 
-    threads.run(partial(one_head, head) for head in range(heads))
+    threads.run((partial(some_heads, some) for some in head_blocks), 5 * T * T * C)
     return dq, dk, dv
+
+
+def _by_head(x: np.ndarray, heads: int) -> np.ndarray:
+    """``x`` (T, C) seen as (H, T, D): no copy."""
+    return x.reshape(len(x), heads, -1).swapaxes(0, 1)
+
+
+def _blocks(heads: int, T: int) -> tuple[list[slice], list[slice]]:
+    """Heads, and queries, of which one task holds the scores: several heads only where an utterance is short."""
+    query_blocks = threads.blocks(T, QUERIES)
+    rows = query_blocks[0].stop
+    return threads.blocks(heads, max(1, SCORES // (rows * T))), query_blocks
+
+
+def _softmax_of_rows(scores: np.ndarray) -> np.ndarray:
+    """The softmax of each row of ``scores`` (H, rows, T), in their place."""
+    return softmax_in_place(scores.reshape(-1, scores.shape[2])).reshape(scores.shape)

@@ -28,6 +28,7 @@ from xlsr_ref.ops.upstream import require_upstream
 ROWS = 512  # output frames of the strided convolution that one task computes
 BACKWARD_ROWS = 4096  # and of its backward pass, whose windows are copied
 COLUMNS = 512  # numbers in a row of the grouped convolution's windows: as many taps as fit are multiplied at once
+WINDOWS = 1 << 18  # numbers in all the windows that one task of it copies
 CHANNELS = 16  # of a grouped kernel that are put in order at once: they fit into a core's cache
 
 
@@ -135,18 +136,18 @@ def grouped_conv1d_backward(dy: np.ndarray, cache: GroupedConvCache) -> tuple[np
     turned = weight.reshape(groups, width, width, K)[..., ::-1].swapaxes(1, 2).reshape(C, width, K)
     dx = _slide(dy, turned, groups, before=K - 1 - K // 2)
     dweight = np.empty_like(weight)
+    dweight_groups = dweight.reshape(groups, width, width, K)  # (G, C/G out, C/G in, K)
     n = _taps_at_once(K, width)
-    padded = _padded(x, K, K // 2)
+    padded, dy_groups = _padded(x, groups, K, K // 2), _by_group(dy, groups)
 
-    def one_group(group: int) -> None:  # undoes: the same line, seen from W[k]
-        channels = slice(group * width, (group + 1) * width)
-        x_windows, dy_group = _group_windows(padded, channels, n), np.ascontiguousarray(dy[:, channels])
+    def some_groups(some: slice) -> None:  # undoes: the same line, seen from W[k]
+        x_windows = _group_windows(padded[some], n, T, K)
         for k in range(0, K, n):
-            dtaps = x_windows[k : k + T].T @ dy_group  # (n * C/G in, C/G out)
-            taps = dtaps.reshape(n, width, width)[: K - k]
-            dweight[channels, :, k : k + n] = taps.transpose(2, 1, 0)
+            dtaps = x_windows[:, k : k + T].swapaxes(1, 2) @ dy_groups[some]  # (some groups, n * C/G in, C/G out)
+            taps = dtaps.reshape(len(dtaps), n, width, width)[:, : K - k]
+            dweight_groups[some, :, :, k : k + n] = taps.transpose(0, 3, 2, 1)
 
-    threads.run(partial(one_group, group) for group in range(groups))
+    threads.run((partial(some_groups, some) for some in _group_blocks(groups, T, K, width)), T * weight.size)
     return dx, {"weight": dweight, "bias": dbias}
 
 
@@ -154,26 +155,33 @@ def _slide(x: np.ndarray, weight: np.ndarray, groups: int, before: int) -> np.nd
     """y[t] = Σ_k x[t + k − before] W[k] inside each group, (T, C), with zeros beyond both ends of ``x`` (T, C)."""
     T, C = x.shape
     K, width = weight.shape[2], C // groups
+    kernels = (
+        weight.transpose(2, 1, 0).reshape(K, width, groups, width).transpose(2, 0, 1, 3)
+    )  # (G, K, C/G in, C/G out)
     n = _taps_at_once(K, width)
-    padded = _padded(x, K, before)
-    y = np.zeros_like(x)
+    padded, y = _padded(x, groups, K, before), np.zeros_like(x)
+    y_groups = _by_group(y, groups)
 
-    def one_group(group: int) -> None:
-        channels = slice(group * width, (group + 1) * width)
-        kernel = weight[channels].transpose(2, 1, 0)  # (K, C/G in, C/G out)
-        x_windows = _group_windows(padded, channels, n)
+    def some_groups(some: slice) -> None:
+        x_windows = _group_windows(padded[some], n, T, K)
         for k in range(0, K, n):  # Σ_k, n terms at a time: the windows that start k frames later
-            taps = kernel[k : k + n].reshape(-1, width)  # (n * C/G, C/G)
-            y[:, channels] += x_windows[k : k + T, : len(taps)] @ taps
+            taps = kernels[some, k : k + n].reshape(len(x_windows), -1, width)  # (some groups, n * C/G, C/G)
+            y_groups[some] += x_windows[:, k : k + T, : taps.shape[1]] @ taps
 
-    threads.run(partial(one_group, group) for group in range(groups))
+    threads.run((partial(some_groups, some) for some in _group_blocks(groups, T, K, width)), T * weight.size)
     return y
 
 
-def _padded(x: np.ndarray, K: int, before: int) -> np.ndarray:
-    """``before`` frames of zeros, then ``x`` (T, C), then at least as many as the last windows reach into."""
-    padded = np.zeros((len(x) + 2 * K, x.shape[1]), x.dtype)
-    padded[before : before + len(x)] = x
+def _by_group(x: np.ndarray, groups: int) -> np.ndarray:
+    """``x`` (T, C) seen as (G, T, C/G): no copy."""
+    return x.reshape(len(x), groups, -1).swapaxes(0, 1)
+
+
+def _padded(x: np.ndarray, groups: int, K: int, before: int) -> np.ndarray:
+    """Each group's channels of ``x`` (T, C) as (G, T + 2K, C/G): ``before`` frames of zeros, x, zeros."""
+    T, C = x.shape
+    padded = np.zeros((groups, T + 2 * K, C // groups), x.dtype)
+    padded[:, before : before + T] = _by_group(x, groups)
     return padded
 
 
@@ -183,9 +191,21 @@ def _taps_at_once(K: int, width: int) -> int:
     return math.ceil(K / products)
 
 
-def _group_windows(padded: np.ndarray, channels: slice, n: int) -> np.ndarray:
-    """Every ``n`` neighbouring frames of one group's channels as one row, copied: BLAS wants its rows apart."""
-    return np.ascontiguousarray(windows(padded[:, channels], n, 1))
+def _group_blocks(groups: int, T: int, K: int, width: int) -> list[slice]:
+    """The groups of which one task copies the windows: several only where an utterance is short."""
+    numbers = (T + K) * _taps_at_once(K, width) * width
+    return threads.blocks(groups, max(1, WINDOWS // numbers))
+
+
+def _group_windows(padded: np.ndarray, n: int, T: int, K: int) -> np.ndarray:
+    """Every ``n`` neighbouring frames of a group as one row, copied, since BLAS wants its rows apart.
+
+    From ``padded`` (some groups, T + 2K, C/G): (some groups, rows, n * C/G), as many rows as K taps begin with.
+    """
+    groups, _, width = padded.shape
+    rows, (of_group, of_frame, _) = T + (K - 1) // n * n, padded.strides
+    views = as_strided(padded, (groups, rows, n * width), (of_group, of_frame, padded.itemsize), writeable=False)
+    return np.ascontiguousarray(views)
 
 
 def weight_norm(p: dict) -> tuple[np.ndarray, WeightNormCache]:

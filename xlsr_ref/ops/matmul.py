@@ -8,6 +8,7 @@ thread's panels in its cache and give two to four cores something to do from the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import partial
 
@@ -27,14 +28,23 @@ def matmul(a: np.ndarray, b: np.ndarray, bias: np.ndarray | None = None) -> np.n
 def matmuls(a: np.ndarray, others: Sequence[tuple[np.ndarray, np.ndarray | None]]) -> list[np.ndarray]:
     """``a`` (M, K) times each of several (b, bias) as :func:`matmul` has them: the threads share all their tiles."""
     results = [np.empty((a.shape[0], b.shape[1]), a.dtype) for b, _ in others]
-    row_blocks = threads.blocks(a.shape[0], TILE_ROWS)
+    work = a.size * sum(b.shape[1] for b, _ in others)
     threads.run(
-        partial(_tile, a[rows], b[:, columns], None if bias is None else bias[columns], y[rows, columns])
-        for y, (b, bias) in zip(results, others)
-        for columns in threads.blocks(b.shape[1], TILE_COLUMNS)
-        for rows in row_blocks
+        (
+            partial(_tile, a[rows], b[:, columns], None if bias is None else bias[columns], y[rows, columns])
+            for y, (b, bias) in zip(results, others)
+            for columns in _columns(b.shape[1], work)
+            for rows in threads.blocks(a.shape[0], TILE_ROWS)
+        ),
+        work,
     )
     return results
+
+
+def _columns(N: int, work: int) -> list[slice]:
+    """The columns of each tile: an even number of tiles, or one where there is too little to share."""
+    pairs = math.ceil(N / (2 * TILE_COLUMNS))
+    return threads.blocks(N, N if work < threads.WORTH_SHARING else math.ceil(N / (2 * pairs)))
 
 
 def _tile(a: np.ndarray, b: np.ndarray, bias: np.ndarray | None, out: np.ndarray) -> None:

@@ -101,6 +101,7 @@ def group_norm_backward(dy: np.ndarray, cache: GroupNormCache) -> tuple[np.ndarr
 # --- kernels ---------------------------------------------------------------------------------------------------------
 
 BLOCK = 1 << 16  # elements of x that one task takes
+OPERATIONS = 50  # that one element costs, counted in multiplications of a matrix product
 STATISTICS_ROWS = 1024  # frames of one task; what the tasks found is then joined in order
 
 
@@ -150,10 +151,11 @@ def _layer_norm_numba(x, weight, bias, eps, keep=True):
     x = np.ascontiguousarray(x)
     y, inv_std = np.empty_like(x), np.empty((len(x), 1), x.dtype)
     normalised = np.empty_like(x if keep else x[:0])
-    threads.run(
+    tasks = (
         partial(_layer_norm_loop, x[rows], weight, bias, eps, y[rows], normalised[rows], inv_std[rows])
         for rows in threads.blocks(len(x), max(1, BLOCK // x.shape[1]))
     )
+    threads.run(tasks, OPERATIONS * x.size)
     return y, normalised, inv_std
 
 
@@ -183,10 +185,11 @@ def _layer_norm_backward_numba(dy, normalised, inv_std, weight):
     dy, dx = np.ascontiguousarray(dy), np.empty_like(normalised)
     parts = threads.blocks(len(dy), STATISTICS_ROWS)
     sums = np.zeros((len(parts), 2, dy.shape[1]))  # float64: of weight and bias, a row for each part, added in order
-    threads.run(
+    tasks = (
         partial(_layer_norm_backward_loop, dy[rows], normalised[rows], inv_std[rows], weight, dx[rows], *sums[i])
         for i, rows in enumerate(parts)
     )
+    threads.run(tasks, OPERATIONS * dy.size)
     dweight, dbias = sums.sum(axis=0).astype(dy.dtype)
     return dx, dweight, dbias
 

@@ -25,21 +25,30 @@ from xlsr_ref.errors import XlsrError
 Task = Callable[[], Any]
 Result = TypeVar("Result")
 
+WORTH_SHARING = (
+    1 << 23
+)  # multiplications: a quarter of a millisecond of one core. To wake another takes a tenth of that
 
-def run(tasks: Iterable[Task]) -> None:
+
+def run(tasks: Iterable[Task], work: float = math.inf) -> None:
     """Call every task once, side by side on the pool. After an exception no other task starts; it is raised when those
     under way have stopped.
 
-    Called from inside a task it runs its tasks one after the other: the cores are already busy.
+    Called from inside a task it runs its tasks one after the other: the cores are already busy. So it does where all
+    the tasks together are little ``work``, multiplications or the like, which handing them round would cost.
     """
     if getattr(_here, "inside_a_task", False):  # BLAS is held to one thread already
         for task in tasks:
             task()
         return
-    pending = deque(tasks)
-    helpers = min(count(), len(pending)) - 1
     with one_blas_thread():
-        if helpers < 1:
+        cores = count()
+        if cores == 1 or work < WORTH_SHARING:
+            _work_through(deque(tasks))
+            return
+        pending = deque(tasks)
+        helpers = min(cores, len(pending)) - 1
+        if helpers < 1:  # its own parts may be shared
             for task in pending:
                 task()
             return
@@ -76,6 +85,8 @@ def run_in_order(tasks: Iterable[Callable[[], Result]], take: Callable[[Result],
 
 def blocks(length: int, at_most: int) -> list[slice]:
     """Cut ``range(length)`` into the fewest blocks of at most ``at_most``, all nearly equal. Depends on shapes only."""
+    if length <= at_most:
+        return [slice(0, length)]
     n = max(1, math.ceil(length / at_most))
     edges = [length * i // n for i in range(n + 1)]
     return [slice(start, stop) for start, stop in pairwise(edges)]
