@@ -25,8 +25,8 @@ from xlsr_ref.errors import XlsrError
 Task = Callable[[], Any]
 Result = TypeVar("Result")
 
-# multiplications, a quarter of a millisecond of one core: to wake another takes a tenth of a millisecond
-WORTH_SHARING = 1 << 23  # multiplications: a quarter of a millisecond of one core. To wake another takes a tenth of that
+# multiplications: a quarter of a millisecond of one core, where to wake another takes a tenth
+WORTH_SHARING = 1 << 23
 
 
 def run(tasks: Iterable[Task], work: float = math.inf) -> None:
