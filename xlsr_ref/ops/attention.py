@@ -90,7 +90,8 @@ def scaled_dot_product(
     It is written to ``out``, where given. That may be q: a head's queries serve only the rows that replace them.
     """
     T, C = q.shape
-    scale = 1 / math.sqrt(C // heads)
+    D = C // heads
+    scale = 1 / math.sqrt(D)
     mixed = np.empty_like(v) if out is None else out
     kept = np.empty((heads, T, T), q.dtype) if keep_weights else None
     q_heads, k_heads, v_heads, mixed_heads = (_by_head(each, heads) for each in (q, k, v, mixed))  # (H, T, D)
@@ -120,7 +121,8 @@ def scaled_dot_product_backward(
     q, k, v, heads, kept, factor = cache
     require_upstream(dmixed, v.shape, v.dtype)
     T, C = q.shape
-    scale = 1 / math.sqrt(C // heads)
+    D = C // heads
+    scale = 1 / math.sqrt(D)
     dq, dk, dv = np.empty_like(q), np.zeros_like(k), np.zeros_like(v)
     q_heads, k_heads, v_heads, dmixed_heads = (_by_head(each, heads) for each in (q, k, v, dmixed))  # (H, T, D)
     dq_heads, dk_heads, dv_heads = (_by_head(each, heads) for each in (dq, dk, dv))
