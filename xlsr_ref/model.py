@@ -11,7 +11,7 @@ Letters: L samples, T frames, C channels (`hidden_size`), V tokens.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -21,8 +21,8 @@ from typing import Any, overload
 import numpy as np
 
 from xlsr_ref import audio
-from xlsr_ref.audio import Preprocessor, Scale
-from xlsr_ref.chunks import Chunk, Chunking, chunking, chunks, cut, first_pass
+from xlsr_ref.audio import Preprocessor
+from xlsr_ref.chunks import Chunking, chunking
 from xlsr_ref.config import Config
 from xlsr_ref.errors import (
     AudioError,
@@ -34,12 +34,13 @@ from xlsr_ref.errors import (
     XlsrError,
 )
 from xlsr_ref.foreign import model_files
+from xlsr_ref.hearing import Recording, Source, hear, in_chunks, pieces_of
 from xlsr_ref.hub import local_folder
 from xlsr_ref.languages import read_language
 from xlsr_ref.network.adapter import adapter_frames
 from xlsr_ref.network.classification import probabilities
 from xlsr_ref.network.context import encoder, feature_projection, hidden_states
-from xlsr_ref.network.feature_encoder import feature_encoder, first_moments
+from xlsr_ref.network.feature_encoder import feature_encoder
 from xlsr_ref.network.prepare import Prepared, prepare
 from xlsr_ref.network.stage import Keep, Stages
 from xlsr_ref.network.whole import backward, context_vectors, forward, head_of
@@ -51,10 +52,10 @@ from xlsr_ref.ops.memory import keep_freed_memory
 from xlsr_ref.ops.norm import Moments
 from xlsr_ref.params import LoadReport, load_params
 from xlsr_ref.text.align_text import align_words, check_words
-from xlsr_ref.text.beam import BEAM_PRUNE, TOKEN_MIN, WIDTH, Search, beam_search, feed, hypotheses, log_softmax, start
+from xlsr_ref.text.beam import BEAM_PRUNE, TOKEN_MIN, WIDTH, Search, feed, hypotheses, log_softmax, start
 from xlsr_ref.text.beam import search as beam_settings
 from xlsr_ref.text.fusion import HOTWORD, fuse
-from xlsr_ref.text.greedy import best_path, greedy, spell
+from xlsr_ref.text.greedy import best_path, spell
 from xlsr_ref.text.kenlm_file import KenLM
 from xlsr_ref.text.labels import labels_of
 from xlsr_ref.text.lm import LanguageModel
@@ -65,9 +66,6 @@ from xlsr_ref.text.transcript import Transcript
 
 BUNDLED = Path(__file__).parent / "data" / "small-ctc"
 
-Source = str | os.PathLike[str]
-Recording = Source | np.ndarray
-Pieces = Callable[[], Iterable[np.ndarray]]  # a recording, piece by piece, as often as it is called
 
 USES = {  # of a model with each head: what to call, and from the command line
     "lm_head": "transcribe(…), or xlsr-ref transcribe",
@@ -77,8 +75,6 @@ USES = {  # of a model with each head: what to call, and from the command line
 }
 
 NBEST = 10  # alternatives in a transcript of the beam search
-
-STATISTICS_ROWS = 4096  # of the first convolution, made at once where only group norm's statistics are wanted
 
 
 def load(
@@ -218,8 +214,8 @@ class Model:
             return self._network(self._normalised(x), keep=False)[0]
         T, V = audio.frames(len(x), c.conv_kernel, c.conv_stride), len(self.params["lm_head"]["weight"])
         logits = np.empty((T, V), self.dtype)
-        for chunk, own in self._in_chunks(lambda: [x], audio.measure([x]), how):
-            logits[chunk.frames] = own
+        for frames, own in in_chunks(self, lambda: [x], audio.measure([x]), how):
+            logits[frames] = own
         return logits
 
     def hidden_states(self, waveform: np.ndarray, sampling_rate: int) -> list[np.ndarray]:
@@ -325,24 +321,16 @@ class Model:
         tokenizer: Tokenizer,
         search: Search | None,
     ) -> Transcript:
-        pieces, rate = self._pieces(recording, sampling_rate), self.preprocessor.sampling_rate
-        scale, short = first_pass(pieces(), how.above * rate)
-        duration = scale.samples / rate
-        if short is not None:
-            logits, _ = self._network(self._normalised(short), keep=False)
-            if search is None:
-                return greedy(logits, tokenizer, self.seconds_per_frame, duration)
-            found = beam_search(log_softmax(logits), search, NBEST)
-            return transcript_of(found, search.labels, tokenizer, self.seconds_per_frame, duration)
-        if search is not None:
-            state = start(search)
-            for _, logits in self._in_chunks(pieces, scale, how):
-                state = feed(search, state, log_softmax(logits))
-            found = hypotheses(search, state, NBEST)
-            return transcript_of(found, search.labels, tokenizer, self.seconds_per_frame, duration)
-        paths = [best_path(logits, chunk.frames.start) for chunk, logits in self._in_chunks(pieces, scale, how)]
-        best, probability = map(np.concatenate, zip(*paths))
-        return spell(best, probability, tokenizer, self.seconds_per_frame, duration)
+        seconds, parts = hear(self, recording, sampling_rate, how)
+        if search is None:
+            paths = [best_path(logits, frames.start) for frames, logits in parts]
+            best, probability = map(np.concatenate, zip(*paths))
+            return spell(best, probability, tokenizer, self.seconds_per_frame, seconds)
+        state = start(search)
+        for _, logits in parts:
+            state = feed(search, state, log_softmax(logits))
+        found = hypotheses(search, state, NBEST)
+        return transcript_of(found, search.labels, tokenizer, self.seconds_per_frame, seconds)
 
     def align(
         self,
@@ -366,15 +354,9 @@ class Model:
         how = chunking(chunk_seconds, stride_seconds, self.seconds_per_frame)
         words = tokenizer.words_of(text, phonemes)
         check_words(words, tokenizer, len(self.params["lm_head"]["weight"]))  # before the work, which may take minutes
-        pieces, rate = self._pieces(recording, sampling_rate), self.preprocessor.sampling_rate
-        scale, short = first_pass(pieces(), how.above * rate)
-        if short is not None:
-            log_probs = log_softmax(self._network(self._normalised(short), keep=False)[0]).astype(self.dtype)
-        else:
-            parts = [log_softmax(logits).astype(self.dtype) for _, logits in self._in_chunks(pieces, scale, how)]
-            log_probs = np.concatenate(parts)
-            del parts
-        return align_words(log_probs, words, tokenizer, self.seconds_per_frame, scale.samples / rate)
+        seconds, parts = hear(self, recording, sampling_rate, how)
+        log_probs = np.concatenate([log_softmax(logits).astype(self.dtype) for _, logits in parts])
+        return align_words(log_probs, words, tokenizer, self.seconds_per_frame, seconds)
 
     def search(
         self,
@@ -432,32 +414,6 @@ class Model:
             return None
         return self.search(WIDTH if beam is None else beam, lm, hotwords)
 
-    def _pieces(self, recording: Recording, sampling_rate: int | None) -> Pieces:
-        rate = self.preprocessor.sampling_rate
-        if isinstance(recording, np.ndarray):
-            waveform = audio.from_array(recording, sampling_rate, rate, self.dtype)
-            return lambda: [waveform]
-        return lambda: audio.pieces(recording, rate, self.dtype)
-
-    def _in_chunks(self, pieces: Pieces, scale: Scale, how: Chunking) -> Iterator[tuple[Chunk, np.ndarray]]:
-        """Each chunk of a recording and the logits (T', V) of its own frames, one chunk after the other."""
-        c, p = self.config, self._backbone["feature_extractor"]
-        self._require_a_frame(scale.samples)
-
-        def heard(parts: Sequence[slice]) -> Iterator[np.ndarray]:
-            for x in cut(pieces(), parts):
-                yield audio.rescale(x, scale) if self.preprocessor.do_normalize else x
-
-        plan = chunks(scale.samples, how.size, how.context, c.conv_kernel, c.conv_stride)
-        whole = None
-        if c.feat_extract_norm == "group" and len(plan) > 1:  # its statistics are those of the whole recording
-            rows = chunks(scale.samples, STATISTICS_ROWS, 0, c.conv_kernel[:1], c.conv_stride[:1])
-            with self._threads():
-                whole = first_moments(heard([row.samples for row in rows]), p, c)
-        for chunk, x in zip(plan, heard([chunk.samples for chunk in plan])):
-            logits, _ = self._network(x, keep=False, whole=whole)
-            yield chunk, logits[chunk.own]
-
     # --- audio in, labels out ----------------------------------------------------------------------------------------
 
     def classify(self, recording: Recording, sampling_rate: int | None = None) -> dict[str, float]:
@@ -502,7 +458,7 @@ class Model:
         """A whole recording as the network takes it."""
         if not isinstance(recording, str | os.PathLike | np.ndarray):
             raise AudioError(f"a recording is a path or an array, not {type(recording).__name__}")
-        return self._normalised(np.concatenate(list(self._pieces(recording, sampling_rate)())))
+        return self._normalised(np.concatenate(list(pieces_of(self, recording, sampling_rate)())))
 
     def _several(self, several: bool | None) -> bool:
         problem = self.config.problem_type

@@ -1,0 +1,78 @@
+"""Hearing: a recording becomes logits, in one piece or chunk by chunk.
+
+    1. once through it   its length, and the mean and variance that it is normalised with
+    2. short             its samples were held meanwhile: the network takes them all
+       long              it is read again, in the chunks of chunks.py, and is never whole in memory
+
+A model whose first layer is normalised over time needs that layer's moments of the whole recording: they are taken in
+a pass of their own, before the first chunk.
+Letters: L samples, T frames, V tokens.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from xlsr_ref import audio
+from xlsr_ref.audio import Scale
+from xlsr_ref.chunks import Chunking, chunks, cut, first_pass
+from xlsr_ref.network.feature_encoder import first_moments
+
+if TYPE_CHECKING:
+    from xlsr_ref.model import Model
+
+Source = str | os.PathLike[str]
+Recording = Source | np.ndarray
+Pieces = Callable[[], Iterable[np.ndarray]]  # a recording, piece by piece, as often as it is called
+Part = tuple[slice, np.ndarray]  # frames of the recording, and their logits (T', V)
+
+STATISTICS_ROWS = 4096  # of the first convolution, made at once where only group norm's statistics are wanted
+
+
+def hear(model: Model, recording: Recording, sampling_rate: int | None, how: Chunking) -> tuple[float, Iterator[Part]]:
+    """The seconds of a ``recording``, and its logits, part after part, as they are computed.
+
+    ``recording`` and ``sampling_rate`` are those of `Model.transcribe`. Raises AudioError.
+    """
+    pieces, rate = pieces_of(model, recording, sampling_rate), model.preprocessor.sampling_rate
+    scale, short = first_pass(pieces(), how.above * rate)
+    parts = in_chunks(model, pieces, scale, how) if short is None else _in_one_piece(model, short)
+    return scale.samples / rate, parts
+
+
+def pieces_of(model: Model, recording: Recording, sampling_rate: int | None) -> Pieces:
+    """The samples of a ``recording``, mono and at the model's rate. Raises AudioError."""
+    rate = model.preprocessor.sampling_rate
+    if isinstance(recording, np.ndarray):
+        waveform = audio.from_array(recording, sampling_rate, rate, model.dtype)
+        return lambda: [waveform]
+    return lambda: audio.pieces(recording, rate, model.dtype)
+
+
+def in_chunks(model: Model, pieces: Pieces, scale: Scale, how: Chunking) -> Iterator[Part]:
+    """Each chunk's own frames and their logits. Raises AudioError."""
+    c, p = model.config, model._backbone["feature_extractor"]
+    model._require_a_frame(scale.samples)
+
+    def heard(parts: Sequence[slice]) -> Iterator[np.ndarray]:
+        for x in cut(pieces(), parts):
+            yield audio.rescale(x, scale) if model.preprocessor.do_normalize else x
+
+    plan = chunks(scale.samples, how.size, how.context, c.conv_kernel, c.conv_stride)
+    whole = None
+    if c.feat_extract_norm == "group" and len(plan) > 1:  # its statistics are those of the whole recording
+        rows = chunks(scale.samples, STATISTICS_ROWS, 0, c.conv_kernel[:1], c.conv_stride[:1])
+        with model._threads():
+            whole = first_moments(heard([row.samples for row in rows]), p, c)
+    for chunk, x in zip(plan, heard([chunk.samples for chunk in plan])):
+        logits, _ = model._network(x, keep=False, whole=whole)
+        yield chunk.frames, logits[chunk.own]
+
+
+def _in_one_piece(model: Model, waveform: np.ndarray) -> Iterator[Part]:
+    logits, _ = model._network(model._normalised(waveform), keep=False)
+    yield slice(0, len(logits)), logits
