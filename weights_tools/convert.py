@@ -6,13 +6,13 @@
     --dtype           float32, float16 or bfloat16 in place of what the file has
     --merge-weight-norm   the positional convolution's one weight g · v / |v| in place of the pair
 
-What is not asked for stays: a tensor keeps its bytes, and within one toolkit its name. Tensors stream from file to
-file, so memory stays small; the new folder appears whole or not at all.
+What is not asked for stays: a tensor keeps its bytes, and within one toolkit its name. The adapters of a multilingual
+model come along. Tensors stream from file to file, so memory stays small; the new folder appears whole or not at all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,7 +20,9 @@ import numpy as np
 
 from weights_tools.checkpoint import Checkpoint, open_checkpoint, to_json
 from weights_tools.errors import CheckpointError, listed, shown
+from weights_tools.languages import adapters_of
 from weights_tools.names import SCHEMES, to_scheme
+from weights_tools.read import read_file
 from weights_tools.tensors import DTYPES
 from weights_tools.write import (
     STORED,
@@ -57,9 +59,11 @@ def convert(
     merge_weight_norm: bool = False,
     settings: Mapping[str, Any] | None = None,
     dictionary: str | Path | None = None,
+    languages: Collection[str] | None = None,
 ) -> Conversion:
     """Convert the checkpoint ``source`` into the new folder ``target``; the module's docstring explains the options.
 
+    ``languages`` are those of a multilingual model to take along; None: all that are in its folder.
     Raises CheckpointError with one line; then ``target`` does not exist.
     """
     if to not in SCHEMES:
@@ -94,8 +98,14 @@ def convert(
         raise CheckpointError(
             f"{shown(weights.files[0])} would grow to {nbytes:,} bytes: many tensors share few numbers"
         )
+    adapters = adapters_of(weights.folder) if (weights.folder / "config.json").exists() else {}
+    adapters = {name: path for name, path in adapters.items() if languages is None or name in languages}
     with whole_folder(Path(target)) as folder:
         write_safetensors(folder / "model.safetensors", sources)
+        for language, path in adapters.items():
+            own = read_file(path).tensors
+            stored = {name: in_dtype(one, dtype, name) if dtype else one for name, one in own.items()}
+            write_safetensors(folder / f"adapter.{language}.safetensors", stored)
         for name, content in checkpoint.files.items():
             (folder / name).write_bytes(content)
         (folder / "config.json").write_bytes(to_json(_config(checkpoint, dtype)))

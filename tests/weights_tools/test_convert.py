@@ -349,3 +349,19 @@ def test_opening_reads_no_numbers(tmp_path):
         file.truncate(8 + len(header) + 2**33)
     assert open_weights(tmp_path / "x.safetensors").tensors["masked_spec_embed"].nbytes == 2**33
     assert time.process_time() - began < 30  # reading it would take minutes; no measurement
+
+
+def test_the_languages_of_a_model_come_along(tmp_path):
+    source = GOLDEN / "heads" / "languages"
+    convert(source, tmp_path / "all")
+    names = ("adapter.eng.safetensors", "adapter.fra.safetensors")
+    assert sorted(path.name for path in (tmp_path / "all").glob("adapter.*")) == list(names)
+    for name in names:
+        ours, theirs = read_file(tmp_path / "all" / name).tensors, read_file(source / name).tensors
+        assert {key: one.read().tobytes() for key, one in ours.items()} == {
+            key: one.read().tobytes() for key, one in theirs.items()
+        }
+    assert (tmp_path / "all" / "vocab.json").read_bytes() == (source / "vocab.json").read_bytes()
+    convert(source, tmp_path / "one", languages=["fra"], dtype="float16")
+    assert [path.name for path in (tmp_path / "one").glob("adapter.*")] == ["adapter.fra.safetensors"]
+    assert {one.dtype for one in read_file(tmp_path / "one" / names[1]).tensors.values()} == {"F16"}
