@@ -25,7 +25,7 @@ Region = tuple[str, int, str]  # its name, how many bytes, and the name of its c
 def regions(ax: Axes, parts: Sequence[Region]) -> None:
     """The regions of a file from its first byte to its last; below each how many bytes it has, and where it begins.
 
-    Widths follow the bytes, but a region below a tenth or so is drawn wider. Raises ValueError where there are no bytes.
+    Widths follow the bytes, but a region below a tenth or so is drawn wider. Raises ValueError for no bytes.
     """
     total = sum(size for _, size, _ in parts)
     if total <= 0:
