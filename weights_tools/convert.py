@@ -23,12 +23,11 @@ from weights_tools.errors import CheckpointError, listed, shown
 from weights_tools.languages import adapters_of
 from weights_tools.names import SCHEMES, to_scheme
 from weights_tools.read import read_file
-from weights_tools.tensors import DTYPES
 from weights_tools.write import (
     STORED,
     Computed,
+    Converted,
     Source,
-    from_float,
     in_dtype,
     to_float,
     whole_folder,
@@ -85,7 +84,7 @@ def convert(
     if set(dropped) - {"masked_spec_embed"}:
         raise CheckpointError(f"{to} has no place for {listed(sorted(set(dropped) - {'masked_spec_embed'}))}")
     sources: dict[str, Source] = {}
-    merged = _merged(checkpoint) if merge_weight_norm else {}
+    merged = _merged(checkpoint, dtype) if merge_weight_norm else {}
     for name, tensor in (dict(weights.tensors) | merged).items():
         if name in dropped or (
             merged and name.startswith(POSITIONAL) and name not in merged and not name.endswith("bias")
@@ -120,8 +119,11 @@ def _config(checkpoint: Checkpoint, dtype: str | None) -> dict[str, Any]:
     return config
 
 
-def _merged(checkpoint: Checkpoint) -> dict[str, Source]:
-    """The positional convolution's weight, g · v / |v|, in float64; the length is taken over the first two axes."""
+def _merged(checkpoint: Checkpoint, dtype: str | None) -> dict[str, Source]:
+    """The positional convolution's weight, g · v / |v|; the length is taken over the first two axes.
+
+    It is computed in float64 and rounded once, to ``dtype`` or to that of v.
+    """
     tensors = checkpoint.weights.tensors
     for g_name, v_name in PAIRS:
         if POSITIONAL + g_name in tensors and POSITIONAL + v_name in tensors:
@@ -130,9 +132,8 @@ def _merged(checkpoint: Checkpoint) -> dict[str, Source]:
             length = np.sqrt((long_v**2).sum(axis=(0, 1), keepdims=True))
             if g.shape != length.shape or not (length > 0).all():
                 raise CheckpointError("the weight norm cannot be merged: a tap of v has no length, or g another shape")
-            weight = from_float(long_g * long_v / length, v.dtype)
-            assert weight.dtype == DTYPES[v.dtype]
-            return {f"{POSITIONAL}weight": Computed(weight, v.dtype)}
+            name, stored = f"{POSITIONAL}weight", STORED[dtype] if dtype else v.dtype
+            return {name: Converted(Computed(long_g * long_v / length, "F64"), stored, name)}
     raise CheckpointError("there is no weight norm to merge: the positional convolution has one weight already")
 
 
