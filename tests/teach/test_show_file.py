@@ -6,7 +6,7 @@ import pytest
 from matplotlib.colors import to_hex
 
 from xlsr_ref.teach import show
-from xlsr_ref.teach.show import picture
+from xlsr_ref.teach.show import file, picture
 from xlsr_ref.teach.show.style import COLOURS, legible, pale
 
 PARTS = [("length", 8, "sound"), ("header", 90, "text"), ("a", 902, "features")]
@@ -26,16 +26,22 @@ def words(ax):
 def test_regions_have_their_bytes_and_where_they_begin():
     with show.figure("x") as ax:
         show.regions(ax, PARTS)
-    assert words(ax) == ["length", "8 bytes", "0", "header", "90 bytes", "8", "a", "902 bytes", "98"]
+    assert words(ax) == ["length", "8\nbytes", "0", "header", "90\nbytes", "8", "a", "902\nbytes", "98"]
     widths = [patch.get_width() for patch in ax.patches]
-    assert sum(widths) == pytest.approx(1)
-    assert widths[0] == pytest.approx(0.09 / (0.09 + 0.09 + 0.902))  # drawn wider than it is
-    assert widths[2] / widths[1] == pytest.approx(0.902 / 0.09)
+    assert widths == pytest.approx([0.1, 0.1, 0.8])  # two are drawn wider than they are
     assert [to_hex(patch.get_facecolor()) for patch in ax.patches] == [COLOURS[colour] for _, _, colour in PARTS]
     for patch, name in zip(ax.patches, ax.texts[::3]):
         assert name.get_color() == legible(patch.get_facecolor()[:3])
     with show.figure("x") as ax, pytest.raises(ValueError, match="at least one byte"):
         show.regions(ax, [("nothing", 0, "text")])
+
+
+@pytest.mark.parametrize("sizes", [[1], [0, 5], [1, 1, 1], [1, 98, 900, 1], [99, 100, 801], [1] * 30, [110, 890, 0, 0]])
+def test_widths_fill_the_strip_in_the_order_of_the_sizes(sizes):
+    widths = file._widths(sizes)
+    assert sum(widths) == pytest.approx(1)
+    assert min(widths) >= min(file.LEAST, 1 / len(sizes)) * 0.999
+    assert [widths[i] for i in sorted(range(len(sizes)), key=sizes.__getitem__)] == pytest.approx(sorted(widths))
 
 
 @pytest.mark.usefixtures("unrendered")

@@ -10,13 +10,14 @@ A region has one colour in all three. What is dark is printed in white, so that 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from xlsr_ref.teach.show.style import COLOURS, INK, SOFT, legible, pale
 
-LEAST = 0.09  # of the width: what the narrowest region gets, so that its name fits
+LEAST = 0.1  # of the width: what the narrowest region gets, so that its name fits
 PARTS = {"sign": "context", "exponent": "quantizer", "fraction": "features"}  # of a floating-point number
 
 Region = tuple[str, int, str]  # its name, how many bytes, and the name of its colour in COLOURS
@@ -25,22 +26,32 @@ Region = tuple[str, int, str]  # its name, how many bytes, and the name of its c
 def regions(ax: Axes, parts: Sequence[Region]) -> None:
     """The regions of a file from its first byte to its last; below each how many bytes it has, and where it begins.
 
-    Widths follow the bytes, but a region below a tenth or so is drawn wider. Raises ValueError for no bytes.
+    Widths follow the bytes, but what is below a tenth of the strip is drawn as a tenth. Raises ValueError for no bytes.
     """
     total = sum(size for _, size, _ in parts)
     if total <= 0:
         raise ValueError("a file needs a region with at least one byte")
-    widths = [max(size / total, LEAST) for _, size, _ in parts]
-    x, begin, whole = 0.0, 0, sum(widths)
-    for (name, size, colour), width in zip(parts, widths):
+    x, begin = 0.0, 0
+    for (name, size, colour), width in zip(parts, _widths([size for _, size, _ in parts])):
         paint = COLOURS[colour]
-        ax.add_patch(Rectangle((x, 0), width / whole, 1, facecolor=paint, edgecolor="white", linewidth=1.5))
-        middle = x + width / whole / 2
-        ax.text(middle, 0.5, name, ha="center", va="center", color=legible(paint), size=8.5)
-        ax.text(middle, -0.12, f"{size:,} bytes", ha="center", va="top", color=SOFT, size=8)
+        ax.add_patch(Rectangle((x, 0), width, 1, facecolor=paint, edgecolor="white", linewidth=1.5))
+        ax.text(x + width / 2, 0.5, name, ha="center", va="center", color=legible(paint), size=8.5)
+        ax.text(x + width / 2, -0.12, f"{size:,}\nbytes", ha="center", va="top", color=SOFT, size=8)
         ax.text(x, 1.08, f"{begin:,}", ha="left", va="bottom", color=SOFT, size=7.5)
-        x, begin = x + width / whole, begin + size
-    _bare(ax, (0, 1), (-0.55, 1.45))
+        x, begin = x + width, begin + size
+    _bare(ax, (0, 1), (-0.85, 1.45))
+
+
+def _widths(sizes: Sequence[int]) -> list[float]:
+    """Of each region, as a part of the strip: its share, or LEAST where that is less; the wide ones give way."""
+    least, small = min(LEAST, 1 / len(sizes)), [False] * len(sizes)
+    while True:
+        wide = sum(size for size, is_small in zip(sizes, small) if not is_small)
+        room = 1 - least * sum(small)
+        widths = [least if is_small else size / wide * room for size, is_small in zip(sizes, small)]
+        if min(widths) >= least * (1 - 1e-9):
+            return widths
+        small = [width <= least for width in widths]
 
 
 def dump(
@@ -57,7 +68,7 @@ def dump(
         row, column = divmod(at, columns)
         paint = pale(COLOURS[colours[at]], 0.3) if at < len(colours) else "#ffffff"
         ax.add_patch(Rectangle((column, -row - 0.5), 1, 1, facecolor=paint, linewidth=0))
-        where = {"ha": "center", "va": "center", "family": "DejaVu Sans Mono", "size": 8}
+        where: dict[str, Any] = {"ha": "center", "va": "center", "family": "DejaVu Sans Mono", "size": 8}
         ax.text(column + 0.5, -row, f"{byte:02x}", color=INK, **where)
         letter = chr(byte) if 32 <= byte < 127 else "·"
         ax.text(columns + 1 + column * 0.55, -row, letter, color=INK if letter != "·" else SOFT, **where)
