@@ -123,6 +123,7 @@ def _file(model: Named, name: str) -> Path | None:
         from huggingface_hub.errors import (
             EntryNotFoundError,
             GatedRepoError,
+            HfHubHTTPError,
             HFValidationError,
             LocalEntryNotFoundError,
             RepositoryNotFoundError,
@@ -160,7 +161,8 @@ def _file(model: Named, name: str) -> Path | None:
         raise NothingThere(model, f"no name of a model: {_reason(error)}") from None
     except Exception as error:  # of the connection, by whichever library makes it, or of the disk
         if name == CONFIG:
-            raise NothingThere(model, f"{_endpoint()} does not answer: {_reason(error)}") from None
+            answers = "answers" if isinstance(error, HfHubHTTPError) else "does not answer"
+            raise NothingThere(model, f"{_endpoint()} {answers}: {_reason(error)}") from None
         problem = f"{model} lacks {name} so far: {_reason(error)}; files that came whole are kept, so try again"
     raise CheckpointError(problem)
 

@@ -31,6 +31,7 @@ class Hub:
     files: dict[str, bytes] = field(default_factory=dict)  # of owner/name, at COMMIT
     token: str | None = None  # needed, where it is not None
     gated: bool = False
+    broken: int = 0  # the status of every answer, where it is not 0
     cut: dict[str, list[int]] = field(default_factory=dict)  # file: after how many bytes each GET breaks off
     asked: list[str] = field(default_factory=list)  # "GET model.safetensors", with " from 100" for a Range
     url: str = ""
@@ -62,6 +63,8 @@ def served() -> Iterator[Hub]:
             self.end_headers()
 
         def answer(self, body: bool) -> None:
+            if state.broken:
+                return self.refuse(state.broken, "")
             match = re.fullmatch(r"/owner/name/resolve/([^/]+)/(.+)", self.path)
             given = self.headers.get("Authorization")
             if match is None or (state.token is not None and given != f"Bearer {state.token}"):

@@ -102,7 +102,7 @@ def test_wrong_files_are_one_line(program, capsys, tmp_path):
     one_line(capsys, "there already")
 
 
-def test_ctrl_c_and_a_pipe(program, capsys, monkeypatch):
+def test_ctrl_c_and_a_pipe(program, capsys, monkeypatch, tmp_path):
     from weights_tools import inspect
 
     def interrupted(*_):
@@ -111,6 +111,11 @@ def test_ctrl_c_and_a_pipe(program, capsys, monkeypatch):
     monkeypatch.setattr(inspect, "report", interrupted)
     assert program(["inspect", str(GOLDEN / "xlsr")]) == 130
     one_line(capsys, "interrupted")
+    monkeypatch.setattr("weights_tools.hub.fetch", interrupted)
+    monkeypatch.chdir(tmp_path)
+    assert program(["download", "owner/name"]) == 130
+    one_line(capsys, "interrupted")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pipes as POSIX has them")
