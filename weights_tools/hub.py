@@ -61,8 +61,8 @@ def fetch(model: Named, language: str | None = None) -> Path:
     config = _file(model, CONFIG)
     if config is None:
         raise CheckpointError(f"{model} has no {CONFIG}, so it is no model that transformers could open, nor one here")
-    kind = read_json(config).get("model_type", "wav2vec2")
-    if kind != "wav2vec2":  # known before a gigabyte of it has come
+    kind = read_json(config).get("model_type")  # very old files have none
+    if kind not in (None, "wav2vec2"):  # known before a gigabyte of it has come
         raise CheckpointError(f"{model} is another network: its {CONFIG} says model_type {shown(kind)}")
     folder, at_commit = config.parent, Named(model.repository, config.parent.name)
     for name in SIDE_FILES:
