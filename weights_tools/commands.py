@@ -104,7 +104,7 @@ def add_download(commands: Any, prog: str, style: dict[str, Any]) -> None:
         prog=f"{prog} download",
         usage=f"{prog} download [options] OWNER/NAME[@REVISION]",
         description="Fetch a model from the Hugging Face Hub into a folder: only the files that are\n"
-        "needed, as safetensors. Nothing in them is run.",
+        "needed, as safetensors. They stay in the cache, too. Nothing in them is run.",
         epilog=f"example:\n  {prog} download facebook/wav2vec2-large-xlsr-53 -o xlsr53",
         **style,
     )
