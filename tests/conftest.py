@@ -8,6 +8,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import numpy as np
 import pytest
+from hub_server import machine, served  # noqa: F401  # fixtures
 
 GOLDEN = Path(__file__).parent / "golden"
 

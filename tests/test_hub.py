@@ -1,150 +1,19 @@
-"""Models by name, from a Hub that runs on this machine: it speaks the two endpoints that the library calls.
-
-    HEAD /OWNER/NAME/resolve/REVISION/FILE    X-Repo-Commit, ETag, Content-Length; or 404 with an X-Error-Code
-    GET  the same                             the bytes, from where a Range header says
-
-huggingface_hub reads its environment once, when it is imported, so that every load has a process of its own.
-"""
+"""Models by name: what is taken for one, and that `load` gets them from the Hub of tests/loopback/hub_server.py."""
 
 from __future__ import annotations
 
 import json
-import os
-import re
-import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from hub_server import COMMIT, FETCH, GOLDEN
 
 import xlsr_ref
+from weights_tools import hub as tools
 from xlsr_ref import hub
 from xlsr_ref.errors import HubError
 from xlsr_ref.params import read_safetensors, write_safetensors
-
-GOLDEN = Path(__file__).parent / "golden"
-COMMIT, OLDER = "c" * 40, "0" * 40
-SETTINGS = [*hub.SETTINGS]
-
-
-@dataclass
-class Hub:
-    """What the server has, how it misbehaves, and what it was asked for."""
-
-    files: dict[str, bytes] = field(default_factory=dict)  # of owner/name, at COMMIT
-    token: str | None = None  # needed, where it is not None
-    gated: bool = False
-    cut: dict[str, list[int]] = field(default_factory=dict)  # file: after how many bytes each GET breaks off
-    asked: list[str] = field(default_factory=list)  # "GET model.safetensors", with " from 100" for a Range
-    url: str = ""
-
-    def of(self, method: str) -> list[str]:
-        return [line.split()[1] for line in self.asked if line.startswith(method)]
-
-
-@pytest.fixture
-def served() -> Iterator[Hub]:
-    """A Hub with the model `xlsr` of the goldens under the name owner/name, on a port of this machine."""
-    state = Hub({path.name: path.read_bytes() for path in (GOLDEN / "xlsr").iterdir() if path.suffix != ".npz"})
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_HEAD(self) -> None:
-            self.answer(body=False)
-
-        def do_GET(self) -> None:
-            self.answer(body=True)
-
-        def refuse(self, status: int, code: str, commit: bool = False) -> None:
-            self.send_response(status)
-            self.send_header("X-Error-Code", code)
-            if commit:
-                self.send_header("X-Repo-Commit", COMMIT)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def answer(self, body: bool) -> None:
-            match = re.fullmatch(r"/owner/name/resolve/([^/]+)/(.+)", self.path)
-            given = self.headers.get("Authorization")
-            if match is None or (state.token is not None and given != f"Bearer {state.token}"):
-                return self.refuse(401, "GatedRepo" if state.gated else "RepoNotFound")
-            revision, name = match[1], match[2]
-            first = int(self.headers["Range"][len("bytes=") : -1]) if "Range" in self.headers else 0
-            state.asked.append(f"{self.command} {name} {f'from {first}' if first else ''}".strip())
-            if revision not in ("main", "v1", COMMIT):
-                return self.refuse(404, "RevisionNotFound")
-            if name not in state.files:
-                return self.refuse(404, "EntryNotFound", commit=True)
-            content = state.files[name]
-            self.send_response(206 if first else 200)
-            self.send_header("X-Repo-Commit", COMMIT)
-            self.send_header("ETag", f'"{name}-of-{COMMIT}"')
-            self.send_header("Content-Length", str(len(content) - first))
-            if first:
-                self.send_header("Content-Range", f"bytes {first}-{len(content) - 1}/{len(content)}")
-            self.end_headers()
-            if body:
-                breaks = state.cut.get(name)
-                self.wfile.write(content[first : first + breaks.pop(0)] if breaks else content[first:])
-                self.close_connection = True
-
-        def log_message(self, *arguments: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    state.url = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    yield state
-    server.shutdown()
-    server.server_close()
-
-
-FETCH = """
-import sys
-from xlsr_ref.errors import XlsrError
-from xlsr_ref.hub import local_folder
-try:
-    print(local_folder(*sys.argv[1:]))
-except XlsrError as error:
-    print(type(error).__name__, error)
-"""
-
-
-class Machine:
-    """A machine with an empty cache and nothing in its environment that is not said."""
-
-    def __init__(self, home: Path, hub: Hub) -> None:
-        self.home, self.hub = home, hub
-
-    def python(self, script: str, *arguments: str, **environment: str) -> str:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING", "TRANSF"))}
-        ours = {"HF_HOME": str(self.home), "HF_ENDPOINT": self.hub.url, "HF_HUB_DISABLE_XET": "1", "NO_PROXY": "*"}
-        done = subprocess.run(
-            [sys.executable, "-c", script, *arguments],
-            capture_output=True,
-            text=True,
-            cwd=self.home,
-            env=kept | ours | environment,
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout.strip()
-
-    def fetch(self, *arguments: str, **environment: str) -> str:
-        return self.python(FETCH, *arguments, **environment)
-
-
-@pytest.fixture
-def machine(tmp_path, served) -> Machine:
-    pytest.importorskip("huggingface_hub")
-    (tmp_path / "home").mkdir()
-    return Machine(tmp_path / "home", served)
-
 
 # --- what is a name --------------------------------------------------------------------------------------------------
 
@@ -155,7 +24,7 @@ def machine(tmp_path, served) -> Machine:
      "owner\\name", "C:/x", "", ".", "..", "a/..", "@main", "owner/name@", "owner/näme"],
 )  # fmt: skip
 def test_what_can_only_be_a_folder(source, monkeypatch):
-    monkeypatch.setattr(hub, "fetch", lambda *_: pytest.fail("it was looked for on the Hub"))
+    monkeypatch.setattr(tools, "fetch", lambda *_: pytest.fail("it was looked for on the Hub"))
     assert hub.local_folder(source) == Path(source)
 
 
@@ -165,7 +34,7 @@ def test_what_can_only_be_a_folder(source, monkeypatch):
      ("a/b@refs/pr/1", ("a/b", "refs/pr/1")), ("a.b_c-1/d.e_f-2@v1.0", ("a.b_c-1/d.e_f-2", "v1.0"))],
 )  # fmt: skip
 def test_what_is_a_name(source, model, monkeypatch):
-    monkeypatch.setattr(hub, "fetch", lambda model, language: (tuple(model), language))
+    monkeypatch.setattr(tools, "fetch", lambda model, language: (tuple(model), language))
     assert hub.local_folder(source) == (model, None)
     assert hub.local_folder(source, "fra") == (model, "fra")
     assert hub.local_folder(Path(source)) == Path(source)  # a Path is one
@@ -173,7 +42,7 @@ def test_what_is_a_name(source, model, monkeypatch):
 
 def test_a_folder_that_is_there_always_wins(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(hub, "fetch", lambda *_: pytest.fail("it was looked for on the Hub"))
+    monkeypatch.setattr(tools, "fetch", lambda *_: pytest.fail("it was looked for on the Hub"))
     for name in ("owner/name", "owner/name@main"):
         Path(name).mkdir(parents=True)
         assert hub.local_folder(name) == Path(name)
@@ -187,8 +56,8 @@ def test_without_the_library_one_line_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(HubError) as refused:
         xlsr_ref.load("owner/name")
-    line = "owner/name is no folder here; to look for it on the Hugging Face Hub: pip install 'xlsr_ref[hub]'"
-    assert str(refused.value) == line
+    needs = "the Hugging Face Hub needs a library that is missing here: pip install 'xlsr_ref[hub]'"
+    assert str(refused.value) == f"owner/name is no folder here, and {needs}"
 
 
 # --- fetching --------------------------------------------------------------------------------------------------------
@@ -257,9 +126,13 @@ def test_a_language_brings_its_adapter_only(machine, served):
     folder = Path(machine.fetch("owner/name", "fra"))
     assert [path.name for path in folder.glob("adapter.*")] == ["adapter.fra.safetensors"]
     assert xlsr_ref.load(folder, language="fra").report.language == "fra"
-    folder = Path(machine.fetch("owner/name", "fre"))
-    with pytest.raises(xlsr_ref.WeightsError, match="the nearest to 'fre' are fra, eng"):
-        xlsr_ref.load(folder, language="fre")
+    served.asked.clear()
+    said = machine.fetch("owner/name", "fre")
+    assert said == (
+        "HubError owner/name has no adapter.fre.safetensors; of its 2 languages the nearest to 'fre' are fra, eng"
+    )
+    assert served.of("GET") == []  # known before any weights have come
+    assert "../fra is no code of a language" in machine.fetch("owner/name", "../fra")
 
 
 # --- what goes wrong -------------------------------------------------------------------------------------------------
@@ -308,6 +181,13 @@ def test_what_the_hub_does_not_have(machine, name, says):
     assert len(said.splitlines()) == 1
 
 
+def test_another_network_is_refused_before_its_weights_come(machine, served):
+    served.files["config.json"] = b'{"model_type": "hubert"}'
+    said = machine.fetch("owner/name")
+    assert said == "HubError owner/name is another network: its config.json says model_type hubert"
+    assert served.of("GET") == ["config.json"]
+
+
 @pytest.mark.parametrize("lacking", ["config.json", "model.safetensors"])
 def test_what_is_no_model(machine, served, lacking):
     del served.files[lacking]
@@ -346,7 +226,7 @@ def test_offline_with_a_warm_and_with_a_cold_cache(machine, served):
     assert served.asked == []
     (Path(folder) / "model.safetensors").unlink()
     assert machine.fetch("owner/name", HF_HUB_OFFLINE="1").endswith(
-        "pytorch_model.bin.index.json in the cache, and HF_HUB_OFFLINE forbids to fetch it"
+        "flax_model.msgpack in the cache, and HF_HUB_OFFLINE forbids to fetch it"
     )
 
 

@@ -1,6 +1,6 @@
 """Tools around the weights: what happens before and after a model runs, each one a command of its own.
 
-    python -m weights_tools inspect|convert|verify …         checkpoints of torch, fairseq, torchaudio, flax
+    python -m weights_tools inspect|convert|verify|download …    checkpoints of all toolkits
     python -m weights_tools.bundle_model FOLDER              ship a model folder inside the package, as float16
     python -m weights_tools.bundle_clips CORPUS              ship a few recordings with their transcripts
     python -m weights_tools.evaluate_model FOLDER CORPUS     error per language, as the model card's table

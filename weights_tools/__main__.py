@@ -1,4 +1,4 @@
-"""``python -m weights_tools inspect|convert|verify …``: exit status 0, 1 (an error, or a difference), 2 or 130."""
+"""``python -m weights_tools inspect|convert|verify|download …``: exit status 0, 1 (error, difference), 2 or 130."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The commands: ``python -m weights_tools inspect|convert|verify``, and the same as ``xlsr-ref weights …``.
+"""The commands: ``python -m weights_tools inspect|convert|verify|download``, and the same as ``xlsr-ref weights …``.
 
 Each has a function that adds its options and one that runs it and returns the exit status. What they print goes
 through ``say``, so that either program speaks in its own way. Nothing heavy is imported before a command runs.
@@ -9,9 +9,12 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from weights_tools.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from weights_tools.convert import Conversion
 
 Say = Callable[[str], None]
 
@@ -55,32 +58,73 @@ def add_convert(commands: Any, prog: str, style: dict[str, Any]) -> None:
     )
     p.add_argument("checkpoint", metavar="CHECKPOINT", help="file or folder: torch, fairseq, flax, safetensors")
     p.add_argument("target", metavar="TARGET", help="the new folder")
+    p.add_argument("--dictionary", metavar="FILE", help="fairseq's dict.ltr.txt (default: the one beside)")
+    _add_form(p)
+    p.set_defaults(weights=convert)
+
+
+def _add_form(p: argparse.ArgumentParser) -> None:
+    """The options of how weights are written."""
     p.add_argument("--to", metavar="NAMES", choices=("hf", "fairseq", "torchaudio"), default="hf",
                    help="whose names: hf (default), fairseq, torchaudio")  # fmt: skip
     p.add_argument("--dtype", metavar="DTYPE", choices=("float32", "float16", "bfloat16"),
                    help="store in float32, float16 or bfloat16")  # fmt: skip
     p.add_argument("--merge-weight-norm", action="store_true", help="one weight for the pair g, v; not with --to hf")
-    p.add_argument("--dictionary", metavar="FILE", help="fairseq's dict.ltr.txt (default: the one beside)")
     p.add_argument("--set", metavar="FIELD=VALUE", action="append", default=[], dest="settings",
                    help="a field of config.json, such as num_attention_heads=16")  # fmt: skip
-    p.set_defaults(weights=convert)
 
 
 def convert(arguments: argparse.Namespace, say: Say) -> int:
     from weights_tools.convert import convert as run
 
-    done = run(
-        arguments.checkpoint,
-        arguments.target,
-        to=arguments.to,
-        dtype=arguments.dtype,
-        merge_weight_norm=arguments.merge_weight_norm,
-        settings=parse_settings(arguments.settings),
-        dictionary=arguments.dictionary,
-    )
+    form = _form(arguments)
+    _say_done(run(arguments.checkpoint, arguments.target, dictionary=arguments.dictionary, **form), arguments.to, say)
+    return 0
+
+
+def _form(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The options of `_add_form`, as `convert` takes them. Raises WrongSetting."""
+    return {
+        "to": arguments.to,
+        "dtype": arguments.dtype,
+        "merge_weight_norm": arguments.merge_weight_norm,
+        "settings": parse_settings(arguments.settings),
+    }
+
+
+def _say_done(done: Conversion, to: str, say: Say) -> None:
     say(f"wrote {done.target}: a {done.kind}, {done.tensors} tensors, {done.nbytes / 2**20:,.1f} MiB\n")
     if done.dropped:
-        say(f"left out, which {arguments.to} has no place for: {', '.join(done.dropped)}\n")
+        say(f"left out, which {to} has no place for: {', '.join(done.dropped)}\n")
+
+
+def add_download(commands: Any, prog: str, style: dict[str, Any]) -> None:
+    p = commands.add_parser(
+        "download",
+        prog=f"{prog} download",
+        usage=f"{prog} download [options] OWNER/NAME[@REVISION]",
+        description="Fetch a model from the Hugging Face Hub into a folder: only the files that are\n"
+        "needed, as safetensors. They stay in the cache, too. Nothing in them is run.",
+        epilog=f"example:\n  {prog} download facebook/wav2vec2-large-xlsr-53 -o xlsr53",
+        **style,
+    )
+    p.add_argument("name", metavar="OWNER/NAME[@REVISION]", help="a branch, tag or commit may follow")
+    p.add_argument("--language", metavar="CODE", help="of a multilingual model (MMS): its adapter, too")
+    p.add_argument("-o", "--output", metavar="FOLDER", help="the new folder (default: NAME, here)")
+    _add_form(p)
+    p.set_defaults(weights=download)
+
+
+def download(arguments: argparse.Namespace, say: Say) -> int:
+    from weights_tools.hub import download as run
+    from weights_tools.hub import named
+
+    model, form = named(arguments.name), _form(arguments)
+    if model is None:
+        raise WrongSetting(f"{arguments.name[:80]!r} is no name on the Hub: expected OWNER/NAME or OWNER/NAME@REVISION")
+    asked = {name: value for name, value in form.items() if value and (name, value) != ("to", "hf")}
+    target = arguments.output or model.repository.partition("/")[2]
+    _say_done(run(model, target, arguments.language, **asked), arguments.to, say)
     return 0
 
 
@@ -117,6 +161,7 @@ COMMANDS: dict[str, tuple[str, Callable[[Any, str, dict[str, Any]], None]]] = {
     "inspect": ("show the tensors, the architecture and what model it is", add_inspect),
     "convert": ("write a safetensors folder, with the names of any toolkit", add_convert),
     "verify": ("compare two checkpoints, or two recordings of stages", add_verify),
+    "download": ("fetch a model from the Hugging Face Hub into a folder", add_download),
 }
 
 

@@ -6,13 +6,13 @@
     --dtype           float32, float16 or bfloat16 in place of what the file has
     --merge-weight-norm   the positional convolution's one weight g · v / |v| in place of the pair
 
-What is not asked for stays: a tensor keeps its bytes, and within one toolkit its name. Tensors stream from file to
-file, so memory stays small; the new folder appears whole or not at all.
+What is not asked for stays: a tensor keeps its bytes, and within one toolkit its name. The adapters of a multilingual
+model come along. Tensors stream from file to file, so memory stays small; the new folder appears whole or not at all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,13 +20,14 @@ import numpy as np
 
 from weights_tools.checkpoint import Checkpoint, open_checkpoint, to_json
 from weights_tools.errors import CheckpointError, listed, shown
+from weights_tools.languages import adapters_of
 from weights_tools.names import SCHEMES, to_scheme
-from weights_tools.tensors import DTYPES
+from weights_tools.read import read_file
 from weights_tools.write import (
     STORED,
     Computed,
+    Converted,
     Source,
-    from_float,
     in_dtype,
     to_float,
     whole_folder,
@@ -57,9 +58,11 @@ def convert(
     merge_weight_norm: bool = False,
     settings: Mapping[str, Any] | None = None,
     dictionary: str | Path | None = None,
+    languages: Collection[str] | None = None,
 ) -> Conversion:
     """Convert the checkpoint ``source`` into the new folder ``target``; the module's docstring explains the options.
 
+    ``languages`` are those of a multilingual model to take along; None: all that are in its folder.
     Raises CheckpointError with one line; then ``target`` does not exist.
     """
     if to not in SCHEMES:
@@ -81,7 +84,7 @@ def convert(
     if set(dropped) - {"masked_spec_embed"}:
         raise CheckpointError(f"{to} has no place for {listed(sorted(set(dropped) - {'masked_spec_embed'}))}")
     sources: dict[str, Source] = {}
-    merged = _merged(checkpoint) if merge_weight_norm else {}
+    merged = _merged(checkpoint, dtype) if merge_weight_norm else {}
     for name, tensor in (dict(weights.tensors) | merged).items():
         if name in dropped or (
             merged and name.startswith(POSITIONAL) and name not in merged and not name.endswith("bias")
@@ -94,8 +97,14 @@ def convert(
         raise CheckpointError(
             f"{shown(weights.files[0])} would grow to {nbytes:,} bytes: many tensors share few numbers"
         )
+    adapters = adapters_of(weights.folder) if (weights.folder / "config.json").exists() else {}
+    adapters = {name: path for name, path in adapters.items() if languages is None or name in languages}
     with whole_folder(Path(target)) as folder:
         write_safetensors(folder / "model.safetensors", sources)
+        for language, path in adapters.items():
+            own = read_file(path).tensors
+            stored = {name: in_dtype(one, dtype, name) if dtype else one for name, one in own.items()}
+            write_safetensors(folder / f"adapter.{language}.safetensors", stored)
         for name, content in checkpoint.files.items():
             (folder / name).write_bytes(content)
         (folder / "config.json").write_bytes(to_json(_config(checkpoint, dtype)))
@@ -110,8 +119,11 @@ def _config(checkpoint: Checkpoint, dtype: str | None) -> dict[str, Any]:
     return config
 
 
-def _merged(checkpoint: Checkpoint) -> dict[str, Source]:
-    """The positional convolution's weight, g · v / |v|, in float64; the length is taken over the first two axes."""
+def _merged(checkpoint: Checkpoint, dtype: str | None) -> dict[str, Source]:
+    """The positional convolution's weight, g · v / |v|; the length is taken over the first two axes.
+
+    It is computed in float64 and rounded once, to ``dtype`` or to that of v.
+    """
     tensors = checkpoint.weights.tensors
     for g_name, v_name in PAIRS:
         if POSITIONAL + g_name in tensors and POSITIONAL + v_name in tensors:
@@ -120,9 +132,8 @@ def _merged(checkpoint: Checkpoint) -> dict[str, Source]:
             length = np.sqrt((long_v**2).sum(axis=(0, 1), keepdims=True))
             if g.shape != length.shape or not (length > 0).all():
                 raise CheckpointError("the weight norm cannot be merged: a tap of v has no length, or g another shape")
-            weight = from_float(long_g * long_v / length, v.dtype)
-            assert weight.dtype == DTYPES[v.dtype]
-            return {f"{POSITIONAL}weight": Computed(weight, v.dtype)}
+            name, stored = f"{POSITIONAL}weight", STORED[dtype] if dtype else v.dtype
+            return {name: Converted(Computed(long_g * long_v / length, "F64"), stored, name)}
     raise CheckpointError("there is no weight norm to merge: the positional convolution has one weight already")
 
 

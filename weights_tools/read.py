@@ -75,7 +75,7 @@ def read_folder(folder: str | Path) -> tuple[Found, tuple[Path, ...]]:
         return read_file(folder / name), (folder / name,)
     weight_map = _weight_map(folder / name)
     tensors: Tensors = {}
-    form, files = "", sorted(set(weight_map.values()))
+    form, files = "", shards_of(folder / name)
     for file in files:
         shard = read_file(folder / file)
         lacking = [tensor for tensor, home in weight_map.items() if home == file and tensor not in shard.tensors]
@@ -84,6 +84,11 @@ def read_folder(folder: str | Path) -> tuple[Found, tuple[Path, ...]]:
         tensors |= {tensor: value for tensor, value in shard.tensors.items() if weight_map.get(tensor, file) == file}
         form = shard.form
     return Found(tensors, {}, form), tuple(folder / file for file in files)
+
+
+def shards_of(index: Path) -> list[str]:
+    """The files that an index names, in order. Raises CheckpointError."""
+    return sorted(set(_weight_map(index).values()))
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -121,7 +121,7 @@ def record_fairseq(target: Path) -> None:
     state = OrderedDict((theirs[ours[key]], weights[key]) for key in sorted(weights))
     for new, classic in (("original0", "weight_g"), ("original1", "weight_v")):
         state = OrderedDict((k.replace(f"parametrizations.weight.{new}", classic), v) for k, v in state.items())
-    pretraining = network_settings(name)
+    pretraining = network_settings(GOLDEN / name)
     network: Any = argparse.Namespace(**pretraining, data="/data", task="audio_pretraining")
     if modern:
         network = {"_name": None, "model": {"_name": "wav2vec2", **pretraining}, "task": {"normalize": True}}
@@ -196,11 +196,11 @@ def record_pretrained(target: Path, fairseq: types.SimpleNamespace) -> None:
     torch.save(saved, folder / "checkpoint.pt", _use_new_zipfile_serialization=False)
 
 
-def network_settings(name: str) -> dict[str, Any]:
-    """fairseq's names for the config of a golden model."""
+def network_settings(folder: Path) -> dict[str, Any]:
+    """fairseq's names for the config of a model folder."""
     import json
 
-    config = json.loads((GOLDEN / name / "config.json").read_text(encoding="utf-8"))
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     layers = list(zip(config["conv_dim"], config["conv_kernel"], config["conv_stride"]))
     return {
         "extractor_mode": "layer_norm" if config["feat_extract_norm"] == "layer" else "default",

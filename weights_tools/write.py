@@ -139,13 +139,20 @@ def _copy(tensor: Tensor, file: IO[bytes]) -> None:
             left -= got
 
 
-@contextmanager
-def whole_folder(target: Path) -> Iterator[Path]:
-    """A folder to write into, which becomes ``target`` when all went well and disappears when it did not."""
+def require_free(target: Path) -> None:
+    """Raise CheckpointError where a new folder ``target`` cannot be made."""
     if os.path.lexists(target):
         raise CheckpointError(f"{shown(target)} is there already: give a new name, or remove it first")
     if not target.parent.is_dir():
         raise CheckpointError(f"{shown(target)} cannot be made: there is no folder {shown(target.parent)}")
+    if not os.access(target.parent, os.W_OK | os.X_OK):
+        raise CheckpointError(f"{shown(target)} cannot be made: {shown(target.parent)} may not be written to")
+
+
+@contextmanager
+def whole_folder(target: Path) -> Iterator[Path]:
+    """A folder to write into, which becomes ``target`` when all went well and disappears when it did not."""
+    require_free(target)
     unfinished = target.with_name(f".{target.name}.{os.getpid()}.unfinished")
     try:
         try:

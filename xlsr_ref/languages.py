@@ -12,32 +12,31 @@ tokenizer_config.json names (`target_lang`). Codes are those of the files, ISO 6
 from __future__ import annotations
 
 import dataclasses
-import difflib
-import re
-import reprlib
 from pathlib import Path
 
 from xlsr_ref.config import Config, read_json
 from xlsr_ref.errors import VocabularyError, WeightsError
 from xlsr_ref.params import Flat, expected_shapes, listed, read_safetensors
 
-CODE = re.compile(r"\w[\w-]{0,63}")  # no dot and no slash: it becomes part of a file's name
-ADAPTER = re.compile(r"adapter\.(?P<language>[^.]+)\.(safetensors|bin)")
-NEAREST = 5  # languages that a message names
 KIND = "Wav2Vec2ForCTC"
 
 
 def adapter_files(language: str) -> tuple[str, str]:
     """The names that a language's file can have, the better one first. Raises WeightsError for what is no code."""
-    if not isinstance(language, str) or not CODE.fullmatch(language):
-        raise WeightsError(f"{reprlib.repr(language)} is no code of a language; one looks like 'fra'")
-    return f"adapter.{language}.safetensors", f"adapter.{language}.bin"
+    from weights_tools.errors import CheckpointError
+    from weights_tools.languages import adapter_files as both
+
+    try:
+        return both(language)
+    except CheckpointError as error:
+        raise WeightsError(str(error)) from None
 
 
 def languages(folder: Path) -> list[str]:
     """The codes that a model folder has an adapter or a vocabulary for, in their order. Raises VocabularyError."""
-    found = {match["language"] for match in map(ADAPTER.fullmatch, (path.name for path in folder.iterdir())) if match}
-    return sorted(found | _vocabularies(folder).keys())
+    from weights_tools.languages import adapters_of
+
+    return sorted(adapters_of(folder).keys() | _vocabularies(folder).keys())
 
 
 def read_language(folder: Path, config: Config, language: str) -> tuple[Config, Flat, str]:
@@ -54,11 +53,10 @@ def read_language(folder: Path, config: Config, language: str) -> tuple[Config, 
     there = [name for name in files if (folder / name).exists()]
     vocabularies = _vocabularies(folder)
     if not there or (vocabularies and language not in vocabularies):
-        known = languages(folder)
-        nearest = difflib.get_close_matches(language, known, NEAREST, cutoff=0)
+        from weights_tools.languages import nearest
+
         what = f"no vocabulary {language!r} in vocab.json" if there else f"no {files[0]}"
-        near = f"of its {len(known)} languages the nearest to {language!r} are {', '.join(nearest)}" if known else ""
-        raise WeightsError(f"{folder} has {what}; {near or 'nor any other language'}")
+        raise WeightsError(f"{folder} has {what}; {nearest(language, languages(folder))}")
     path = folder / there[0]
     flat = read_safetensors(path) if path.suffix == ".safetensors" else _read_bin(path)
     rows = flat["lm_head.bias"].shape[0] if "lm_head.bias" in flat and flat["lm_head.bias"].ndim == 1 else 0

@@ -17,7 +17,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "notebooks"
 
-ORDER = [  # of reading; the numbers 10 and 12 and above are free
+ORDER = [  # of reading; the numbers 10, 12 and above are free
     "00_the_whole_pipeline",
     "01_sound",
     "02_feature_encoder",
@@ -29,6 +29,7 @@ ORDER = [  # of reading; the numbers 10 and 12 and above are free
     "08_contrastive_learning",
     "09_ctc",
     "11_backpropagation",
+    "13_what_is_in_a_checkpoint",
 ]
 
 TAGS = {  # each with its kind of cell, and how often it stands in a notebook at least
@@ -47,7 +48,7 @@ TAGS = {  # each with its kind of cell, and how often it stands in a notebook at
 MEGABYTES = 1.5
 WORDS = 130  # in a cell of text, without code and equations
 LINES = 15  # of a function that is defined in a notebook: longer is library code
-PACKAGES = {"numpy", "scipy", "xlsr_ref"}  # besides the standard library
+PACKAGES = {"numpy", "scipy", "xlsr_ref", "weights_tools"}  # besides the standard library; the last two come together
 STUB = re.compile(r"\b(TODO|FIXME|XXX)\b|your (code|answer) here|NotImplemented", re.IGNORECASE)
 PLACE = re.compile(r"§|\beqs?\. |Appendix|Algorithm")
 
@@ -415,7 +416,10 @@ def sound():
     """A small notebook without a fault, the second of three."""
     made = [
         markdown("# 01 Squares\n\nReading time: 20 minutes. [Back](00_a.ipynb) · [On](02_c.ipynb)"),
-        code("import numpy as np\nfrom xlsr_ref.teach import check, show\n\nrng = np.random.default_rng(0)"),
+        code(
+            "import numpy as np\n\nfrom weights_tools.read import read_file\nfrom xlsr_ref.teach import check, show\n\n"
+            "rng = np.random.default_rng(0)"
+        ),
         markdown("What is a square?", "question"),
         code('show.ribbon("waveform")', "ribbon", shows=True),
         markdown("$$ y = x^2 $$\n\nEuclid, §2. See [above](#above) and [there](https://example.org).", "equation"),
@@ -556,6 +560,7 @@ FAULTS = [
     (imports_are_allowed, "torch inside a function", write("by-hand", "def f():\n    from torch import nn")),
     (imports_are_allowed, "matplotlib", write("by-hand", "import matplotlib.pyplot as plt")),
     (imports_are_allowed, "matplotlib by a detour", write("by-hand", "__import__('matplotlib')")),
+    (imports_are_allowed, "a package with a known beginning", write("by-hand", "import weights_tools_too")),
     (imports_are_allowed, "another package", write("by-hand", "import pandas")),
     (imports_are_allowed, "another part of scipy", write("by-hand", "from scipy.special import erf")),
     (no_stubs, "dots", write("solution", "def root(x):\n    ...")),

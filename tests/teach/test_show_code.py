@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
+from weights_tools.errors import shown
 from xlsr_ref.ops import norm
 from xlsr_ref.teach import check, show
 from xlsr_ref.teach.show import code
@@ -17,6 +18,11 @@ from xlsr_ref.teach.show import code
 def test_outside_a_notebook_it_is_printed(capsys):
     show.source(norm.layer_norm)
     assert capsys.readouterr().out == f"# xlsr_ref/ops/norm.py\n{inspect.getsource(norm.layer_norm)}"
+
+
+def test_the_tools_around_the_weights_have_their_file_too(capsys):
+    show.source(shown)
+    assert capsys.readouterr().out.startswith("# weights_tools/errors.py\ndef shown(")
 
 
 def test_a_compiled_kernel_is_shown_as_it_was_written(capsys):
@@ -52,10 +58,10 @@ def test_in_a_notebook_it_is_html_that_sets_no_background(monkeypatch, capsys):
     monkeypatch.setattr(code, "display", found.append)
     show.source(norm.layer_norm)
     assert capsys.readouterr().out == ""
-    shown = found[0]._repr_html_()
-    assert words_of(shown) == repr(found[0]) == code.text_of(norm.layer_norm)
-    assert "background" not in shown
-    assert re.search(r'<span style="color: #1[Ff]78[Bb]4; font-weight: bold">def</span>', shown)
+    html = found[0]._repr_html_()
+    assert words_of(html) == repr(found[0]) == code.text_of(norm.layer_norm)
+    assert "background" not in html
+    assert re.search(r'<span style="color: #1[Ff]78[Bb]4; font-weight: bold">def</span>', html)
 
 
 def test_without_pygments_it_is_plain(monkeypatch):

@@ -80,6 +80,8 @@ def test_wrong_settings_are_wrong_usage(program, capsys):
     assert parse_settings(["a=1", "b=true", "c=5,2,2", "d=x", 'e="7"', "f=null", "g=NaN"]) == {
         "a": 1, "b": True, "c": [5, 2, 2], "d": "x", "e": "7", "f": None, "g": "NaN",
     }  # fmt: skip
+    assert program(["download", "no-name"]) == 2
+    assert "expected OWNER/NAME or OWNER/NAME@REVISION" in capsys.readouterr().err
     for pair in ("=1", "a=", "A=1", "a b=1", "a"):
         with pytest.raises(WrongSetting):
             parse_settings([pair])
@@ -96,9 +98,11 @@ def test_wrong_files_are_one_line(program, capsys, tmp_path):
         one_line(capsys, "")
     assert program(["convert", str(GOLDEN / "xlsr"), folder]) == 1
     one_line(capsys, "there already")
+    assert program(["download", "owner/name", "-o", folder]) == 1
+    one_line(capsys, "there already")
 
 
-def test_ctrl_c_and_a_pipe(program, capsys, monkeypatch):
+def test_ctrl_c_and_a_pipe(program, capsys, monkeypatch, tmp_path):
     from weights_tools import inspect
 
     def interrupted(*_):
@@ -107,6 +111,11 @@ def test_ctrl_c_and_a_pipe(program, capsys, monkeypatch):
     monkeypatch.setattr(inspect, "report", interrupted)
     assert program(["inspect", str(GOLDEN / "xlsr")]) == 130
     one_line(capsys, "interrupted")
+    monkeypatch.setattr("weights_tools.hub.fetch", interrupted)
+    monkeypatch.chdir(tmp_path)
+    assert program(["download", "owner/name"]) == 130
+    one_line(capsys, "interrupted")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pipes as POSIX has them")

@@ -156,7 +156,19 @@ def test_a_merged_weight_norm(tmp_path, to, refused):
         expected[:, :, k] = v[:, :, k] / np.sqrt((v[:, :, k] ** 2).sum()) * g[0, 0, k]
     np.testing.assert_allclose(found[name], expected, rtol=1e-6)  # float32
     assert len([name for name in found if "pos_conv" in name]) == 2  # the weight and the bias
+    convert(GOLDEN / "xlsr", tmp_path / "half", to=to, dtype="float16")
+    convert(tmp_path / "half", tmp_path / "long", to=to, dtype="float32", merge_weight_norm=True)
+    rounded = {part: one.astype(np.float64) for part, one in _pair(tmp_path / "half").items()}
+    length = np.sqrt((rounded["v"] ** 2).sum(axis=(0, 1), keepdims=True))
+    once = rounded["g"] * rounded["v"] / length  # rounded to float32 and not to the float16 of g and v
+    np.testing.assert_allclose(load_file(tmp_path / "long" / "model.safetensors")[name], once, rtol=1e-6)
     refused(convert, tmp_path / "out", tmp_path / "twice", to=to, merge_weight_norm=True)
+
+
+def _pair(folder: Path) -> dict[str, np.ndarray]:
+    found = load_file(folder / "model.safetensors")
+    ends = {"original0": "g", "weight_g": "g", "original1": "v", "weight_v": "v"}
+    return {short: found[name] for name in found for end, short in ends.items() if name.endswith(end)}
 
 
 def test_what_cannot_go_together(tmp_path, refused):
@@ -349,3 +361,19 @@ def test_opening_reads_no_numbers(tmp_path):
         file.truncate(8 + len(header) + 2**33)
     assert open_weights(tmp_path / "x.safetensors").tensors["masked_spec_embed"].nbytes == 2**33
     assert time.process_time() - began < 30  # reading it would take minutes; no measurement
+
+
+def test_the_languages_of_a_model_come_along(tmp_path):
+    source = GOLDEN / "heads" / "languages"
+    convert(source, tmp_path / "all")
+    names = ("adapter.eng.safetensors", "adapter.fra.safetensors")
+    assert sorted(path.name for path in (tmp_path / "all").glob("adapter.*")) == list(names)
+    for name in names:
+        ours, theirs = read_file(tmp_path / "all" / name).tensors, read_file(source / name).tensors
+        assert {key: one.read().tobytes() for key, one in ours.items()} == {
+            key: one.read().tobytes() for key, one in theirs.items()
+        }
+    assert (tmp_path / "all" / "vocab.json").read_bytes() == (source / "vocab.json").read_bytes()
+    convert(source, tmp_path / "one", languages=["fra"], dtype="float16")
+    assert [path.name for path in (tmp_path / "one").glob("adapter.*")] == ["adapter.fra.safetensors"]
+    assert {one.dtype for one in read_file(tmp_path / "one" / names[1]).tensors.values()} == {"F16"}

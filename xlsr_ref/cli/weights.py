@@ -29,7 +29,7 @@ def add(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run the command that was named."""
     if arguments.weights is None:
-        raise WrongUsage("a command is missing: inspect, convert or verify")
+        raise WrongUsage("a command is missing: inspect, convert, verify or download")
     try:
         return arguments.weights(arguments, say)
     except WrongSetting as error:

@@ -7,6 +7,7 @@ themselves; every other function draws on the axes that it is given.
 from xlsr_ref.teach.show.attention import heads
 from xlsr_ref.teach.show.code import source
 from xlsr_ref.teach.show.features import code_usage, curves, feature_map, filters, histogram, matrix, similarity
+from xlsr_ref.teach.show.file import bits, dump, regions
 from xlsr_ref.teach.show.lattice import alignment, lattice, lattices
 from xlsr_ref.teach.show.picture import Picture, figure
 from xlsr_ref.teach.show.ribbon import ribbon
@@ -20,8 +21,10 @@ __all__ = [
     "SEQUENTIAL",
     "Picture",
     "alignment",
+    "bits",
     "code_usage",
     "curves",
+    "dump",
     "envelope",
     "feature_map",
     "figure",
@@ -31,6 +34,7 @@ __all__ = [
     "lattice",
     "lattices",
     "matrix",
+    "regions",
     "response",
     "ribbon",
     "similarity",
