@@ -1,7 +1,7 @@
 """Arrays as few bytes, for a page that carries them: levels from 0 to 255 in base64.
 
     value = low + (high − low) · level / 255            maps; what lies beyond the scale is cut
-    weight = (level / 255)²                             attention: small weights keep their differences
+    weight = top · (level / 255)²                       attention: small weights keep their differences
 
 A map of more rows or columns than a screen shows is averaged in blocks. Attention is put together so that a row still
 sums to 1: frames that look are averaged, frames that are looked at are added up.
@@ -63,17 +63,18 @@ def block_of(T: int, maps: int, budget: int) -> int:
     return -(-T // side)
 
 
-def attention_levels(weights: np.ndarray, block: int) -> np.ndarray:
-    """Weights (…, T, T), rows summing to 1, in blocks of frames: levels (…, n, n), n = ⌈T / block⌉.
+def attention_levels(weights: np.ndarray, block: int) -> tuple[np.ndarray, np.ndarray]:
+    """Weights (…, T, T), rows summing to 1, in blocks of frames: levels (…, n, n), n = ⌈T / block⌉, and their tops (…).
 
-    Looking: the mean of a block. Looked at: the sum of a block.
+    Looking: the mean of a block. Looked at: the sum of a block. The top is the largest weight of its matrix.
     """
     T = weights.shape[-1]
     starts = np.arange(0, T, block)
     sizes = np.diff(np.append(starts, T))
     looked_at = np.add.reduceat(weights, starts, axis=-1)
     looking = np.add.reduceat(looked_at, starts, axis=-2) / sizes[:, None]
-    return np.rint(255 * np.sqrt(np.clip(looking, 0, 1))).astype(np.uint8)
+    tops = looking.max(axis=(-2, -1))
+    return np.rint(255 * np.sqrt(looking / tops[..., None, None])).astype(np.uint8), tops
 
 
 def described(levels: Levels) -> dict[str, Any]:

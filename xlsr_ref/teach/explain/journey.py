@@ -40,8 +40,10 @@ class Attention(NamedTuple):
     """Attention weights as levels, see compact.py; a block is so many frames."""
 
     heads: np.ndarray  # (N, H, n, n) uint8
+    heads_tops: np.ndarray  # (N, H)
     heads_block: int
     means: np.ndarray  # (N, m, m) uint8: of all heads of a block
+    means_tops: np.ndarray  # (N,)
     means_block: int
 
 
@@ -157,7 +159,9 @@ def attention_of(model: Model, states: Sequence[np.ndarray]) -> Attention:
             heads.append(attention_levels(weights, heads_block))
             means.append(attention_levels(weights.mean(axis=0), means_block))
             del cache, weights
-    return Attention(np.stack(heads), heads_block, np.stack(means), means_block)
+    heads_levels, heads_tops = map(np.stack, zip(*heads))
+    means_levels, means_tops = map(np.stack, zip(*means))
+    return Attention(heads_levels, heads_tops, heads_block, means_levels, means_tops, means_block)
 
 
 def words_of(runs: Sequence[Run], alignment: Alignment, tokenizer: Tokenizer) -> tuple[Word, ...]:

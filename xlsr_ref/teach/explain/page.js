@@ -160,7 +160,8 @@
     const mean = which < 0, n = mean ? attention.mean_n : attention.n;
     const at = (mean ? layer : layer * attention.heads + which) * n * n;
     const levels = (mean ? attention.meanLevels : attention.levels).subarray(at, at + n * n);
-    return { levels, n, block: mean ? attention.mean_block : attention.block };
+    const top = mean ? attention.mean_tops[layer] : attention.tops[layer * attention.heads + which];
+    return { levels, n, top, block: mean ? attention.mean_block : attention.block };
   }
 
   function paintHead(canvas, which) {
@@ -173,9 +174,9 @@
   }
 
   function rowOf(frame) { // the weights of the frame at the cursor
-    const { levels, n, block } = weightsOf(head);
+    const { levels, n, top, block } = weightsOf(head);
     const row = Math.min(n - 1, Math.floor(frame / block));
-    return { weights: Array.from(levels.subarray(row * n, (row + 1) * n), (level) => (level / 255) ** 2), block, row, n };
+    return { weights: Array.from(levels.subarray(row * n, (row + 1) * n), (level) => top * (level / 255) ** 2), block, row, n };
   }
 
   function drawAttentionRow(canvas, mark) {
@@ -344,7 +345,7 @@
 
   function sentence() {
     const { token, p } = bestOf(t), word = wordAt(t);
-    const inside = word < 0 ? "between words" : `in the word “${data.words[word].text}”`;
+    const inside = word < 0 ? "in no word" : `in the word “${data.words[word].text}”`;
     return `Frame ${t} of ${T - 1}, ${seconds(t)} s: ${named(token)}, ${percent(p)} %, ${inside}`;
   }
 
@@ -381,13 +382,13 @@
     $("t-features").textContent = `The row of frame ${t} in the features, channel by channel.`;
     $("t-looks").textContent = `Block ${layer + 1}, ${head < 0 ? "all heads" : headName()}: ${looks()}.`;
     $("f-character").textContent = labels[token];
-    $("t-character").textContent = `${named(token)[0].toUpperCase()}${named(token).slice(1)}, ${percent(p)} %. ${word < 0 ? "Between words." : `In “${data.words[word].text}”.`}`;
+    $("t-character").textContent = `${named(token)[0].toUpperCase()}${named(token).slice(1)}, ${percent(p)} %. In ${word < 0 ? "no word" : `“${data.words[word].text}”`}.`;
     document.querySelector(".strip .here")?.classList.remove("here");
     chips[t].classList.add("here");
     for (const button of buttons) button.classList.toggle("here", Number(button.dataset.word) === word);
     $("slider").value = t;
     $("slider").setAttribute("aria-valuetext", sentence());
-    $("now").textContent = sentence();
+    $("now").textContent = `${t} / ${T - 1} · ${seconds(t)} s · ${named(token)} ${percent(p)} %${word < 0 ? "" : ` · ${data.words[word].text}`}`;
   }
 
   function go(frame, { announce = false, seek = true, pin = false } = {}) {

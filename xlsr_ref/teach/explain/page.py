@@ -138,6 +138,7 @@ def _data(seen: Journey, maps: dict[str, Levels]) -> dict[str, Any]:
         "attention": {
             "layers": len(attention.heads), "heads": attention.heads.shape[1], "n": attention.heads.shape[-1],
             "block": attention.heads_block, "data": text(attention.heads),
+            "tops": attention.heads_tops.ravel().tolist(), "mean_tops": attention.means_tops.tolist(),
             "mean_n": attention.means.shape[-1], "mean_block": attention.means_block, "mean": text(attention.means),
         },
         "lattice": {"half": BAND, "path": text(path.astype(np.uint16)), "targets": targets,
@@ -181,7 +182,7 @@ def _intro(seen: Journey) -> str:
     return (
         f"{empty}<p>A recording goes in, text comes out. Here is every step between, drawn from the real numbers of "
         "this recording.</p><p class='js-only'><strong>Point at any picture, tap it, or press ← and →:</strong> one "
-        f"frame, {hop} ms of sound, lights up everywhere. A click on a word plays it.</p>"
+        f"frame, {hop} ms of sound, lights up everywhere.{' A click on a word plays it.' if seen.words else ''}</p>"
     )
 
 
@@ -193,7 +194,8 @@ def _step(stage: Stage, i: int) -> str:
 
 
 def _section(seen: Journey, stage: Stage, i: int, maps: dict[str, Levels]) -> str:
-    functions = ", ".join(f"<code>xlsr_ref.{name}</code>" for name in stage.functions)
+    names = (f"xlsr_ref.{name}".replace(".", ".<wbr>") for name in stage.functions)
+    functions = ", ".join(f"<code>{name}</code>" for name in names)
     return (
         f'<section id="{stage.key}" class="stage {stage.key}" aria-labelledby="h-{stage.key}">'
         f'<h2 id="h-{stage.key}"><span class="number">{i}</span> {escape(stage.name)}'
@@ -211,8 +213,9 @@ def _lane(seen: Journey, key: str, name: str, alt: str, still: str, caption: str
         f'aria-label="{escape(name)}: the left and right arrow keys go from frame to frame">'
         f'<canvas role="img" aria-label="{escape(alt)}"></canvas>'
         '<span class="field" aria-hidden="true"></span><span class="cursor" aria-hidden="true"></span></div></div>'
-        f'<div class="ruler" aria-hidden="true">{_ruler(seen)}</div>'
-        f"<noscript>{still}</noscript><figcaption>{caption}</figcaption></figure>"
+        f"<noscript>{still}</noscript>"
+        f'<div class="ruler{"" if still else " js-only"}" aria-hidden="true">{_ruler(seen)}</div>'
+        f"<figcaption>{caption}</figcaption></figure>"
     )
 
 
@@ -236,8 +239,8 @@ def _sound(seen: Journey, maps: dict[str, Levels]) -> str:
     top = f"{seen.rate / 2000:g} kHz"
     return _lane(
         seen, "wave", "Waveform", alt, stills.waveform_still(x, alt),
-        f"Air pressure over time. What the frame at the cursor sees is lit: {seen.field} samples, "
-        f"{1000 * seen.field / seen.rate:g} ms.",
+        "Air pressure over time. <span class='js-only'>What the frame at the cursor sees is lit: "
+        f"{seen.field} samples, {1000 * seen.field / seen.rate:g} ms.</span>",
     ) + _lane(
         seen, "spectrogram", "Spectrogram", tones, stills.map_still(maps["spectrogram"], tones),
         "The same sound by pitch. The model does not get this picture: it is here for our eyes.",
@@ -307,7 +310,8 @@ def _blocks(seen: Journey, maps: dict[str, Levels]) -> str:
         f"<canvas role='img' aria-label='{escape(alt)}'></canvas><span class='row' aria-hidden='true'></span>"
         f"<span class='column' aria-hidden='true'></span></div><noscript>{still}</noscript><figcaption>"
         "A row is a frame that looks, a column one that is looked at; time runs down and to the right. Brighter is "
-        f"more. The frame at the cursor has its row lit.{blocks}<br><strong class='js-only' id='looks'></strong>"
+        f"more. <span class='js-only'>The frame at the cursor has its row lit.</span>{blocks}<br>"
+        "<strong class='js-only' id='looks'></strong>"
         "</figcaption></figure>"
         + _lane(
             seen, "attention", "Attention of this frame", row_alt, "",
@@ -328,6 +332,8 @@ def _scores(seen: Journey, maps: dict[str, Levels]) -> str:
     names = "".join(f"<span dir='auto'>{escape(label(seen, token))}</span>" for token in tokens)
     more = len(seen.labels) - len(tokens)
     left = f" {more} entries that are never likely are left out." if more else ""
+    rows = escape(" ".join(label(seen, token) for token in tokens))
+    left += f"<noscript> From top to bottom: <span dir='auto'>{rows}</span></noscript>"
     alt = "Probabilities: a row for each character, the blank on top, and a column for each frame; bright is likely."
     return _lane(
         seen, "scores", "Probabilities", alt, stills.map_still(maps["scores"], alt),
