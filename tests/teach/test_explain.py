@@ -27,10 +27,13 @@ from xlsr_ref.teach.explain.journey import (
     repeats,
     require_text,
     surest_frame,
+    words_of,
 )
 from xlsr_ref.teach.explain.page import BAND, shown_tokens, wav
 from xlsr_ref.teach.explain.part import part_of
 from xlsr_ref.teach.explain.stages import stages_of
+from xlsr_ref.text.align import Alignment, Placed
+from xlsr_ref.text.greedy import Run
 
 DATA = Path(xlsr_ref.__file__).parent / "data"
 CLIP = DATA / "clips" / "en" / "tt-monkeysintro.flac"
@@ -82,6 +85,13 @@ def test_words_are_where_the_alignment_puts_them(model, sound, seen):
         assert mine.first * 0.02 == pytest.approx(theirs.start)
         assert mine.stop * 0.02 == pytest.approx(theirs.end)
         assert mine.score == pytest.approx(theirs.score)
+
+
+def test_a_word_has_the_frames_of_the_alignment_and_not_of_the_greedy_path(model):
+    runs = [Run("a", 0, 1), Run("b", 2, 3), Run("|", 4, 5), Run("c", 6, 7)]
+    spans = (Placed(0, 0, 2, 0.5), Placed(0, 2, 4, 0.5), Placed(0, 5, 6, 1.0), Placed(0, 6, 9, 0.25))
+    found = words_of(runs, Alignment(np.zeros(9), np.zeros(9), 0.0, spans), model.tokenizer)
+    assert found == (("ab", 0, 4, pytest.approx(0.5)), ("c", 6, 9, pytest.approx(0.25)))
 
 
 @pytest.mark.parametrize("family", ["xlsr", "base"])
@@ -302,7 +312,7 @@ def test_models_that_write_no_text_are_refused(model):
     require_text(model)
 
 
-def test_a_part_of_a_recording(sound):
+def test_a_part_of_a_recording(monkeypatch):
     whole = audio.read(CLIP, RATE)
     part, more = part_of(CLIP, RATE, 0.5, 1.0)
     np.testing.assert_array_equal(part, whole[8000:24000])
@@ -313,5 +323,9 @@ def test_a_part_of_a_recording(sound):
     part, more = part_of(CLIP, RATE, 0.0, len(whole) / RATE)
     assert len(part) == len(whole)
     assert not more
+    monkeypatch.setattr(audio, "BLOCK", 1000)  # many pieces
+    part, more = part_of(CLIP, RATE, 0.5, 1.0)
+    np.testing.assert_array_equal(part, whole[8000:24000])
+    assert more
     with pytest.raises(AudioError, match=r"is 2\.68 s long: it has nothing from 9 s on"):
         part_of(CLIP, RATE, 9, 1)
