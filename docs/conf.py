@@ -1,4 +1,4 @@
-"""The API pages and the notebooks as a web site: ``python -m sphinx -W -c docs . site/html`` in the repository's folder.
+"""The docstrings and the notebooks as a web site: ``python -m sphinx -W -c docs . site/html``, from the repository.
 
 Sphinx reads the docstrings with autodoc, and the stored notebooks with MyST-NB, which runs nothing. Two things here are
 ours. Docstrings are plain text with equations set in by four blanks: `literal` makes those code blocks, and keeps signs
@@ -16,7 +16,7 @@ sys.path.insert(0, str(ROOT))
 project, author = "xlsr_ref", "the xlsr_ref authors"
 extensions = ["sphinx.ext.autodoc", "sphinx.ext.viewcode", "sphinx.ext.mathjax", "myst_nb"]
 root_doc = "docs/index"
-include_patterns = ["docs/**", "notebooks/*.ipynb"]
+include_patterns = ["docs/**", "notebooks/*.ipynb", "xlsr_ref/data/*/MODEL_CARD.md"]
 html_theme = "furo"
 html_title = "xlsr_ref"
 html_copy_source = False
@@ -29,7 +29,7 @@ toc_object_entries_show_parents = "hide"
 myst_enable_extensions = ["dollarmath"]
 nb_execution_mode = "off"
 nb_mime_priority_overrides = [("html", "image/svg+xml", 1)]
-suppress_warnings = ["mystnb.unknown_mime_type"]
+suppress_warnings = ["ref.python"]  # two rooms may have a Run each: a type in a signature leads to one of them
 
 ROLE = re.compile(r"(:[a-z]+:`[^`]+`|``.+?``|`[^`]+`)")  # what is marked up on purpose
 SIGNS = re.compile(r"([\\*|]|(?<=\w)_(?=\W|$))")

@@ -99,7 +99,7 @@ def stages_of(seen: Journey) -> tuple[Stage, ...]:
             f"({T:,}, {2 * S + 1})",
             "The same text can be spread over the frames in very many ways: the <dfn>lattice</dfn> is the map of all. "
             "Down are the characters with a blank around each, across are the frames, and a way stays, takes a step "
-            "down, or jumps over a blank.",
+            "down, or jumps over a blank between two different characters.",
             ("objectives.ctc.posteriors", "text.align.align"),
         ),
         Stage(
