@@ -19,8 +19,8 @@ def add(commands: Any) -> None:
     p = commands.add_parser(
         "explain",
         usage="xlsr-ref explain [options] AUDIO -o PAGE.html",
-        description="Make one page that shows how a recording becomes text: every stage with its picture, a cursor\n"
-        "through all of them, and the sound. It opens in any browser and needs no network.",
+        description="Make one page that shows how a recording becomes text: every stage with its picture,\n"
+        "a cursor through all of them, and the sound. It opens in any browser, without a network.",
         epilog="examples:\n"
         "  xlsr-ref explain talk.wav -o talk.html\n"
         "  xlsr-ref explain lecture.mp3 -o part.html --start 90 --seconds 5   a part of a long one",
