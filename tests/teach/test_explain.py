@@ -280,7 +280,7 @@ def test_the_same_recording_gives_the_same_page(model, sound, made):
     assert explain(model, sound, RATE, "talk <b>&\"'.wav", "<model>") == made
 
 
-@pytest.mark.parametrize(("samples", "says"), [(400, "1 frames"), (720, "2 frames"), (RATE, "49 frames")])
+@pytest.mark.parametrize(("samples", "says"), [(400, "1 frame "), (720, "2 frames"), (RATE, "49 frames")])
 def test_silence_and_the_shortest_clips(model, samples, says):
     html = explain(model, np.zeros(samples, np.float32), RATE, "nothing")
     assert "The model wrote nothing: the recording is silent." in html

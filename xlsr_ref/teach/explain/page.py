@@ -23,7 +23,7 @@ from xlsr_ref.model import Model
 from xlsr_ref.teach.explain import stills
 from xlsr_ref.teach.explain.compact import Levels, described, feature_map, quantise, text
 from xlsr_ref.teach.explain.journey import Journey, journey, repeats, surest_frame
-from xlsr_ref.teach.explain.stages import Stage, layer_rows, stages_of
+from xlsr_ref.teach.explain.stages import Stage, layer_rows, plural, stages_of
 from xlsr_ref.teach.show.sound import COLUMNS, decibels
 
 HERE = Path(__file__).parent
@@ -46,7 +46,7 @@ def page(seen: Journey, name: str, model_name: str = "") -> str:
     parts = {
         "title": escape(f"{heading} – {name} – how speech recognition works"),
         "heading": _heading(seen),
-        "facts": escape(f"{name} · {seconds:.2f} s · {len(seen.best):,} frames · {model_name or 'a model'} with "
+        "facts": escape(f"{name} · {seconds:.2f} s · {plural(len(seen.best), 'frame')} · {model_name or 'a model'} with "
                         f"{seen.parameters:,} parameters"),
         "intro": _intro(seen),
         "pipeline": "".join(_step(stage, i) for i, stage in enumerate(stages, 1)),

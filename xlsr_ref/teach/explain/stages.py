@@ -105,7 +105,7 @@ def stages_of(seen: Journey) -> tuple[Stage, ...]:
         Stage(
             "words",
             "Words",
-            _plural(len(seen.words), "word"),
+            plural(len(seen.words), "word"),
             "The likeliest way through the lattice says when each character begins and ends, and so when each word "
             "does. The <dfn>confidence</dfn> is how probable the model finds its own characters: it can be sure, and "
             "wrong.",
@@ -127,5 +127,6 @@ def _count(number: int) -> str:
     return words[number] if number < len(words) else str(number)
 
 
-def _plural(number: int, thing: str) -> str:
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+def plural(number: int, thing: str) -> str:
+    """`1 word`, `2 words`."""
+    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
