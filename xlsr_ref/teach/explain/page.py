@@ -46,8 +46,8 @@ def page(seen: Journey, name: str, model_name: str = "") -> str:
     parts = {
         "title": escape(f"{heading} – {name} – how speech recognition works"),
         "heading": _heading(seen),
-        "facts": escape(f"{name} · {seconds:.2f} s · {plural(len(seen.best), 'frame')} · {model_name or 'a model'} with "
-                        f"{seen.parameters:,} parameters"),
+        "facts": escape(f"{name} · {seconds:.2f} s · {plural(len(seen.best), 'frame')} · {model_name or 'a model'} "
+                        f"with {seen.parameters:,} parameters"),
         "intro": _intro(seen),
         "pipeline": "".join(_step(stage, i) for i, stage in enumerate(stages, 1)),
         "stages": "".join(_section(seen, stage, i, maps) for i, stage in enumerate(stages, 1)),
