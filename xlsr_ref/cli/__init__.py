@@ -14,7 +14,20 @@ import warnings
 from collections.abc import Sequence
 
 from xlsr_ref import __version__
-from xlsr_ref.cli import align, bench, classify, doctor, evaluate, finetune, inspect, lm, pretrain, transcribe, weights
+from xlsr_ref.cli import (
+    align,
+    bench,
+    classify,
+    doctor,
+    evaluate,
+    explain,
+    finetune,
+    inspect,
+    lm,
+    pretrain,
+    transcribe,
+    weights,
+)
 from xlsr_ref.cli.say import STYLE, ReaderLeft, WrongUsage, complain, say, sentence, show_warning, speak_utf8
 
 INTERRUPTED, READER_LEFT = 130, 141  # what a shell reports for a program that SIGINT or SIGPIPE ended
@@ -22,6 +35,7 @@ INTERRUPTED, READER_LEFT = 130, 141  # what a shell reports for a program that S
 COMMANDS = {  # in the order of the help: what each does, and its file
     "transcribe": ("write down what is said in recordings", transcribe),
     "align": ("say when each word of a known text is spoken", align),
+    "explain": ("make a page that shows how a recording becomes text", explain),
     "evaluate": ("measure a model's error rates on a corpus", evaluate),
     "pretrain": ("learn from sound alone, by a recipe", pretrain),
     "finetune": ("learn to write from recordings and their texts, by a recipe", finetune),

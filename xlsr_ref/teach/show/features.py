@@ -214,9 +214,12 @@ def scale_of(x: np.ndarray) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def shrink(x: np.ndarray, most: int = MOST) -> np.ndarray:
-    """``x`` with at most ``most`` rows and columns: each the mean of a block of them, and no row is left out."""
-    for axis in (0, 1):
+def shrink(x: np.ndarray, most: int = MOST, axes: tuple[int, ...] = (0, 1)) -> np.ndarray:
+    """``x`` with at most ``most`` rows and columns: each the mean of a block of them, and no row is left out.
+
+    ``axes`` are those that may become shorter: 0 rows, 1 columns.
+    """
+    for axis in axes:
         size = x.shape[axis]
         if size > most:
             starts = np.linspace(0, size, most + 1).astype(int)

@@ -88,14 +88,9 @@ def spectrogram(
     Raises ValueError where ``x`` is shorter than the window.
     """
     n, step = round(window * rate), max(1, round(hop * rate), len(x) // COLUMNS)
-    if len(x) < n:
-        raise ValueError(f"{len(x)} samples are fewer than the window's {n}")
-    cut = np.lib.stride_tricks.sliding_window_view(np.asarray(x, np.float64), n)[::step]  # (columns, n)
-    power = np.abs(np.fft.rfft(cut * np.hanning(n))) ** 2
-    level = 10 * np.log10(np.maximum(power, 1e-30))
-    level -= level.max()
+    level = decibels(x, n, step)
     side, top = n / 2 / rate, rate / 2000  # a column stands in the middle of its window
-    last = side + (len(cut) - 1) * step / rate
+    last = side + (len(level) - 1) * step / rate
     image = ax.imshow(
         level.T, aspect="auto", origin="lower", cmap=tones(SEQUENTIAL), vmin=-floor, vmax=0,
         extent=(side - step / rate / 2, last + step / rate / 2, 0, top),
@@ -104,6 +99,19 @@ def spectrogram(
     below(ax, "time (s)")
     ax.set_ylabel("frequency (kHz)")
     return image
+
+
+def decibels(x: np.ndarray, window: int, hop: int) -> np.ndarray:
+    """The levels of a spectrogram of ``x`` (L,): (columns, window // 2 + 1), in dB below the loudest, which is 0.
+
+    ``window`` and ``hop`` are in samples. Raises ValueError where ``x`` is shorter than the window.
+    """
+    if len(x) < window:
+        raise ValueError(f"{len(x)} samples are fewer than the window's {window}")
+    cut = np.lib.stride_tricks.sliding_window_view(np.asarray(x, np.float64), window)[::hop]  # (columns, window)
+    power = np.abs(np.fft.rfft(cut * np.hanning(window))) ** 2
+    level = 10 * np.log10(np.maximum(power, 1e-30))
+    return level - level.max()
 
 
 def response(ax: Axes, taps: np.ndarray | Mapping[str, np.ndarray], rate: float, floor: float = -100.0) -> None:

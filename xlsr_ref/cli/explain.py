@@ -1,0 +1,85 @@
+"""``xlsr-ref explain``: one page that shows how a recording becomes text, step by step."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from xlsr_ref.cli.say import STYLE, WrongUsage, about, complain
+from xlsr_ref.errors import CannotTranscribeError, XlsrError
+
+LONGEST = 30.0  # seconds on a page, as in teach/explain/journey.py
+
+
+def add(commands: Any) -> None:
+    p = commands.add_parser(
+        "explain",
+        usage="xlsr-ref explain [options] AUDIO -o PAGE.html",
+        description="Make one page that shows how a recording becomes text: every stage with its picture,\n"
+        "a cursor through all of them, and the sound. It opens in any browser, without a network.",
+        epilog="examples:\n"
+        "  xlsr-ref explain talk.wav -o talk.html\n"
+        "  xlsr-ref explain lecture.mp3 -o part.html --start 90 --seconds 5   a part of a long one",
+        **STYLE,
+    )
+    p.add_argument("audio", metavar="AUDIO", help="a recording, or - for the standard input")
+    p.add_argument("-o", "--output", metavar="FILE", required=True, help="the page to write; one that is there goes")
+    p.add_argument("--model", metavar="MODEL", help="folder, or OWNER/NAME[@REVISION] on the Hugging Face Hub")
+    p.add_argument("--language", metavar="CODE", help="of a multilingual model (MMS), such as fra")
+    p.add_argument("--start", metavar="SEC", type=float, default=0.0, help="where to begin (default: 0)")
+    p.add_argument(
+        "--seconds", metavar="SEC", type=float, help=f"how much to show, at most {LONGEST:g} (default: as much as that)"
+    )
+    p.set_defaults(call=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Take the recording through the model and write the page."""
+    from xlsr_ref.recordings import find, shown, write_whole
+
+    start, seconds = arguments.start, LONGEST if arguments.seconds is None else arguments.seconds
+    if not (math.isfinite(start) and start >= 0):
+        raise WrongUsage(f"--start {start:g}: give the second to begin at, from 0")
+    if not 0 < seconds <= LONGEST:
+        raise WrongUsage(f"--seconds {seconds:g}: give more than 0 and at most {LONGEST:g}")
+    if not arguments.audio:
+        raise XlsrError("AUDIO is an empty name: give a recording")
+    if os.path.isdir(arguments.audio):
+        raise XlsrError(f"{shown(arguments.audio)}: is a folder; give one recording")
+    if not arguments.output or os.path.isdir(arguments.output):
+        raise XlsrError(f"{shown(arguments.output)}: is no name for a page; give a file such as talk.html")
+    with ExitStack() as cleanup:
+        (recording,), _, _ = find([arguments.audio], cleanup)
+        if os.path.realpath(arguments.output) == os.path.realpath(recording.path):
+            raise XlsrError(f"{shown(arguments.output)}: is the recording and would be replaced; give another --output")
+
+        import xlsr_ref
+        from xlsr_ref.ops.backend import on_compilation
+        from xlsr_ref.teach.explain import explain
+        from xlsr_ref.teach.explain.journey import require_text
+        from xlsr_ref.teach.explain.part import part_of
+
+        on_compilation(lambda: complain("compiling for this machine: this is done once and takes some seconds"))
+        language = {} if arguments.language is None else {"language": arguments.language}
+        model = xlsr_ref.load(arguments.model, **language)
+        require_text(model)  # else it is so for every recording
+        rate, title = model.preprocessor.sampling_rate, os.path.basename(shown(recording.name))
+        try:
+            waveform, more = part_of(recording.path, rate, start, seconds)
+            if more and arguments.seconds is None:
+                complain(
+                    f"{shown(recording.name)}: is longer than a page can show: it shows {start:g} to "
+                    f"{start + seconds:g} s; --start SEC shows another part"
+                )
+            whole = "the bundled model" if arguments.model is None else os.path.basename(arguments.model.rstrip("/"))
+            page = explain(model, waveform, rate, title, whole)
+        except CannotTranscribeError:
+            raise
+        except XlsrError as error:
+            raise XlsrError(about(recording, error)) from None
+    write_whole(Path(arguments.output), page)
+    return 0

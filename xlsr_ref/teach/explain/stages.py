@@ -1,0 +1,132 @@
+"""What the page says of each stage: its name, its shape, two sentences, and the function that does it.
+
+A term is glossed once, where it comes first: `<dfn>` marks it. The sentences are HTML, and only numbers go into them.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from xlsr_ref.teach.explain.journey import Journey, layers_of
+
+
+class Stage(NamedTuple):
+    key: str  # its anchor on the page
+    name: str
+    shape: str  # of what it puts out
+    says: str  # two sentences, HTML
+    functions: tuple[str, ...]  # behind xlsr_ref.
+
+
+def stages_of(seen: Journey) -> tuple[Stage, ...]:
+    """The stages in the order of the signal, with the numbers of this utterance."""
+    c = seen.config
+    L, (T, wide), (_, C), V = len(seen.waveform), seen.features.shape, seen.projected.shape, len(seen.labels)
+    S, H, N = len(seen.runs), c.num_attention_heads, c.num_hidden_layers
+    hop, field = 1000 * seen.hop / seen.rate, 1000 * seen.field / seen.rate
+    kind = "pre_norm_block" if c.do_stable_layer_norm else "post_norm_block"
+    scaled = ("audio.normalise",) if seen.normalised is not seen.waveform else ()
+    brought = (
+        "The samples are shifted and scaled to mean 0 and variance 1, so that loud and quiet recordings look alike."
+        if scaled
+        else "This model takes them as they are."
+    )
+    return (
+        Stage(
+            "sound",
+            "Sound",
+            f"({L:,},)",
+            f"A microphone measures the pressure of the air {seen.rate:,} times a second; each number is a "
+            f"<dfn>sample</dfn>. {brought}",
+            ("audio.read", *scaled),
+        ),
+        Stage(
+            "features",
+            "Features",
+            f"({T:,}, {wide})",
+            f"{_count(len(c.conv_kernel))} <dfn>convolutions</dfn> slide over the samples: each adds up a few "
+            "neighbours with learned weights, then steps on. "
+            f"Out comes a row of {wide} numbers, its <dfn>channels</dfn>, every {hop:g} ms: a <dfn>frame</dfn>, which "
+            f"has seen {field:g} ms of sound.",
+            ("network.feature_encoder.feature_encoder",),
+        ),
+        Stage(
+            "projection",
+            "Projection",
+            f"({T:,}, {C})",
+            f"Every frame is brought to {C} channels, the width of all that follows. "
+            "It is one multiplication by a matrix, the same for every frame.",
+            ("network.context.feature_projection",),
+        ),
+        Stage(
+            "positions",
+            "Positions",
+            f"({T:,}, {C})",
+            "Attention, which comes next, would not notice if the frames were shuffled. "
+            f"So a convolution over {c.num_conv_pos_embeddings} frames adds to each a trace of what stands around it.",
+            ("network.positional.positional",),
+        ),
+        Stage(
+            "blocks",
+            f"Blocks × {N}",
+            f"({T:,}, {C})",
+            f"In each of {N} <dfn>blocks</dfn> every frame looks at all others and takes over what helps: that is "
+            "<dfn>attention</dfn>. "
+            f"{H} <dfn>heads</dfn> do so side by side, each in its own way; then a small network works on each frame "
+            "alone.",
+            ("ops.attention.attention", f"network.block.{kind}"),
+        ),
+        Stage(
+            "scores",
+            "Scores",
+            f"({T:,}, {V})",
+            f"One more matrix gives each frame a score, its <dfn>logit</dfn>, for each of {V} entries of the "
+            "vocabulary. Softmax turns scores into <dfn>probabilities</dfn>, which sum to 1; the <dfn>blank</dfn>, "
+            "written –, means “no character here”.",
+            ("network.heads.ctc_head", "ops.softmax.softmax"),
+        ),
+        Stage(
+            "path",
+            "Best path",
+            f"({S},)",
+            "Every frame takes its likeliest character, repeats become one, and blanks go. "
+            "This way of reading is called <dfn>CTC</dfn>: a blank between two equal letters keeps them two.",
+            ("text.greedy.best_path", "text.greedy.collapse"),
+        ),
+        Stage(
+            "lattice",
+            "Lattice",
+            f"({T:,}, {2 * S + 1})",
+            "The same text can be spread over the frames in very many ways: the <dfn>lattice</dfn> is the map of all. "
+            "Down are the characters with a blank around each, across are the frames, and a way stays, takes a step "
+            "down, or jumps over a blank between two different characters.",
+            ("objectives.ctc.posteriors", "text.align.align"),
+        ),
+        Stage(
+            "words",
+            "Words",
+            plural(len(seen.words), "word"),
+            "The likeliest way through the lattice says when each character begins and ends, and so when each word "
+            "does. The <dfn>confidence</dfn> is how probable the model finds its own characters: it can be sure, and "
+            "wrong.",
+            ("Model.transcribe", "Model.align"),
+        ),
+    )
+
+
+def layer_rows(seen: Journey) -> list[tuple[str, ...]]:
+    """The table of the convolutions: number, kernel, stride, rows put out, and what a row has seen in ms."""
+    return [
+        (str(i), str(kernel), str(stride), f"{rows:,}", f"{1000 * field / seen.rate:.3g} ms")
+        for i, (kernel, stride, rows, field) in enumerate(layers_of(seen.config, len(seen.waveform)), 1)
+    ]
+
+
+def _count(number: int) -> str:
+    words = ("No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine")
+    return words[number] if number < len(words) else str(number)
+
+
+def plural(number: int, thing: str) -> str:
+    """`1 word`, `2 words`."""
+    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
