@@ -281,7 +281,7 @@ def _of_all(tried: Sequence[Tried], again: Tried) -> Iterator[Row]:
     returned = [one for one in tried if not one.outcome.problem]
     unformed = next((one.outcome.problem for one in tried if one.outcome.problem), "")
     yield "right form every time", not unformed, unformed or f"{len(tried)} of {len(tried)} cases"
-    if any(one.case.dtype for one in tried):
+    if any(one.case.dtype and array.ndim and array.dtype.kind == "f" for one in tried for array in one.right.values()):
         wrong = [text for one in returned for text in _other_dtypes(one)]
         yield "dtype kept", bool(returned) and not wrong, wrong[0] if wrong else _reached(returned)
     modified = [one.outcome.modified for one in tried if one.outcome.modified]
