@@ -4,9 +4,9 @@
 
 A property holds where all its cases do. Where one fails, every known mistake is put into the solution, alone and in
 pairs, and run on the float64 cases. The distance of a mistake is the mean over these cases of its error against the
-student's numbers, where 1 is the most that counts: another shape, an exception on one side, NaN on one side. Below 1e-9
-in every case it is 0: the mistake gives the student's numbers. Nothing that the student's function does, short of never
-returning, gets past :func:`judge` as an exception.
+student's numbers, where 1 is the most that counts: another shape, an exception on one side, NaN on one side. A mistake
+gives the student's numbers, distance 0, where no case has others, to 1e-9. Nothing that the student's function does,
+short of never returning, gets past :func:`judge` as an exception.
 """
 
 from __future__ import annotations
@@ -114,9 +114,10 @@ def _said(error: BaseException) -> str:
     """The exception in one line, with the line of the code where it came up."""
     try:
         lines = str(error).strip().splitlines()
-        text = f"raised {type(error).__name__}{f': {lines[0][:160]}' if lines else ''}"
-        steps = traceback.extract_tb(error.__traceback__)[2:]  # below this file's own
-        return f"{text} (in line {steps[0].lineno})" if steps and steps[0].lineno else text
+        text = f"raised {type(error).__name__}{f': {lines[0][:100]}' if lines else ''}"
+        steps = traceback.extract_tb(error.__traceback__)[1:]  # below this file's own
+        own = [step for step in steps if step.filename == steps[0].filename]
+        return f"{text} (line {own[-1].lineno})" if own else text
     except BaseException:  # an exception whose text is an exception
         return "raised an exception that cannot be shown"
 
@@ -316,7 +317,7 @@ def _mistake(exercise: Exercise, tried: Sequence[Tried]) -> tuple[str | None, fl
     with _quiet():
         if not right_in_float64:
             for words, function in mutants(exercise):
-                if all(apart <= SAME for apart in _distances(exercise, function, exact)):  # most differ at once
+                if _gives(_distances(exercise, function, exact), exact):
                     return words, 0.0, []
         for mistake in exercise.mistakes:
             if mistake.rounding and _fails_alike(exercise, mistake, tried):
@@ -347,29 +348,41 @@ def mutants(exercise: Exercise) -> Iterator[tuple[str, Callable[..., Any]]]:
             yield f"{first.words} and {second.words}", exercise.function(source)
 
 
-def _distances(exercise: Exercise, function: Callable[..., Any], tried: Sequence[Tried]) -> Iterator[float]:
-    """How far the numbers of ``function`` are from the student's in each case: 0, the same, to 1."""
+def _distances(exercise: Exercise, function: Callable[..., Any], tried: Sequence[Tried]) -> Iterator[float | None]:
+    """How far the numbers of ``function`` are from the student's in each case: 0, the same, to 1.
+
+    None where they cannot be compared and both are wrong: the same slip raises in one notation and not in another.
+    """
     for one in tried:
-        yield _between(_call(exercise, function, one.case, one.right), one)
+        yield _between(_try(exercise, function, one.case, one.right), one)
 
 
-def _mean(distances: Iterator[float]) -> float:
-    each = list(distances)
+def _gives(distances: Iterator[float | None], tried: Sequence[Tried]) -> bool:
+    """Are these the student's numbers? In no case others, and in one at least the same wrong ones."""
+    found = False
+    for apart, one in zip(distances, tried):
+        if apart is None:
+            continue
+        if apart > SAME:
+            return False  # most differ in the first case
+        found = found or (not one.holds and not one.outcome.raised)
+    return found
+
+
+def _mean(distances: Iterator[float | None]) -> float:
+    each = [1.0 if apart is None else apart for apart in distances]
     return sum(each) / len(each)
 
 
-def _between(mutant: Outcome, one: Tried) -> float:
-    """How far two outcomes of a case are from each other, 0 to 1."""
-    student = one.outcome
-    if mutant.raised or student.raised:
-        return float(mutant.raised != student.raised)
-    if mutant.numbers.keys() != student.numbers.keys():
-        return 1.0
+def _between(mutant: Tried, one: Tried) -> float | None:
+    """How far two outcomes of a case are from each other, 0 to 1; None as for :func:`_distances`."""
+    student, others = one.outcome.numbers, mutant.outcome.numbers
+    shapes, other_shapes = ({name: array.shape for name, array in each.items()} for each in (student, others))
+    if shapes != other_shapes or one.outcome.raised or mutant.outcome.raised:
+        return 1.0 if one.holds or mutant.holds else None
     worst = 0.0
-    for name, mine in student.numbers.items():
-        other = mutant.numbers[name]
-        if mine.shape != other.shape:
-            return 1.0
+    for name, mine in student.items():
+        other = others[name]
         finite = np.isfinite(mine)
         if not np.array_equal(finite, np.isfinite(other)):
             return 1.0
