@@ -270,10 +270,14 @@ def _what(one: Tried) -> str:
         return "exactly right"
     dtype = f" in {one.case.dtype}" if one.case.dtype and one.case.property != str(one.case.dtype) else ""
     allowed = f"{one.case.tolerance:.0e} allowed{dtype}"
-    got = one.outcome.numbers[one.where]
-    lost = int((~np.isfinite(got) & np.isfinite(one.right[one.where])).sum())
+    got, right = one.outcome.numbers[one.where], one.right[one.where]
+    lost = int((~np.isfinite(got) & np.isfinite(right)).sum())
     if lost:
         return f"{one.where}: {lost} of {got.size} numbers are NaN or infinite{dtype}"
+    if not one.holds and right.ndim == 0:
+        return f"{one.where} is {got:.6g}, expected {right:.6g}{dtype}"
+    if not one.holds and right.dtype.kind in "biu":
+        return f"{one.where}: {int((got != right).sum())} of {right.size} are wrong"
     return f"{one.where}: error {one.error:.1e}, {allowed}"
 
 
@@ -351,7 +355,7 @@ def mutants(exercise: Exercise) -> Iterator[tuple[str, Callable[..., Any]]]:
 def _distances(exercise: Exercise, function: Callable[..., Any], tried: Sequence[Tried]) -> Iterator[float | None]:
     """How far the numbers of ``function`` are from the student's in each case: 0, the same, to 1.
 
-    None where they cannot be compared and both are wrong: the same slip raises in one notation and not in another.
+    None where one raised and neither is right: the same slip raises in one notation and not in another.
     """
     for one in tried:
         yield _between(_try(exercise, function, one.case, one.right), one)
@@ -378,8 +382,10 @@ def _between(mutant: Tried, one: Tried) -> float | None:
     """How far two outcomes of a case are from each other, 0 to 1; None as for :func:`_distances`."""
     student, others = one.outcome.numbers, mutant.outcome.numbers
     shapes, other_shapes = ({name: array.shape for name, array in each.items()} for each in (student, others))
-    if shapes != other_shapes or one.outcome.raised or mutant.outcome.raised:
+    if one.outcome.raised or mutant.outcome.raised:
         return 1.0 if one.holds or mutant.holds else None
+    if shapes != other_shapes:
+        return 1.0
     worst = 0.0
     for name, mine in student.items():
         other = others[name]

@@ -237,7 +237,7 @@ CTC_LOSS_BACKWARD = exercise(
     battery=_backward,
     returns=("dlogits",),
     mistakes={
-        "sign wrong": ("return (dloss", "return (-dloss"),
+        "sign wrong": ("return (", "return -("),
         "dloss forgotten": ("(dloss * dlogits)", "dlogits"),
         "mean over the frames": ("(dloss * dlogits)", "(dloss * dlogits / T)"),
         "missing skip transition": ("skip = [s >= 2 and", "skip = [False and"),
