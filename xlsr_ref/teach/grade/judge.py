@@ -4,8 +4,7 @@
 
 A property holds where all its cases do. Where one fails, every known mistake is put into the solution, alone and in
 pairs, and run on the float64 cases. The distance of a mistake is the mean over these cases of its error against the
-student's numbers, where 1 is the most that counts: another shape, an exception on one side, NaN on one side. A mistake
-gives the student's numbers, distance 0, where no case has others, to 1e-9. Nothing that the student's function does,
+student's numbers, where 1 is the most that counts: another shape, an exception on one side, NaN on one side. One gives the student's numbers, distance 0, where no case has others, to 1e-9. Nothing that the student's function does,
 short of never returning, gets past :func:`judge` as an exception.
 """
 
@@ -312,8 +311,8 @@ def _other_dtypes(one: Tried) -> Iterator[str]:
 
 
 def _mistake(exercise: Exercise, tried: Sequence[Tried]) -> tuple[str | None, float | None, list[str]]:
-    """The words of the mistake, or pair of mistakes, that gives the student's numbers or comes nearest; its distance;
-    and what else there is to say."""
+    """The words of the mistake, or pair of mistakes, that gives the student's numbers, or else of the nearest one; its
+    distance; and what else there is to say."""
     exact = [one for one in tried if one.case.dtype != np.float32]
     if not any(one.outcome.numbers for one in exact):
         return None, None, []
@@ -328,14 +327,14 @@ def _mistake(exercise: Exercise, tried: Sequence[Tried]) -> tuple[str | None, fl
                 return mistake.words, 0.0, []
         if right_in_float64:
             return None, None, ["right in float64: too many digits are lost in float32"]
-        least = _mean(_distances(exercise, exercise.function(), exact))  # of the solution, without any mistake
+        least = _mean(_distances(exercise, exercise.function(), exact)) / 2  # of the solution, without any mistake
         nearest = None
-        for words, function in mutants(exercise):
+        for mistake, (words, function) in zip(exercise.mistakes, mutants(exercise)):  # each alone
             distance = _mean(_distances(exercise, function, exact))
-            if distance < least:
+            if distance < least and not mistake.rounding:
                 nearest, least = words, distance
     if nearest is None:
-        return None, None, ["no known mistake comes nearer to your numbers than the right solution does"]
+        return None, None, ["no known mistake comes much nearer to your numbers than the right solution does"]
     return nearest, least, []
 
 
