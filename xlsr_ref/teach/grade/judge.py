@@ -3,9 +3,10 @@
     error = max |student − right| / max |right|            right: the library's function, in float64
 
 A property holds where all its cases do. Where one fails, every known mistake is put into the solution, alone and in
-pairs, and run on the float64 cases. The distance of a mistake is the mean over these cases of its error against the
-student's numbers, where 1 is the most that counts: another shape, an exception on one side, NaN on one side. One gives the student's numbers, distance 0, where no case has others, to 1e-9. Nothing that the student's function does,
-short of never returning, gets past :func:`judge` as an exception.
+pairs, and run on the float64 cases. A mistake, or a pair, gives the student's numbers where no case has others, to 1e-9.
+Else the nearest single mistake is named, with its distance: the mean over the cases of its error against the student's
+numbers, where 1 is the most that counts. It must be twice as near as the right solution.
+Nothing that the student's function does, short of never returning, gets past :func:`judge` as an exception.
 """
 
 from __future__ import annotations
