@@ -6,11 +6,12 @@ import itertools
 import json
 import re
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from xlsr_ref.teach.grade import Verdict, exercise, grade
+from xlsr_ref.teach.grade import Mistake, Verdict, exercise, grade
 from xlsr_ref.teach.grade.judge import judge
 
 
@@ -205,6 +206,27 @@ def test_what_is_like_nothing_known_gets_no_name():
     verdict = _judged(lambda x, p, eps: np.full_like(x, 1e9))
     assert verdict.mistake is None
     assert "no known mistake comes much nearer to your numbers than the right solution does" in verdict.notes
+
+
+def test_a_slip_that_every_mistake_is_as_far_from_as_the_right_solution_gets_no_name():
+    right = exercise("gelu").function()
+    verdict = _judged(lambda x: (1.01 * right(x) + 0.001).astype(x.dtype), "gelu")
+    assert (verdict.mistake, verdict.distance) == (None, None)
+
+
+def test_a_mistake_that_raises_where_the_function_raises_must_also_give_a_wrong_number_of_it():
+    """Two functions that fail on what is not square have only that in common."""
+    change = ("return x @", "assert x.shape[1] == len(p['bias'])\n    return x @")
+    task = replace(exercise("linear"), mistakes=(Mistake("square only", (change,)),))
+
+    def square(x, p):
+        if x.shape[1] != len(p["bias"]):
+            raise ValueError("what now?")
+        return x @ p["weight"].T + p["bias"]
+
+    verdict = judge(task, square, np.random.default_rng(0))
+    assert not verdict.passed
+    assert verdict.distance != 0
 
 
 def test_a_function_that_always_raises_gets_no_name():

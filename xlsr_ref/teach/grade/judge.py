@@ -330,9 +330,9 @@ def _mistake(exercise: Exercise, tried: Sequence[Tried]) -> tuple[str | None, fl
             return None, None, ["right in float64: too many digits are lost in float32"]
         least = _mean(_distances(exercise, exercise.function(), exact)) / 2  # of the solution, without any mistake
         nearest = None
-        for mistake, (words, function) in zip(exercise.mistakes, mutants(exercise)):  # each alone
+        for words, function in itertools.islice(mutants(exercise), len(exercise.mistakes)):  # each alone
             distance = _mean(_distances(exercise, function, exact))
-            if distance < least and not mistake.rounding:
+            if distance < least:
                 nearest, least = words, distance
     if nearest is None:
         return None, None, ["no known mistake comes much nearer to your numbers than the right solution does"]
