@@ -85,7 +85,9 @@ def _forward(rng: np.random.Generator) -> tuple[Case, ...]:
 
 
 def _backward(rng: np.random.Generator) -> tuple[Case, ...]:
-    with_dy = {name: (rng.standard_normal(each[0].shape), *each) for name, each in _tries(rng).items()}
+    tries = _tries(rng)
+    del tries["one channel"]  # whose dx is 0 on paper: only rounding would be compared
+    with_dy = {name: (rng.standard_normal(each[0].shape), *each) for name, each in tries.items()}
     # "all the same number" divides by sqrt(1e-5), and its dx by that again
     return cases(with_dy, 2 * FLOAT32, {"large mean": LARGE_MEAN, "all the same number": 10 * FLOAT32})
 
