@@ -55,3 +55,7 @@ class DecodingError(XlsrError):
 
 class LanguageModelError(XlsrError):
     """A language model's file is missing or broken, or a text cannot make one."""
+
+
+class ExerciseError(XlsrError):
+    """There is no exercise of that name, or what was handed in cannot be graded."""

@@ -1,0 +1,34 @@
+"""Grade a student's function: ``grade("layer_norm", layer_norm)`` says what holds and, where it fails, which mistake
+it is.
+
+``exercises()`` are the names, ``exercise(name)`` the task, its starter and its solution.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from xlsr_ref.teach.grade.exercise import Case, Exercise, Mistake, all_exercises
+from xlsr_ref.teach.grade.exercise import find as exercise
+from xlsr_ref.teach.grade.judge import judge
+from xlsr_ref.teach.grade.verdict import Verdict
+
+__all__ = ["Case", "Exercise", "Mistake", "Verdict", "exercise", "exercises", "grade", "judge"]
+
+
+def exercises() -> tuple[str, ...]:
+    """The names of all exercises, in the order of the course."""
+    return tuple(each.name for each in all_exercises())
+
+
+def grade(name: str, function: Any, *, seed: int | None = None, seconds: float = 5.0, memory_mb: int = 1024) -> Verdict:
+    """Hold ``function`` against the library's function ``name``. Raises ExerciseError for a name that is unknown.
+
+    ``seed`` decides the numbers that it is tried on; without one they are new each time, and the verdict says which.
+    """
+    task = exercise(name)
+    drawn = int(np.random.default_rng().integers(2**31)) if seed is None else seed
+    verdict = judge(task, function, np.random.default_rng(drawn))
+    return verdict.noted(f"seed {drawn}", "ran in this process: no limits of time and memory")

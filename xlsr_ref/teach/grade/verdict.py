@@ -1,0 +1,69 @@
+"""The verdict: which properties hold, and which known mistake gives the student's numbers. Printed, it is a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from xlsr_ref.teach.table import Shown, Table
+
+
+@dataclass(frozen=True, repr=False)
+class Verdict(Shown):
+    """What :func:`xlsr_ref.teach.grade.grade` found of one function; ``to_dict`` is ready for JSON."""
+
+    exercise: str
+    passed: bool
+    properties: tuple[tuple[str, bool, str], ...]  # its name, whether it holds, what was found
+    mistake: str | None = None  # in plain words; of a pair, joined by "and"
+    distance: float | None = None  # 0: the mistake gives the same numbers; else it is only the nearest, 1 at most
+    notes: tuple[str, ...] = ()
+
+    @property
+    def score(self) -> float:
+        """The share of the properties that hold, 0 to 1."""
+        return sum(passed for _, passed, _ in self.properties) / max(len(self.properties), 1)
+
+    @property
+    def sentence(self) -> str:
+        """The verdict in one line."""
+        if self.passed:
+            return f"{self.exercise}: passed, all {len(self.properties)} properties hold"
+        held = sum(passed for _, passed, _ in self.properties)
+        found = f"{self.exercise}: not yet, {held} of {len(self.properties)} properties hold"
+        if self.mistake is None:
+            return found
+        if self.distance == 0:
+            return f"{found}. This mistake gives your numbers: {self.mistake}"
+        return f"{found}. No known mistake gives your numbers; the nearest, {self.distance:.2g} away: {self.mistake}"
+
+    def noted(self, *notes: str) -> Verdict:
+        """The same verdict with more notes."""
+        return replace(self, notes=(*self.notes, *notes))
+
+    def table(self) -> Table:
+        rows = [(name, "passed" if passed else "FAILED", what) for name, passed, what in self.properties]
+        failed = tuple(i for i, (_, passed, _) in enumerate(self.properties) if not passed)
+        return Table(("property", "", ""), rows, marked=failed, notes=(self.sentence, *self.notes))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain lists, strings and numbers, the score among them."""
+        plain = asdict(self)
+        return plain | {
+            "properties": [list(each) for each in self.properties],
+            "notes": list(self.notes),
+            "score": self.score,
+        }
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Verdict:
+        """The verdict from what :meth:`to_dict` made of it."""
+        return cls(
+            exercise=str(plain["exercise"]),
+            passed=bool(plain["passed"]),
+            properties=tuple((str(name), bool(passed), str(what)) for name, passed, what in plain["properties"]),
+            mistake=plain["mistake"],
+            distance=plain["distance"],
+            notes=tuple(map(str, plain["notes"])),
+        )
