@@ -14,7 +14,21 @@ import warnings
 from collections.abc import Sequence
 
 from xlsr_ref import __version__
-from xlsr_ref.cli import align, bench, classify, doctor, evaluate, finetune, inspect, lm, pretrain, transcribe, weights
+from xlsr_ref.cli import (
+    align,
+    assignment,
+    bench,
+    classify,
+    doctor,
+    evaluate,
+    finetune,
+    grade,
+    inspect,
+    lm,
+    pretrain,
+    transcribe,
+    weights,
+)
 from xlsr_ref.cli.say import STYLE, ReaderLeft, WrongUsage, complain, say, sentence, show_warning, speak_utf8
 
 INTERRUPTED, READER_LEFT = 130, 141  # what a shell reports for a program that SIGINT or SIGPIPE ended
@@ -29,6 +43,8 @@ COMMANDS = {  # in the order of the help: what each does, and its file
     "lm": ("make a language model for transcribe from a text", lm),
     "inspect": ("show a model's stages, shapes, parameters and FLOPs", inspect),
     "weights": ("look into checkpoints of any toolkit, convert and compare them", weights),
+    "grade": ("check functions that a student wrote, and name the mistakes", grade),
+    "assignment": ("write exercises as notebooks to hand out, for nbgrader", assignment),
     "doctor": ("check that this machine has what is needed", doctor),
     "bench": ("measure speed and memory, stage by stage and beside others", bench),
 }
