@@ -30,14 +30,11 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the notebooks and name them."""
-    import os
-
     from xlsr_ref.errors import ExerciseError
     from xlsr_ref.recordings import shown
 
     if not arguments.output:
         raise WrongUsage("--output DIR is an empty name")
-    os.environ.setdefault("XLSR_REF_BACKEND", "numpy")  # nothing is computed: start at once
     from xlsr_ref.teach.grade.assignment import assignment
     from xlsr_ref.teach.grade.exercise import find
 

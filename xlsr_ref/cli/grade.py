@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from typing import Any
 
 from xlsr_ref.cli.say import STYLE, WrongUsage, say, status_line
@@ -37,7 +36,6 @@ def run(arguments: argparse.Namespace) -> int:
     import json
 
     _check(arguments)
-    os.environ.setdefault("XLSR_REF_BACKEND", "numpy")  # small arrays: the twins are fast enough, and start at once
     if arguments.list:
         return _list(arguments.json)
 

@@ -54,11 +54,12 @@ def main(folder: str) -> None:
             leave(folder, answer | {"notes": notes})
     except MemoryError:
         os._exit(MEMORY)
-    finally:
-        os._exit(0)
+    except BaseException:
+        os._exit(BROKEN)
+    os._exit(0)
 
 
-MEMORY = 77  # the exit status for: there was not even memory to say so
+MEMORY, BROKEN = 77, 78  # the exit status for: not even memory to say so, and: Python itself no longer works
 
 
 def leave(folder: str, answer: dict[str, Any]) -> None:

@@ -145,16 +145,21 @@ def _process(folder: str, seconds: float) -> int | None:
 
 def _why_it_ended(status: int | None, crash: str, parcel: Parcel, seconds: float, memory_mb: float) -> str:
     """What the function did, in plain words, where its process ended without an answer."""
-    from xlsr_ref.teach.grade.child import MEMORY
+    from xlsr_ref.teach.grade.child import BROKEN, MEMORY
 
     place = _place(crash, parcel)
     ended = {-getattr(signal, name): words for name, words in SIGNALS.items() if hasattr(signal, name)}
-    if status is None or crash.startswith("Timeout") or status in (-getattr(signal, "SIGXCPU", 0), TIMED_OUT):
+    if status is None or "Timeout (" in crash or status == -getattr(signal, "SIGXCPU", 0) != 0:
         return f"did not come to an end within {seconds:g} s{place}"
     if status == MEMORY or "MemoryError" in crash:
         return f"took more than {memory_mb:g} MB of memory{place}"
+    if status == BROKEN:
+        return "broke Python itself: it changed modules or built-in functions that others need"
     if status in ended:
         return f"{ended[status]}{place}"
+    fatal = re.search(r"(?:Fatal Python error|Windows fatal exception): (.*)", crash)
+    if fatal:
+        return f"crashed Python: {fatal[1]}{place}"
     if status < 0:
         return f"ended Python with signal {-status}{place}"
     if "Error" in crash:
@@ -162,7 +167,6 @@ def _why_it_ended(status: int | None, crash: str, parcel: Parcel, seconds: float
     return f"ended Python itself, with exit status {status}: return a value instead of calling exit"
 
 
-TIMED_OUT = -9999
 SIGNALS = {
     "SIGSEGV": "crashed Python: it touched memory that is not there (segmentation fault)",
     "SIGBUS": "crashed Python: it touched memory that is not there (bus error)",
