@@ -18,7 +18,6 @@ import ast
 import functools
 import importlib
 import inspect
-import math
 import pkgutil
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
@@ -89,12 +88,17 @@ class Exercise:
 
     def function(self, source: str | None = None) -> Callable[..., Any]:
         """The solution, or another ``source`` text of it, as a function."""
-        names: dict[str, Any] = {"np": np, "math": math}
-        exec(compile(source or self.solution, f"<{self.name}>", "exec", dont_inherit=True), names)
-        return names[self.name]
+        return _defined(self.name, source or self.solution)
 
     def parameters(self) -> tuple[str, ...]:
         return tuple(inspect.signature(self.function()).parameters)
+
+
+@functools.cache
+def _defined(name: str, source: str) -> Callable[..., Any]:
+    names: dict[str, Any] = {}
+    exec(compile(source, f"<{name}>", "exec", dont_inherit=True), names)
+    return names[name]
 
 
 def exercise(

@@ -281,7 +281,7 @@ def _of_all(tried: Sequence[Tried], again: Tried) -> Iterator[Row]:
     returned = [one for one in tried if not one.outcome.problem]
     unformed = next((one.outcome.problem for one in tried if one.outcome.problem), "")
     yield "right form every time", not unformed, unformed or f"{len(tried)} of {len(tried)} cases"
-    if any(one.case.dtype for one in tried):
+    if any(one.case.dtype and array.ndim and array.dtype.kind == "f" for one in tried for array in one.right.values()):
         wrong = [text for one in returned for text in _other_dtypes(one)]
         yield "dtype kept", bool(returned) and not wrong, wrong[0] if wrong else _reached(returned)
     modified = [one.outcome.modified for one in tried if one.outcome.modified]
@@ -312,46 +312,50 @@ def _mistake(exercise: Exercise, tried: Sequence[Tried]) -> tuple[str | None, fl
     exact = [one for one in tried if one.case.dtype != np.float32]
     if not any(one.outcome.numbers for one in exact):
         return None, None, []
-    nearest, least = None, _distance(exercise, exercise.solution, exact)  # of the solution itself, without a mistake
-    if least == 0 and not all(one.holds for one in exact):
-        least = math.inf
-    if least > 0:
-        for mistakes, source in _mutants(exercise):
-            distance = _distance(exercise, source, exact)
-            if distance < least:
-                nearest, least = mistakes, distance
-            if least == 0:
-                break
-    if nearest is None or least > 0:
+    right_in_float64 = all(one.holds for one in exact)
+    with _quiet():
+        if not right_in_float64:
+            for words, function in mutants(exercise):
+                if all(apart <= SAME for apart in _distances(exercise, function, exact)):  # most differ at once
+                    return words, 0.0, []
         for mistake in exercise.mistakes:
             if mistake.rounding and _fails_alike(exercise, mistake, tried):
                 return mistake.words, 0.0, []
-    if nearest is not None:
-        return " and ".join(mistake.words for mistake in nearest), least, []
-    if least == 0:
-        return None, None, ["right in float64: what float32 loses on the way is too much"]
-    return None, None, ["none of the known mistakes comes nearer to your numbers than the right solution does"]
+        if right_in_float64:
+            return None, None, ["right in float64: too many digits are lost in float32"]
+        least = _mean(_distances(exercise, exercise.function(), exact))  # of the solution, without any mistake
+        nearest = None
+        for words, function in mutants(exercise):
+            distance = _mean(_distances(exercise, function, exact))
+            if distance < least:
+                nearest, least = words, distance
+    if nearest is None:
+        return None, None, ["no known mistake comes nearer to your numbers than the right solution does"]
+    return nearest, least, []
 
 
-def _mutants(exercise: Exercise) -> Iterator[tuple[tuple[Mistake, ...], str]]:
-    """The solution with each mistake in it, then with each pair that can be made together."""
+def mutants(exercise: Exercise) -> Iterator[tuple[str, Callable[..., Any]]]:
+    """The solution with each mistake in it, then with each pair that can be made together, and the words for it."""
     for mistake in exercise.mistakes:
         source = mistake.applied(exercise.solution)
         assert source is not None, f"{mistake.words}: its text must stand in the solution of {exercise.name} once"
-        yield (mistake,), source
+        yield mistake.words, exercise.function(source)
     for first, second in itertools.combinations(exercise.mistakes, 2):
         half = first.applied(exercise.solution)
         source = second.applied(half) if half and first.words != second.words else None
         if source:
-            yield (first, second), source
+            yield f"{first.words} and {second.words}", exercise.function(source)
 
 
-def _distance(exercise: Exercise, source: str, tried: Sequence[Tried]) -> float:
-    """How far the numbers of this ``source`` are from the student's: 0, the same, to 1."""
-    function = exercise.function(source)
-    with _quiet():
-        each = [_between(_call(exercise, function, one.case, one.right), one) for one in tried]
-    return 0.0 if all(apart <= SAME for apart in each) else sum(each) / len(each)
+def _distances(exercise: Exercise, function: Callable[..., Any], tried: Sequence[Tried]) -> Iterator[float]:
+    """How far the numbers of ``function`` are from the student's in each case: 0, the same, to 1."""
+    for one in tried:
+        yield _between(_call(exercise, function, one.case, one.right), one)
+
+
+def _mean(distances: Iterator[float]) -> float:
+    each = list(distances)
+    return sum(each) / len(each)
 
 
 def _between(mutant: Outcome, one: Tried) -> float:
@@ -379,5 +383,4 @@ def _fails_alike(exercise: Exercise, mistake: Mistake, tried: Sequence[Tried]) -
     source = mistake.applied(exercise.solution)
     assert source is not None
     function = exercise.function(source)
-    with _quiet():
-        return all(_try(exercise, function, one.case, one.right).holds == one.holds for one in tried)
+    return all(_try(exercise, function, one.case, one.right).holds == one.holds for one in tried)
