@@ -115,7 +115,7 @@ def _said(error: BaseException) -> str:
     try:
         lines = str(error).strip().splitlines()
         text = f"raised {type(error).__name__}{f': {lines[0][:160]}' if lines else ''}"
-        steps = traceback.extract_tb(error.__traceback__)[2:]  # below this file's own
+        steps = traceback.extract_tb(error.__traceback__)[1:]  # below _call
         return f"{text} (in line {steps[0].lineno})" if steps and steps[0].lineno else text
     except BaseException:  # an exception whose text is an exception
         return "raised an exception that cannot be shown"
@@ -123,6 +123,9 @@ def _said(error: BaseException) -> str:
 
 class _Ear(io.StringIO):
     """Hears what is printed, and forgets what is too much."""
+
+    def close(self) -> None:
+        """A function may close its standard output; this goes on."""
 
     def write(self, text: str) -> int:
         super().write(text[: max(0, PRINTED - self.tell())])

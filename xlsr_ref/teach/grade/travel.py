@@ -126,32 +126,31 @@ def _found_in(module: Any, name: str) -> Any:
 
 def _by_source(function: Callable) -> Parcel | None:
     pieces: dict[str, str] = {}
-    if not _gather(function, pieces):
+    if not _gather(function, pieces, set()):
         return None
     name = function.__name__
-    last = pieces.pop(name)
-    return Parcel("source", name, (*pieces.values(), last), f"<{name}>")
+    return Parcel("source", name, tuple(pieces.values()), f"<{name}>")
 
 
-def _gather(function: Callable, pieces: dict[str, str]) -> bool:
-    """Put the text of ``function``, and of all that its globals need, into ``pieces``. False if some has no text."""
+def _gather(function: Any, pieces: dict[str, str], begun: set[str]) -> bool:
+    """Put the texts of all that the globals of ``function`` need, and then its own, into ``pieces``, in the order in
+    which they can be run. False if some has no text. ``begun`` are the functions whose texts are on their way."""
     text = _source(function)
     if text is None:
         return False
-    pieces[function.__name__] = text
-    for name in sorted(_global_names(function.__code__) | _default_names(text)):  # type: ignore[attr-defined]
-        if name in pieces or name not in function.__globals__:  # type: ignore[attr-defined]
+    begun.add(function.__name__)
+    for name in sorted(_global_names(function.__code__) | _default_names(text)):
+        if name not in function.__globals__:
             continue  # of Python itself, or unknown here too: then the function itself will say so
-        value = function.__globals__[name]  # type: ignore[attr-defined]
-        if value is function:
-            if name != function.__name__:
-                return False
-            continue
+        value = function.__globals__[name]
         line = _import_line(name, value) or _literal_line(name, value)
         if line is not None:
             pieces[name] = line
-        elif not isinstance(value, types.FunctionType) or value.__name__ != name or not _gather(value, pieces):
+        elif getattr(value, "__globals__", None) is not function.__globals__ or value.__name__ != name:
+            return False  # what it names would be looked up elsewhere, or under another name
+        elif name not in begun and not _gather(value, pieces, begun):
             return False
+    pieces[function.__name__] = text
     return True
 
 
