@@ -231,10 +231,6 @@ QUANTIZE_BACKWARD = exercise(
             "dnoisy = soft * (dsoft - (dsoft * soft).sum(axis=-1, keepdims=True))",
             "dnoisy = dsoft",
         ),
-        "softmax at the one-hot in place of the soft choice": (
-            "dnoisy = soft * (dsoft - (dsoft * soft)",
-            "dnoisy = choice * (dsoft - (dsoft * choice)",
-        ),
         "the codevectors' gradient takes the soft choice": ('"tgv,tgd->gvd", choice', '"tgv,tgd->gvd", soft'),
         "noise forgotten": _CHOICE["noise forgotten"],
         "the way back through softmax's sum is forgotten": (

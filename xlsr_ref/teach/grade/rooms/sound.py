@@ -101,10 +101,6 @@ FRAMES = exercise(
         "kernel forgotten: samples / stride": ("(n - kernel) // stride + 1", "n // stride"),
         "padded: no frame is lost at the ends": ("(n - kernel) // stride + 1", "(n - 1) // stride + 1"),
         "too few samples are not looked for": ("        if n < kernel:\n            return 0\n", ""),
-        "samples divided by the product of the strides": (
-            "n = samples\n",
-            "return samples // math.prod(conv_stride)\n",
-        ),
         "strides in the order from last to first": (
             "zip(conv_kernel, conv_stride)",
             "zip(conv_kernel, conv_stride[::-1])",
