@@ -91,6 +91,16 @@ def test_the_last_cell_ends_with_the_points(notebooks):
     assert 0 < points < 4
 
 
+def test_a_cell_that_checks_raises_with_what_is_wrong():
+    right, wrong = (
+        judge(find("gelu"), f, np.random.default_rng(0)) for f in (find("gelu").function(), lambda x: 2 * x)
+    )
+    right.check()
+    assert right.points(10) == 10
+    with pytest.raises(AssertionError, match=r"^gelu: not yet, \d+ of \d+ properties hold(.|\n)*\nfloat64: y: error"):
+        wrong.check()
+
+
 def test_the_files_and_what_is_refused(tmp_path):
     paths = assignment(["layer_norm", "gelu", "layer_norm"], tmp_path, "week3")
     assert [path.relative_to(tmp_path).as_posix() for path in paths] == [
