@@ -33,7 +33,8 @@ def test_a_function_of_a_cell_is_checked_in_a_process_of_its_own():
 
 
 RUDE = """
-import os, sys, threading
+import os, resource, sys, threading
+resource.setrlimit(resource.RLIMIT_NOFILE, (80, 80))
 print("hello")
 for fd in range(3, 64):
     try:
@@ -41,6 +42,11 @@ for fd in range(3, 64):
     except OSError:
         pass
 os.closerange(0, 64)
+try:
+    while True:
+        os.open(os.devnull, os.O_RDONLY)
+except OSError:
+    pass
 sys.stdout.close()
 if threading.active_count() == 1:
     threading.Thread(target=threading.Event().wait).start()
@@ -57,7 +63,7 @@ return (x - mean) / np.sqrt(x.var(axis=-1, keepdims=True) + eps) * p["weight"] +
 
 @pytest.mark.skipif(sys.platform == "win32", reason="has no fork")
 def test_manners_do_not_count():
-    """It prints, writes into files that are not its own and closes them, tries to fork and to kill: it is right."""
+    """It prints, writes into others' files and closes them, opens all it can, tries to fork and kill: it is right."""
     verdict = run(RUDE)
     assert verdict.passed, str(verdict)
     assert any("hello" in note for note in verdict.notes)

@@ -156,7 +156,7 @@ def _gather(function: Any, pieces: dict[str, str], begun: set[str]) -> bool:
 
 def _source(function: Callable) -> str | None:
     """The text of a plain ``def`` that compiles to this very function, None otherwise."""
-    if not isinstance(function, types.FunctionType) or function.__code__.co_freevars:
+    if not isinstance(function, types.FunctionType):
         return None
     try:
         text = textwrap.dedent(inspect.getsource(function))
