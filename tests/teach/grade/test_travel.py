@@ -84,6 +84,13 @@ def test_a_text_that_is_no_longer_the_functions_is_not_sent(monkeypatch):
     assert travel.pack(function) is None
 
 
+def test_a_helper_from_elsewhere_with_names_of_its_own_does_not_go_as_source(monkeypatch):
+    """Both use a K, and not the same one."""
+    monkeypatch.setitem(sys.modules, "cloudpickle", None)
+    helper = cell("K = 1\ndef helper(v):\n    return v + K")["helper"]
+    assert travel.pack(cell("K = 2\ndef f(v):\n    return K * helper(v)", helper=helper)["f"]) is None
+
+
 def test_a_function_of_a_module_goes_by_its_name():
     parcel = travel.pack(layer_norm)
     assert parcel[:3] == ("module", "layer_norm", ("xlsr_ref.ops.norm",))
