@@ -3,10 +3,10 @@
     error = max |student − right| / max |right|            right: the library's function, in float64
 
 A property holds where all its cases do. Where one fails, every known mistake is put into the solution, alone and in
-pairs, and run on the float64 cases. The distance of a mistake is the mean over these cases of its error against the
-student's numbers, where 1 is the most that counts: another shape, an exception on one side, NaN on one side. Below 1e-9
-in every case it is 0: the mistake gives the student's numbers. Nothing that the student's function does, short of never
-returning, gets past :func:`judge` as an exception.
+pairs, and run on the float64 cases. A mistake, or a pair, gives the student's numbers where no case has others, to 1e-9.
+Else the nearest single mistake is named, with its distance: the mean over the cases of its error against the student's
+numbers, where 1 is the most that counts. It must be twice as near as the right solution.
+Nothing that the student's function does, short of never returning, gets past :func:`judge` as an exception.
 """
 
 from __future__ import annotations
@@ -114,9 +114,10 @@ def _said(error: BaseException) -> str:
     """The exception in one line, with the line of the code where it came up."""
     try:
         lines = str(error).strip().splitlines()
-        text = f"raised {type(error).__name__}{f': {lines[0][:160]}' if lines else ''}"
-        steps = traceback.extract_tb(error.__traceback__)[1:]  # below _call
-        return f"{text} (in line {steps[0].lineno})" if steps and steps[0].lineno else text
+        text = f"raised {type(error).__name__}{f': {lines[0][:100]}' if lines else ''}"
+        steps = traceback.extract_tb(error.__traceback__)[1:]  # below this file's own
+        own = [step for step in steps if step.filename == steps[0].filename]
+        return f"{text} (line {own[-1].lineno})" if own else text
     except BaseException:  # an exception whose text is an exception
         return "raised an exception that cannot be shown"
 
@@ -272,10 +273,14 @@ def _what(one: Tried) -> str:
         return "exactly right"
     dtype = f" in {one.case.dtype}" if one.case.dtype and one.case.property != str(one.case.dtype) else ""
     allowed = f"{one.case.tolerance:.0e} allowed{dtype}"
-    got = one.outcome.numbers[one.where]
-    lost = int((~np.isfinite(got) & np.isfinite(one.right[one.where])).sum())
+    got, right = one.outcome.numbers[one.where], one.right[one.where]
+    lost = int((~np.isfinite(got) & np.isfinite(right)).sum())
     if lost:
         return f"{one.where}: {lost} of {got.size} numbers are NaN or infinite{dtype}"
+    if not one.holds and right.ndim == 0:
+        return f"{one.where} is {got:.6g}, expected {right:.6g}{dtype}"
+    if not one.holds and right.dtype.kind in "biu":
+        return f"{one.where}: {int((got != right).sum())} of {right.size} are wrong"
     return f"{one.where}: error {one.error:.1e}, {allowed}"
 
 
@@ -310,8 +315,8 @@ def _other_dtypes(one: Tried) -> Iterator[str]:
 
 
 def _mistake(exercise: Exercise, tried: Sequence[Tried]) -> tuple[str | None, float | None, list[str]]:
-    """The words of the mistake, or pair of mistakes, that gives the student's numbers or comes nearest; its distance;
-    and what else there is to say."""
+    """The words of the mistake, or pair of mistakes, that gives the student's numbers, or else of the nearest one; its
+    distance; and what else there is to say."""
     exact = [one for one in tried if one.case.dtype != np.float32]
     if not any(one.outcome.numbers for one in exact):
         return None, None, []
@@ -319,21 +324,21 @@ def _mistake(exercise: Exercise, tried: Sequence[Tried]) -> tuple[str | None, fl
     with _quiet():
         if not right_in_float64:
             for words, function in mutants(exercise):
-                if all(apart <= SAME for apart in _distances(exercise, function, exact)):  # most differ at once
+                if _gives(_distances(exercise, function, exact), exact):
                     return words, 0.0, []
         for mistake in exercise.mistakes:
             if mistake.rounding and _fails_alike(exercise, mistake, tried):
                 return mistake.words, 0.0, []
         if right_in_float64:
             return None, None, ["right in float64: too many digits are lost in float32"]
-        least = _mean(_distances(exercise, exercise.function(), exact))  # of the solution, without any mistake
+        least = _mean(_distances(exercise, exercise.function(), exact)) / 2  # of the solution, without any mistake
         nearest = None
-        for words, function in mutants(exercise):
+        for mistake, (words, function) in zip(exercise.mistakes, mutants(exercise)):  # each alone
             distance = _mean(_distances(exercise, function, exact))
-            if distance < least:
+            if distance < least and not mistake.rounding:
                 nearest, least = words, distance
     if nearest is None:
-        return None, None, ["no known mistake comes nearer to your numbers than the right solution does"]
+        return None, None, ["no known mistake comes much nearer to your numbers than the right solution does"]
     return nearest, least, []
 
 
@@ -350,29 +355,43 @@ def mutants(exercise: Exercise) -> Iterator[tuple[str, Callable[..., Any]]]:
             yield f"{first.words} and {second.words}", exercise.function(source)
 
 
-def _distances(exercise: Exercise, function: Callable[..., Any], tried: Sequence[Tried]) -> Iterator[float]:
-    """How far the numbers of ``function`` are from the student's in each case: 0, the same, to 1."""
+def _distances(exercise: Exercise, function: Callable[..., Any], tried: Sequence[Tried]) -> Iterator[float | None]:
+    """How far the numbers of ``function`` are from the student's in each case: 0, the same, to 1.
+
+    None where one raised and neither is right: the same slip raises in one notation and not in another.
+    """
     for one in tried:
-        yield _between(_call(exercise, function, one.case, one.right), one)
+        yield _between(_try(exercise, function, one.case, one.right), one)
 
 
-def _mean(distances: Iterator[float]) -> float:
-    each = list(distances)
+def _gives(distances: Iterator[float | None], tried: Sequence[Tried]) -> bool:
+    """Are these the student's numbers? In no case others, and in one at least the same wrong ones."""
+    found = False
+    for apart, one in zip(distances, tried):
+        if apart is None:
+            continue
+        if apart > SAME:
+            return False  # most differ in the first case
+        found = found or (not one.holds and not one.outcome.raised)
+    return found
+
+
+def _mean(distances: Iterator[float | None]) -> float:
+    each = [1.0 if apart is None else apart for apart in distances]
     return sum(each) / len(each)
 
 
-def _between(mutant: Outcome, one: Tried) -> float:
-    """How far two outcomes of a case are from each other, 0 to 1."""
-    student = one.outcome
-    if mutant.raised or student.raised:
-        return float(mutant.raised != student.raised)
-    if mutant.numbers.keys() != student.numbers.keys():
+def _between(mutant: Tried, one: Tried) -> float | None:
+    """How far two outcomes of a case are from each other, 0 to 1; None as for :func:`_distances`."""
+    student, others = one.outcome.numbers, mutant.outcome.numbers
+    shapes, other_shapes = ({name: array.shape for name, array in each.items()} for each in (student, others))
+    if one.outcome.raised or mutant.outcome.raised:
+        return 1.0 if one.holds or mutant.holds else None
+    if shapes != other_shapes:
         return 1.0
     worst = 0.0
-    for name, mine in student.numbers.items():
-        other = mutant.numbers[name]
-        if mine.shape != other.shape:
-            return 1.0
+    for name, mine in student.items():
+        other = others[name]
         finite = np.isfinite(mine)
         if not np.array_equal(finite, np.isfinite(other)):
             return 1.0

@@ -1,0 +1,263 @@
+"""The judge against everything that a function can do: it reports, and never raises."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+import sys
+
+import numpy as np
+import pytest
+
+from xlsr_ref.teach.grade import Verdict, exercise, grade
+from xlsr_ref.teach.grade.judge import judge
+
+
+def _right(x, p, eps):
+    mean, var = x.mean(-1, keepdims=True), x.var(-1, keepdims=True)
+    return (x - mean) / np.sqrt(var + eps) * p["weight"] + p["bias"]
+
+
+def _judged(function, name="layer_norm"):
+    return judge(exercise(name), function, np.random.default_rng(0))
+
+
+def _row(verdict, name):
+    return next((holds, what) for row, holds, what in verdict.properties if row == name)
+
+
+class Unspeakable(Exception):
+    def __str__(self):
+        raise RuntimeError("no")
+
+
+class NotAnException(BaseException):
+    pass
+
+
+def _raiser(error):
+    def raises(x, p, eps):
+        raise error
+
+    return raises
+
+
+def _ragged(x, p, eps):
+    return [[1.0], [2.0, 3.0]]
+
+
+def _itself(x, p, eps):
+    loop: list = []
+    loop.append(loop)
+    return loop
+
+
+def _nested_dict(x, p, eps):
+    inside: dict = {}
+    inside["again"] = inside
+    return inside
+
+
+RUBBISH = {
+    "None": (lambda x, p, eps: None, "y is None, expected an array"),
+    "text": (lambda x, p, eps: "0.5", "y is a str"),
+    "a number": (lambda x, p, eps: 3, r"y has the shape \(\), expected \(6, 8\)"),
+    "another shape": (lambda x, p, eps: _right(x, p, eps).T, r"y has the shape \(8, 6\), expected \(6, 8\)"),
+    "objects": (lambda x, p, eps: _right(x, p, eps).astype(object), "of the dtype object"),
+    "texts": (lambda x, p, eps: x.astype(str), "of the dtype <U32"),
+    "complex": (lambda x, p, eps: _right(x, p, eps) + 0j, "complex numbers"),
+    "a list": (lambda x, p, eps: _right(x, p, eps).tolist(), "y is a list of 6, expected an array"),
+    "three results": (lambda x, p, eps: (x, x, x), "y is a tuple of 3"),
+    "a generator without end": (lambda x, p, eps: itertools.count(), "y is a count"),
+    "a function": (lambda x, p, eps: _right, "y is a function"),
+    "a dict": (lambda x, p, eps: {"y": x}, "y.y is not asked for"),
+    "rows of other lengths": (_ragged, "y is a list of 2"),
+    "a list of itself": (_itself, "y is a list of 1"),
+    "a dict of itself": (_nested_dict, "is not asked for"),
+    "not started": (_raiser(NotImplementedError()), "raised NotImplementedError"),
+    "an error": (_raiser(ValueError("at x\nand more")), r"raised ValueError: at x \(line \d+\)"),
+    "the end of the program": (_raiser(SystemExit(3)), "raised SystemExit: 3"),
+    "no Exception": (_raiser(NotAnException("so")), "raised NotAnException: so"),
+    "an exception without words": (_raiser(Unspeakable()), "cannot be shown"),
+    "other arguments": (lambda x: x, "raised TypeError"),
+    "too deep": (lambda x, p, eps: _deep(0), "raised RecursionError"),
+}
+
+
+def _deep(n):
+    return _deep(n + 1)
+
+
+@pytest.mark.parametrize("name", RUBBISH)
+def test_rubbish_is_reported(name):
+    function, pattern = RUBBISH[name]
+    verdict = _judged(function)
+    assert not verdict.passed
+    holds, what = _row(verdict, "float64")
+    assert not holds
+    assert re.search(pattern, what), what
+    assert Verdict.from_dict(json.loads(json.dumps(verdict.to_dict()))) == verdict
+    assert verdict.score < 0.2  # a transposed square is an array like any other
+
+
+@pytest.mark.parametrize("thing", [None, 3, "layer_norm", np.ones(3)])
+def test_what_is_no_function_is_said(thing):
+    verdict = _judged(thing)
+    assert not verdict.passed
+    assert "hand in a function" in str(verdict)
+
+
+def test_an_interrupt_goes_through():
+    with pytest.raises(KeyboardInterrupt):
+        _judged(_raiser(KeyboardInterrupt()))
+
+
+def test_nan_is_counted():
+    def one_lost(x, p, eps):
+        y = _right(x, p, eps)
+        y[0, 0] = np.nan
+        return y
+
+    assert _row(_judged(one_lost), "float64") == (False, "y: 1 of 48 numbers are NaN or infinite")
+
+
+def test_prints_are_caught_and_told(capsys):
+    def chatty(x, p, eps):
+        print("here", x.shape)
+        print("there", file=sys.stderr)
+        return _right(x, p, eps)
+
+    verdict = _judged(chatty)
+    assert verdict.passed
+    assert capsys.readouterr() == ("", "")
+    assert any("it printed 'here (6, 8)" in note for note in verdict.notes)
+
+
+def test_inputs_that_are_written_to_are_named():
+    def in_place(x, p, eps):
+        y = _right(x, p, eps)
+        x -= x.mean(-1, keepdims=True)
+        p["bias"][0] = 7
+        return y
+
+    verdict = _judged(in_place)
+    assert not verdict.passed
+    assert _row(verdict, "inputs not modified") == (False, "wrote to x, p.bias: work on a copy")
+    assert all(holds for name, holds, _ in verdict.properties if name != "inputs not modified")
+    assert verdict.mistake is None  # the numbers are right
+
+
+def test_an_input_may_be_returned_or_reshaped():
+    def reshapes(x, p, eps):
+        p.clear()
+        x.shape = (-1,)
+        return x
+
+    assert not _judged(reshapes).passed
+
+
+def test_another_dtype_is_named():
+    verdict = _judged(lambda x, p, eps: _right(x.astype(np.float64), p, eps).astype(np.float64))
+    assert _row(verdict, "dtype kept") == (False, "float32 in, float64 out (y)")
+    assert _row(verdict, "float32")[0]  # the numbers are right
+    assert verdict.mistake is None
+
+
+def test_float32_that_loses_digits_is_told_apart_from_a_wrong_formula():
+    def half(x, p, eps):
+        y = _right(x, p, eps)
+        return y if x.dtype == np.float64 else y.astype(np.float16).astype(np.float32)
+
+    verdict = _judged(half)
+    assert not verdict.passed
+    assert _row(verdict, "float64")[0]
+    assert not _row(verdict, "float32")[0]
+    assert verdict.mistake is None
+    assert verdict.notes == ("right in float64: too many digits are lost in float32",)
+
+
+def test_a_function_that_remembers_is_found():
+    calls = itertools.count()
+
+    def drifts(x, p, eps):
+        return _right(x, p, eps) * (1 + 1e-14 * next(calls))
+
+    verdict = _judged(drifts)
+    assert _row(verdict, "float64")[0]
+    assert not _row(verdict, "same again")[0]
+
+
+def test_the_nearest_is_given_with_its_distance():
+    """n-1 variance, and a slip that nobody has named: a thousandth too much."""
+
+    def slipped(x, p, eps):
+        std = np.sqrt(x.var(-1, ddof=1, keepdims=True) + eps) if x.shape[1] > 1 else eps**0.5
+        return 1.001 * (x - x.mean(-1, keepdims=True)) / std * p["weight"] + p["bias"]
+
+    verdict = _judged(slipped)
+    assert verdict.mistake == "n-1 variance"
+    assert 0 < verdict.distance < 2e-3
+    assert "nearest" in verdict.sentence
+
+
+def test_what_is_like_nothing_known_gets_no_name():
+    verdict = _judged(lambda x, p, eps: np.full_like(x, 1e9))
+    assert verdict.mistake is None
+    assert "no known mistake comes much nearer to your numbers than the right solution does" in verdict.notes
+
+
+def test_a_function_that_always_raises_gets_no_name():
+    """A mistake that raises everywhere, too, says nothing about it."""
+    verdict = _judged(_raiser(ValueError("shapes")), "linear")
+    assert (verdict.mistake, verdict.distance) == (None, None)
+
+
+def test_missing_and_extra_gradients_are_named():
+    def no_bias(dy, x, p):
+        return dy @ p["weight"], {"weight": dy.T @ x}
+
+    def one_more(dy, x, p):
+        return dy @ p["weight"], {"weight": dy.T @ x, "bias": dy.sum(0), "x": x}
+
+    def not_nested(dy, x, p):
+        return dy @ p["weight"], dy.T @ x
+
+    def alone(dy, x, p):
+        return dy @ p["weight"]
+
+    expected = {
+        no_bias: "grads.bias is missing",
+        one_more: "grads.x is not asked for",
+        not_nested: "grads expected a dict, not a ndarray",
+        alone: "returned a ndarray, expected 2 results: dx, grads",
+    }
+    for function, what in expected.items():
+        assert _row(_judged(function, "linear_backward"), "float64") == (False, what)
+
+
+def test_whole_numbers_are_shown():
+    verdict = _judged(lambda said, read: abs(len(said) - len(read)), "edit_distance")
+    assert _row(verdict, "all wrong") == (False, "edits is 0, expected 3")
+    assert _row(verdict, "equal") == (True, "exactly right")
+
+
+def test_the_seed_decides_and_is_told():
+    def nearly(x, p, eps):
+        return _right(x, p, 1.1 * eps)
+
+    verdict = grade("layer_norm", nearly, seed=5)
+    assert verdict == grade("layer_norm", nearly, seed=5)
+    assert verdict != grade("layer_norm", nearly, seed=6)
+    assert "seed 5" in verdict.notes
+    assert any(note.startswith("seed ") for note in grade("layer_norm", _right).notes)
+
+
+def test_errstate_and_warnings_are_as_before():
+    def careless(x, p, eps):
+        np.seterr(all="raise")
+        return _right(x, p, eps)
+
+    before = np.geterr()
+    _judged(careless)
+    assert np.geterr() == before

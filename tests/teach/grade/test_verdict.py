@@ -1,0 +1,43 @@
+"""The verdict: its table, its one line, its JSON."""
+
+from __future__ import annotations
+
+import json
+
+from xlsr_ref.teach.grade.verdict import Verdict
+
+ROWS = (("float64", False, "y: error 1.0e-01, 1e-10 allowed"), ("dtype kept", True, "in 3 cases"))
+
+
+def test_printed_it_is_a_table_that_ends_with_the_sentence():
+    verdict = Verdict("layer_norm", False, ROWS, "n-1 variance", 0.0, ("seed 3",))
+    assert str(verdict).splitlines() == [
+        "property",
+        "float64     FAILED  y: error 1.0e-01, 1e-10 allowed",
+        "dtype kept  passed  in 3 cases",
+        "layer_norm: not yet, 1 of 2 properties hold. This mistake gives your numbers: n-1 variance",
+        "seed 3",
+    ]
+    assert repr(verdict) == str(verdict)
+    assert "<b>FAILED</b>" in verdict._repr_html_()
+    assert "<b>passed</b>" not in verdict._repr_html_()
+
+
+def test_the_sentence_says_how_far_the_nearest_is():
+    nearest = Verdict("gelu", False, ROWS, "tanh GELU", 0.0123)
+    assert nearest.sentence.endswith("No known mistake gives your numbers; the nearest, 0.012 away: tanh GELU")
+    assert Verdict("gelu", False, ROWS).sentence == "gelu: not yet, 1 of 2 properties hold"
+    assert Verdict("gelu", True, ROWS[1:]).sentence == "gelu: passed, all 1 properties hold"
+
+
+def test_json_and_back():
+    verdict = Verdict("layer_norm", False, ROWS, None, None, ("seed 3",))
+    plain = verdict.to_dict()
+    assert plain["score"] == verdict.score == 0.5
+    assert Verdict.from_dict(json.loads(json.dumps(plain))) == verdict
+
+
+def test_notes_are_added_at_the_end():
+    verdict = Verdict("gelu", True, ROWS[1:], notes=("one",))
+    assert verdict.noted("two", "three").notes == ("one", "two", "three")
+    assert verdict.notes == ("one",)
