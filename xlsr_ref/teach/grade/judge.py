@@ -3,7 +3,7 @@
     error = max |student − right| / max |right|            right: the library's function, in float64
 
 A property holds where all its cases do. Where one fails, every known mistake is put into the solution, alone and in
-pairs, and run on the float64 cases. A mistake, or a pair, gives the student's numbers where no case has others, to 1e-9.
+pairs, and run on the float64 cases. It gives the student's numbers where no case has others, to 1e-9.
 Else the nearest single mistake is named, with its distance: the mean over the cases of its error against the student's
 numbers, where 1 is the most that counts. It must be twice as near as the right solution.
 Nothing that the student's function does, short of never returning, gets past :func:`judge` as an exception.

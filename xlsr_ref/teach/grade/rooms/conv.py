@@ -168,6 +168,7 @@ def _norm_forward(rng: np.random.Generator) -> tuple[Case, ...]:
 
 def _norm_backward(rng: np.random.Generator) -> tuple[Case, ...]:
     tries = {name: (rng.standard_normal(p["weight_v"].shape) + 0.5, p) for name, (p,) in _norm_tries(rng).items()}
+    del tries["one channel"]  # whose dv is 0 on paper: only rounding would be compared
     return cases(tries, FLOAT32)
 
 
