@@ -11,12 +11,12 @@ from xlsr_ref.cli.say import STYLE, WrongUsage, say
 def add(commands: Any) -> None:
     p = commands.add_parser(
         "assignment",
-        description="A notebook for each exercise: the task, a cell to fill in that holds the solution, and a cell\n"
-        "that grades. They are the instructor's; nbgrader makes the students' version and takes the points.",
+        description="Write a notebook for each exercise: the task, a cell to fill in that holds the solution,\n"
+        "and a cell that grades. nbgrader makes the students' version and takes the points.",
         epilog="example:\n"
         "  xlsr-ref assignment layer_norm layer_norm_backward -o course --name week3\n"
-        "  nbgrader generate_assignment week3 --course-dir course     # the students' version, in course/release\n"
-        "  nbgrader autograde week3 --course-dir course               # what they handed in, in course/submitted\n"
+        "  nbgrader generate_assignment week3 --course-dir course   # into course/release\n"
+        "  nbgrader autograde week3 --course-dir course             # from course/submitted\n"
         "\n"
         "xlsr-ref grade --list shows the names.",
         **STYLE,

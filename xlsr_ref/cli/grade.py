@@ -12,9 +12,9 @@ from xlsr_ref.errors import ExerciseError
 def add(commands: Any) -> None:
     p = commands.add_parser(
         "grade",
-        description="Try every function of a file that has the name of an exercise, against the library's own: which\n"
-        "properties hold, and, where one does not, which known mistake gives the same numbers. Each runs\n"
-        "in a process of its own. The exit status is 0 when all passed, 1 when not.",
+        description="Try every function of a file that has the name of an exercise, against the library's:\n"
+        "which properties hold, and, where one does not, which known mistake gives the same\n"
+        "numbers. Each runs in a process of its own. Exit status 0: all passed; 1: not all.",
         epilog="examples:\n"
         "  xlsr-ref grade solution.py\n"
         "  xlsr-ref grade solution.py --exercise layer_norm --json\n"
