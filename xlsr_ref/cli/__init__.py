@@ -16,12 +16,14 @@ from collections.abc import Sequence
 from xlsr_ref import __version__
 from xlsr_ref.cli import (
     align,
+    assignment,
     bench,
     classify,
     doctor,
     evaluate,
     explain,
     finetune,
+    grade,
     inspect,
     lm,
     pretrain,
@@ -43,6 +45,8 @@ COMMANDS = {  # in the order of the help: what each does, and its file
     "lm": ("make a language model for transcribe from a text", lm),
     "inspect": ("show a model's stages, shapes, parameters and FLOPs", inspect),
     "weights": ("look into checkpoints of any toolkit, convert and compare them", weights),
+    "grade": ("check functions that a student wrote, and name the mistakes", grade),
+    "assignment": ("write exercises as notebooks to hand out, for nbgrader", assignment),
     "doctor": ("check that this machine has what is needed", doctor),
     "bench": ("measure speed and memory, stage by stage and beside others", bench),
 }

@@ -38,6 +38,16 @@ class Verdict(Shown):
             return f"{found}. This mistake gives your numbers: {self.mistake}"
         return f"{found}. No known mistake gives your numbers; the nearest, {self.distance:.2g} away: {self.mistake}"
 
+    def check(self) -> None:
+        """Raise AssertionError with what is wrong, in plain words, if something is: for a cell that tests."""
+        if not self.passed:
+            wrong = [f"{name}: {what}" for name, holds, what in self.properties if not holds]
+            raise AssertionError("\n".join([self.sentence, *wrong, *self.notes]))
+
+    def points(self, most: float) -> float:
+        """The part of ``most`` points that is earned. nbgrader takes it where it ends a cell that tests."""
+        return float(most) if self.passed else min(round(most * self.score, 2), float(most))
+
     def noted(self, *notes: str) -> Verdict:
         """The same verdict with more notes."""
         return replace(self, notes=(*self.notes, *notes))

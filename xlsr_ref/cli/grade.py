@@ -1,0 +1,117 @@
+"""``xlsr-ref grade``: a student's functions held against the library's, and the mistake named."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from xlsr_ref.cli.say import STYLE, WrongUsage, say, status_line
+from xlsr_ref.errors import ExerciseError
+
+
+def add(commands: Any) -> None:
+    p = commands.add_parser(
+        "grade",
+        description="Try every function of a file that has the name of an exercise, against the library's:\n"
+        "which properties hold, and, where one does not, which known mistake gives the same\n"
+        "numbers. Each runs in a process of its own. Exit status 0: all passed; 1: not all.",
+        epilog="examples:\n"
+        "  xlsr-ref grade solution.py\n"
+        "  xlsr-ref grade solution.py --exercise layer_norm --json\n"
+        "  xlsr-ref grade --list",
+        **STYLE,
+    )
+    p.add_argument("file", metavar="FILE", nargs="?", help="a Python file with functions")
+    p.add_argument("--exercise", metavar="NAME", nargs="+", help="only these (default: all that the file has)")
+    p.add_argument("--list", action="store_true", help="list the exercises with their rooms and notebooks")
+    p.add_argument("--json", action="store_true", help="write one JSON document instead of tables")
+    p.add_argument("--seed", metavar="N", type=int, help="of the numbers to try with (default: new ones each time)")
+    p.add_argument("--seconds", metavar="S", type=float, default=5.0, help="time for a function (default: 5)")
+    p.add_argument("--memory", metavar="MB", type=int, default=1024, help="memory for a function (default: 1024)")
+    p.set_defaults(call=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Grade what the file has, print the tables and a summary; 1 if something failed."""
+    import json
+
+    _check(arguments)
+    if arguments.list:
+        return _list(arguments.json)
+
+    from xlsr_ref.recordings import shown
+    from xlsr_ref.teach.grade import sandbox, submission
+
+    text = submission.read(arguments.file)
+    names = _asked(arguments.exercise, submission.names(text, arguments.file), shown(arguments.file))
+    seed = _seed() if arguments.seed is None else arguments.seed  # one for all, so that one number tells all
+    verdicts = []
+    for number, name in enumerate(names, 1):
+        status_line(f"{number} of {len(names)}: {name}")
+        how = {"seed": seed, "seconds": arguments.seconds, "memory_mb": arguments.memory, "path": arguments.file}
+        try:
+            verdict = sandbox.run(name, text, None, **how)
+        except ExerciseError as error:
+            raise ExerciseError(f"{shown(arguments.file)}: {error}") from None
+        finally:
+            status_line("")
+        verdicts.append(verdict)
+        if not arguments.json:
+            say(f"{name}\n{verdict}\n\n")
+    passed = sum(verdict.passed for verdict in verdicts)
+    score = sum(verdict.score for verdict in verdicts) / len(verdicts)
+    if arguments.json:
+        whole = {"file": arguments.file, "seed": seed, "passed": passed == len(verdicts), "score": score}
+        say(json.dumps(whole | {"exercises": [verdict.to_dict() for verdict in verdicts]}, indent=2) + "\n")
+    else:
+        say(f"{passed} of {len(verdicts)} passed; {score:.0%} of the properties hold\n")
+    return int(passed < len(verdicts))
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    """What is wrong with the usage, before anything is imported."""
+    if not arguments.list and not arguments.file:
+        raise WrongUsage("give a FILE with functions first, as in grade solution.py --exercise layer_norm, or --list")
+    if arguments.list and arguments.file:
+        raise WrongUsage("give a FILE, or --list, and not both")
+    if not 0 < arguments.seconds <= 3600:
+        raise WrongUsage(f"--seconds {arguments.seconds:g}: give a number above 0, and 3600 at most")
+    if arguments.memory <= 0:
+        raise WrongUsage(f"--memory {arguments.memory}: give a number of MB above 0")
+    if arguments.seed is not None and arguments.seed < 0:
+        raise WrongUsage(f"--seed {arguments.seed}: give 0 or more")
+
+
+def _asked(asked: list[str] | None, there: tuple[str, ...], file: str) -> tuple[str, ...]:
+    from xlsr_ref.teach.grade import exercise
+
+    for name in asked or ():
+        try:
+            exercise(name)
+        except ExerciseError as error:
+            raise WrongUsage(str(error)) from None
+        if name not in there:
+            raise ExerciseError(f"{file}: has no function {name}; it has {', '.join(there)}")
+    return tuple(dict.fromkeys(asked)) if asked else there
+
+
+def _seed() -> int:
+    import numpy as np
+
+    return int(np.random.default_rng().integers(2**31))
+
+
+def _list(as_json: bool) -> int:
+    import json
+
+    from xlsr_ref.teach.grade.exercise import all_exercises
+    from xlsr_ref.teach.table import Table
+
+    every = all_exercises()
+    if as_json:
+        fields = ("name", "room", "notebook", "title", "signature")
+        say(json.dumps([{field: getattr(each, field) for field in fields} for each in every], indent=2) + "\n")
+    else:
+        rows = [(each.name, each.room, each.notebook, each.title) for each in every]
+        say(Table(("exercise", "room", "notebook", "title"), rows).text() + "\n")
+    return 0

@@ -1,0 +1,113 @@
+"""The program that checks one function, in a process of its own: ``python -m xlsr_ref.teach.grade.child FOLDER``.
+
+It reads FOLDER/request.json and leaves FOLDER/answer.json. In between it gives up everything that the function could
+harm: input and output go nowhere, memory, processor time and the size of files are limited where the system can do so,
+no other process may be started, and a watchdog ends the process when the time is over and notes the line it was in.
+All this holds against accidents. It is no wall against somebody who wants to get out.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import json
+import math
+import os
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+FILE_SIZE = 64 << 20  # bytes: the largest file that the function may write
+PROCESSES = {"os.fork", "os.forkpty", "os.posix_spawn", "os.system", "os.exec", "os.spawn", "subprocess.Popen"}
+
+
+def main(folder: str) -> None:
+    """Check the function, write the answer, end the process: nothing that the function left behind runs on."""
+    request = json.loads(Path(folder, "request.json").read_text(encoding="utf-8"))
+    import numpy as np  # all that is heavy comes before the limits
+
+    from xlsr_ref.teach.grade import sandbox, travel
+    from xlsr_ref.teach.grade.exercise import find
+    from xlsr_ref.teach.grade.judge import judge
+
+    task, parcel = find(request["exercise"]), travel.Parcel(*request["parcel"])
+    rng = np.random.default_rng(request["seed"])
+    sandbox.inside = True
+    sys.path.extend(place for place in request["path"] if place not in sys.path)
+
+    crash = quiet()
+    notes = limit(request["seconds"], request["memory_mb"])
+    faulthandler.enable(crash)
+    faulthandler.dump_traceback_later(request["seconds"], exit=True, file=crash)
+    sys.addaudithook(alone)
+    me = os.getpid()
+    try:
+        try:
+            answer: dict[str, Any] = {"verdict": judge(task, travel.unpack(parcel), rng).to_dict()}
+        except travel.CannotUnpack as error:
+            answer = {"broken": str(error)}
+        except BaseException as error:
+            answer = {"stopped": travel.happened(error, parcel)}
+        if os.getpid() == me:
+            faulthandler.cancel_dump_traceback_later()
+            leave(folder, answer | {"notes": notes})
+    except MemoryError:
+        os._exit(MEMORY)
+    except BaseException:
+        os._exit(BROKEN)
+    os._exit(0)
+
+
+MEMORY, BROKEN = 77, 78  # the exit status for: not even memory to say so, and: Python itself no longer works
+
+
+def leave(folder: str, answer: dict[str, Any]) -> None:
+    """Write the answer, all or nothing, whatever files the function left open, or closed though not its own."""
+    text = json.dumps(answer)
+    os.closerange(3, 4096)
+    unfinished = Path(folder, "unfinished.json")
+    unfinished.write_text(text, encoding="utf-8")
+    os.replace(unfinished, Path(folder, "answer.json"))
+
+
+def quiet() -> int:
+    """Nothing comes in, nothing gets out. Returns where a crash may still be described."""
+    crash = os.dup(2)
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1, 2):
+        os.dup2(nothing, stream)
+    os.close(nothing)
+    sys.stdout = sys.stderr = open(os.devnull, "w", encoding="utf-8", errors="backslashreplace")  # noqa: SIM115
+    return crash
+
+
+def limit(seconds: float, memory_mb: float) -> list[str]:
+    """Set the limits of this process, from here on. Returns a note for each that this system has not."""
+    try:
+        import resource
+    except ImportError:
+        return ["this system sets no limit to memory, only to time"]
+    cpu = math.ceil(time.process_time() + seconds) + 1
+    for what, value in ((resource.RLIMIT_CPU, cpu), (resource.RLIMIT_CORE, 0), (resource.RLIMIT_FSIZE, FILE_SIZE)):
+        with suppress(ValueError, OSError):  # lower already
+            resource.setrlimit(what, (value, value + (what == resource.RLIMIT_CPU)))
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+        most = pages * resource.getpagesize() + int(memory_mb * (1 << 20))
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
+    except (OSError, ValueError):
+        return ["this system sets no limit to memory, only to time"]
+    return []
+
+
+def alone(event: str, arguments: tuple) -> None:
+    """An audit hook: the function starts no process and ends none but its own."""
+    if event in PROCESSES:
+        raise PermissionError("the grader lets no function start a process")
+    if event in ("os.kill", "os.killpg") and arguments[0] not in (os.getpid(), 0):
+        raise PermissionError("the grader lets no function send signals to other processes")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

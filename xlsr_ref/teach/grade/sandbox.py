@@ -1,0 +1,191 @@
+"""Checking a function in a process of its own, with limits of time and memory.
+
+The process is :mod:`child`. A folder of its own carries the request there and the answer back, so that nothing that the
+function prints or closes can be mistaken for an answer. If no answer comes, how the process ended says why: its
+time was over, its memory, a signal. Where no process can be started the function is checked here, and a note says so.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xlsr_ref.errors import ExerciseError
+from xlsr_ref.teach.grade.exercise import Exercise, find
+from xlsr_ref.teach.grade.judge import judge
+from xlsr_ref.teach.grade.travel import CannotUnpack, Parcel, file_parcel, pack, unpack
+from xlsr_ref.teach.grade.verdict import Verdict
+
+SECONDS, MEMORY_MB = 5.0, 1024  # a function's own: the start of Python comes on top
+START = 30.0  # seconds that Python may take to start, on a machine that has much else to do
+RUNS = "runs to its end"  # the property that a function lacks whose process does not come back
+inside = False  # True in the child: a file that grades itself when it is imported grades nothing there
+
+
+def run(
+    name: str,
+    source: str | None,
+    function: Callable | None,
+    *,
+    seed: int | None = None,
+    seconds: float = SECONDS,
+    memory_mb: float = MEMORY_MB,
+    path: str = "solution.py",
+) -> Verdict:
+    """Check ``function``, or the function ``name`` of the text ``source`` of the file ``path``, against the exercise.
+
+    ``seconds`` and ``memory_mb`` (MiB) are what the function may take beyond the start of Python. The same ``seed``
+    gives the same numbers; without one they are new each time, and a note says which. Raises ExerciseError for an
+    unknown exercise, for limits that are none, and for a text that does not run.
+    """
+    task = find(name)
+    if not (seconds > 0 and memory_mb > 0):
+        raise ExerciseError(f"limits of {seconds:g} s and {memory_mb:g} MB: both must be above 0")
+    if inside:
+        return Verdict(name, True, (), notes=("a grade inside a grade: nothing was checked",))
+    if source is not None:
+        parcel: Parcel | None = file_parcel(name, source, path)
+    elif not callable(function):
+        return failed(name, f"is {type(function).__name__}, which cannot be called: give the function itself")
+    else:
+        parcel = pack(function)
+    seed = int(np.random.default_rng().integers(2**31)) if seed is None else seed
+    if parcel is None:
+        why = "its source cannot be read, and without cloudpickle it cannot be sent to another process"
+        return _in_process(task, function, seed, why)
+    request = {
+        "exercise": name,
+        "parcel": parcel,
+        "seed": seed,
+        "seconds": seconds,
+        "memory_mb": memory_mb,
+        "path": [os.path.abspath(place) for place in sys.path],
+    }
+    with tempfile.TemporaryDirectory(prefix="xlsr-ref-grade-", ignore_cleanup_errors=True) as folder:
+        Path(folder, "request.json").write_text(json.dumps(request), encoding="utf-8")
+        try:
+            status = _process(folder, seconds)
+        except (OSError, NotImplementedError) as error:  # as in a browser, or where no more processes are allowed
+            why = f"no process can be started here ({error})"
+            return _in_process(task, function if source is None else parcel, seed, why)
+        try:
+            answer = json.loads(Path(folder, "answer.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            crash = Path(folder, "crash.txt").read_text(encoding="utf-8", errors="replace")
+            return failed(name, _why_it_ended(status, crash, parcel, seconds, memory_mb))
+    if "broken" in answer:
+        if function is None:
+            raise ExerciseError(answer["broken"])
+        return _in_process(task, function, seed, f"elsewhere it does not run ({answer['broken']})")
+    if "stopped" in answer:
+        return failed(name, f"stopped the check: {answer['stopped']}", *answer["notes"])
+    return Verdict.from_dict(answer["verdict"]).noted(f"seed {seed}", *answer["notes"])
+
+
+def failed(name: str, what: str, *notes: str) -> Verdict:
+    """The verdict on a function of which nothing can be said but how it ended."""
+    return Verdict(name, False, ((RUNS, False, what),), notes=notes)
+
+
+def _in_process(task: Exercise, function: Any, seed: int, why: str) -> Verdict:
+    if isinstance(function, Parcel):
+        try:
+            function = unpack(function)
+        except CannotUnpack as error:
+            raise ExerciseError(str(error)) from None
+    verdict = judge(task, function, np.random.default_rng(seed))
+    return verdict.noted(f"seed {seed}", f"checked in this process, without limits of time and memory: {why}")
+
+
+# --- the process ------------------------------------------------------------------------------------------------------
+
+
+def _process(folder: str, seconds: float) -> int | None:
+    """Run the child to its end. Returns its exit status, None when it had to be ended from here."""
+    if not sys.executable:
+        raise OSError("the place of Python itself is not known")
+    root = str(Path(__file__).parents[3])
+    one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
+    paths = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
+    # the NumPy twins start without Numba, and one thread's processor time is no more than the time on the clock
+    environment = os.environ | one | {"XLSR_REF_BACKEND": "numpy", "PYTHONPATH": paths}
+    command = [sys.executable, "-P", "-m", "xlsr_ref.teach.grade.child", folder]
+    with open(Path(folder, "crash.txt"), "wb") as crash:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=crash,
+            env=environment,
+            start_new_session=True,  # Ctrl-C is for us; and a group that can be ended as a whole
+        )
+    try:
+        return process.wait(START + seconds)
+    except subprocess.TimeoutExpired:
+        return None
+    finally:  # also after Ctrl-C
+        with suppress(OSError):
+            if hasattr(os, "killpg"):
+                os.killpg(process.pid, signal.SIGKILL)
+            else:
+                process.kill()
+        process.wait()
+
+
+def _why_it_ended(status: int | None, crash: str, parcel: Parcel, seconds: float, memory_mb: float) -> str:
+    """What the function did, in plain words, where its process ended without an answer."""
+    from xlsr_ref.teach.grade.child import BROKEN, MEMORY
+
+    place = _place(crash, parcel)
+    ended = {-getattr(signal, name): words for name, words in SIGNALS.items() if hasattr(signal, name)}
+    if status is None or "Timeout (" in crash or status == -getattr(signal, "SIGXCPU", 0) != 0:
+        return f"did not come to an end within {seconds:g} s{place}"
+    if status == MEMORY or "MemoryError" in crash:
+        return f"took more than {memory_mb:g} MB of memory{place}"
+    if status == BROKEN:
+        return "broke Python itself: it changed modules or built-in functions that others need"
+    if status in ended:
+        return f"{ended[status]}{place}"
+    fatal = re.search(r"(?:Fatal Python error|Windows fatal exception): (.*)", crash)
+    if fatal:
+        return f"crashed Python: {fatal[1]}{place}"
+    if status < 0:
+        return f"ended Python with signal {-status}{place}"
+    if "Error" in crash:
+        return f"could not be checked: {crash.strip().splitlines()[-1]}"
+    return f"ended Python itself, with exit status {status}: return a value instead of calling exit"
+
+
+SIGNALS = {
+    "SIGSEGV": "crashed Python: it touched memory that is not there (segmentation fault)",
+    "SIGBUS": "crashed Python: it touched memory that is not there (bus error)",
+    "SIGABRT": "crashed Python (abort)",
+    "SIGILL": "crashed Python (illegal instruction)",
+    "SIGFPE": "crashed Python (division by zero in compiled code)",
+    "SIGKILL": "was ended by the system, most likely for the memory it took",
+    "SIGTERM": "ended its own process with a signal",
+    "SIGALRM": "ended its own process with an alarm",
+    "SIGINT": "interrupted its own process",
+}
+
+
+def _place(crash: str, parcel: Parcel) -> str:
+    """Where the function was, from the traceback that Python's fault handler left: the innermost line of its text."""
+    for file, number in re.findall(r'File "(.*)", line (\d+)', crash):
+        if file == parcel.where:
+            line = int(number)
+            text = parcel.pieces[-1].splitlines() if parcel.kind in ("file", "source") else []
+            said = f": {text[line - 1].strip()}" if 0 < line <= len(text) else ""
+            return f"; it was in line {line}{said}"
+    return ""
