@@ -85,6 +85,11 @@ and carry their licences: CC BY-SA 3.0 and CC BY 3.0.
 
 Changes: a neural network was fitted to the recordings; its weights were then rounded to float16.
 
+## digits-curves.jsonl
+
+The log of a training run with recipes/digits.toml, that is its metrics.jsonl. It holds numbers that this package's
+program wrote, and nothing of the recordings (Free Spoken Digit Dataset, see above). It has the licence of the code.
+
 ## The licences
 
 * CC BY-SA 3.0: https://creativecommons.org/licenses/by-sa/3.0/

@@ -17,7 +17,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "notebooks"
 
-ORDER = [  # of reading; the numbers 10, 12 and above are free
+ORDER = [  # of reading
     "00_the_whole_pipeline",
     "01_sound",
     "02_feature_encoder",
@@ -28,8 +28,12 @@ ORDER = [  # of reading; the numbers 10, 12 and above are free
     "07_quantizer",
     "08_contrastive_learning",
     "09_ctc",
+    "10_decoding",
     "11_backpropagation",
+    "12_training_from_nothing",
     "13_what_is_in_a_checkpoint",
+    "14_speed",
+    "15_many_languages",
 ]
 
 TAGS = {  # each with its kind of cell, and how often it stands in a notebook at least
