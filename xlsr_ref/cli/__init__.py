@@ -96,8 +96,7 @@ def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentPars
         usage="xlsr-ref [-h] [--version] COMMAND ...",
         description="Speech to text with wav2vec 2.0 and XLSR, in NumPy.",
         epilog="commands:\n" + "".join(f"  {name:{width}}  {does}\n" for name, (does, _) in COMMANDS.items()) + "\n"
-        "example:\n"
-        "  xlsr-ref transcribe talk.wav\n"
+        "example: xlsr-ref transcribe talk.wav\n"
         "\n"
         "xlsr-ref COMMAND --help says more.",
         **STYLE,
