@@ -51,6 +51,19 @@ def test_only_the_one_that_is_asked_for(folder, capsys):
     assert out.endswith("\n1 of 1 passed; 100% of the properties hold\n")
 
 
+def test_a_name_that_is_nearly_an_exercise_is_pointed_out(folder, capsys):
+    """A misspelt one would else be left out in silence, and the rest would count as all."""
+    more = "def layernorm(x, p, eps): ...\ndef gellu(x): ...\ndef helper(x): ...\ndef softmax(x): ...\n"
+    (folder / "near.py").write_text(more, encoding="utf-8")
+    main(["grade", "near.py", "--seconds", "60"])
+    assert capsys.readouterr().err == (
+        "xlsr-ref: near.py: not graded, for no exercise has this name: layernorm (did you mean layer_norm?), "
+        "gellu (did you mean gelu?)\n"
+    )
+    main(["grade", "near.py", "--exercise", "softmax", "--seconds", "60"])
+    assert capsys.readouterr().err == ""
+
+
 @pytest.mark.parametrize(
     ("words", "status", "line"),
     [
@@ -63,12 +76,13 @@ def test_only_the_one_that_is_asked_for(folder, capsys):
         ("grade solution.py --memory 0", 2, "--memory 0"),
         ("grade solution.py --seed -1", 2, "--seed -1"),
         ("grade solution.py --exercise softmax", 1, "solution.py: has no function softmax; it has gelu, layer_norm"),
-        ("grade none.py", 1, "none.py: No such file or directory"),
+        ("grade none.py", 1, "none.py: No such file or directory; give a Python file"),
         ("grade .", 1, ".: is a folder"),
         ("grade broken.py --seconds 60", 1, "broken.py: line 1: ModuleNotFoundError: No module named 'nosuch'"),
         ("assignment gelu", 2, "-o/--output"),
         ("assignment gleu -o course", 2, "did you mean gelu"),
         ("assignment gelu -o solution.py", 1, "solution.py/source/xlsr/gelu.ipynb cannot be written"),
+        ("assignment gelu -o course --points inf", 1, "inf points: give a number above 0"),
         ("assignment gelu -o course --name a+b", 1, "use letters"),
     ],
 )
@@ -87,6 +101,7 @@ def test_the_list(folder, capsys):
     assert main(["grade", "--list"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert {line.split()[0] for line in lines[1:]} == set(exercises())
+    assert lines[0].split() == ["exercise", "module", "notebook", "title"]
     assert any(line.split()[:3] == ["layer_norm", "ops.norm", "03"] for line in lines)
     assert main(["grade", "--list", "--json"]) == 0
     assert {each["name"] for each in json.loads(capsys.readouterr().out)} == set(exercises())
