@@ -39,7 +39,8 @@ class Table:
             f'<tr style="{MARK}">{cells("td", row, True)}</tr>' if i in self.marked else f"<tr>{cells('td', row)}</tr>"
             for i, row in enumerate(self.rows)
         )
-        table = f"<table><thead><tr>{cells('th', self.header)}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+        start = '<table style="border-collapse: collapse">'  # else a row has no border
+        table = f"{start}<thead><tr>{cells('th', self.header)}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
         notes = "".join(f"<div>{escape(note)}</div>" for note in self.notes)
         return f'<div style="max-height: 44em; overflow: auto">{table}</div>{notes}'
 

@@ -57,7 +57,7 @@ def misspelt(text: str) -> list[str]:
 
 
 def _alike(bound: tuple[str, ...], least: float) -> list[str]:
-    """`layernorm (did you mean layer_norm?)` for each that is alike by ``least``, from 0 to 1, to one not in ``bound``."""
+    """`layernorm (did you mean layer_norm?)`: each that is alike, from 0 to 1 by ``least``, to one not in ``bound``."""
     known = [each.name for each in all_exercises()]
     near = {own: get_close_matches(own, known, 1, least) for own in bound if own not in known}
     return [f"{own} (did you mean {match[0]}?)" for own, match in near.items() if match and match[0] not in bound]
