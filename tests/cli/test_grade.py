@@ -1,5 +1,6 @@
 """``xlsr-ref grade`` and ``xlsr-ref assignment``: tables, JSON, what is refused in one line, and the exit status."""
 
+import inspect
 import json
 import os
 import signal
@@ -9,8 +10,8 @@ import time
 
 import pytest
 
-from xlsr_ref.cli import main
-from xlsr_ref.teach.grade import exercises
+from xlsr_ref.cli import _parsers, main
+from xlsr_ref.teach.grade import assignment, exercises, grade, sandbox
 
 FILE = """
 import numpy as np
@@ -71,6 +72,7 @@ def test_a_name_that_is_nearly_an_exercise_is_pointed_out(folder, capsys):
         ("grade --exercise gelu solution.py", 2, "give a FILE with functions first"),
         ("grade solution.py --list", 2, "not both"),
         ("grade solution.py --exercise gleu", 2, "did you mean gelu"),
+        ("grade solution.py --exercise xyz", 2, "no exercise 'xyz': xlsr-ref grade --list shows their names"),
         ("grade solution.py --seconds 0", 2, "--seconds 0"),
         ("grade solution.py --seconds nan", 2, "--seconds nan"),
         ("grade solution.py --memory 0", 2, "--memory 0"),
@@ -95,6 +97,17 @@ def test_what_is_refused_in_one_line(folder, capsys, words, status, line):
     assert last.startswith("xlsr-ref")
     assert line in last
     assert status == 2 or len(captured.err.splitlines()) == 1
+
+
+def test_the_defaults_are_those_of_python():
+    """They stand twice, for the help is shown before anything is imported."""
+    parser, _ = _parsers()
+    asked = parser.parse_args(["grade", "solution.py"])
+    assert (asked.seconds, asked.memory) == (sandbox.SECONDS, sandbox.MEMORY_MB)
+    python = inspect.signature(grade).parameters
+    assert (python["seconds"].default, python["memory_mb"].default) == (asked.seconds, asked.memory)
+    asked = parser.parse_args(["assignment", "gelu", "-o", "course"])
+    assert (asked.name, asked.points) == (assignment.ASSIGNMENT, assignment.POINTS)
 
 
 def test_the_list(folder, capsys):
