@@ -33,7 +33,8 @@ class Table:
         def cells(kind: str, line: Sequence[str], bold: bool = False) -> str:
             sides = ("right" if i in self.numbers else "left" for i in range(len(line)))
             inner = (f"<b>{escape(cell)}</b>" if bold and cell else escape(cell) for cell in line)
-            return "".join(f'<{kind} style="text-align: {s}">{c}</{kind}>' for s, c in zip(sides, inner))
+            style = "padding: 0 0.5em; text-align"  # with collapsed borders cells would touch
+            return "".join(f'<{kind} style="{style}: {s}">{c}</{kind}>' for s, c in zip(sides, inner))
 
         rows = (
             f'<tr style="{MARK}">{cells("td", row, True)}</tr>' if i in self.marked else f"<tr>{cells('td', row)}</tr>"

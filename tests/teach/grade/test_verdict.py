@@ -41,6 +41,7 @@ def test_the_mark_of_a_failed_row_is_drawn_wherever_the_table_is():
     html = Verdict("gelu", False, ROWS)._repr_html_()
     assert "border-left" in html
     assert '<table style="border-collapse: collapse">' in html
+    assert html.count("padding: 0 0.5em") == 9  # collapsed, cells would touch
 
 
 def test_the_sentence_says_how_far_the_nearest_is():
