@@ -71,16 +71,14 @@ def open_weights(source: str | Path) -> Weights:
     path = Path(source)
     if path.is_dir():
         folder = path
-        if any(os.path.lexists(path / name) for name in WEIGHTS):
+        others = sorted(p for p in path.iterdir() if p.suffix in ENDINGS and p.is_file())
+        if any(os.path.lexists(path / name) for name in WEIGHTS) or not others:
             found, files = read_folder(path)
-        else:
-            others = sorted(p for p in path.iterdir() if p.suffix in ENDINGS and p.is_file())
-            if len(others) != 1:
-                what = (
-                    f"{len(others)} checkpoints, {listed(p.name for p in others)}: name one" if others else "no weights"
-                )
-                raise CheckpointError(f"{shown(path)} has {what}")
+        elif len(others) == 1:
             found, files = read_file(others[0]), (others[0],)
+        else:
+            names = listed(p.name for p in others)
+            raise CheckpointError(f"{shown(path)} has {len(others)} checkpoints, {names}: name one")
     else:
         folder, files, found = path.parent, (path,), read_file(path)
     return _named(found, files, folder)

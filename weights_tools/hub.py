@@ -153,7 +153,7 @@ def _file(model: Named, name: str) -> Path | None:
         if _is_offline() and name != CONFIG:
             return None  # nobody can tell whether the model has such a file; who reads the folder says what it lacks
         forbidden = "HF_HUB_OFFLINE forbids to fetch it"
-        why = forbidden if _is_offline() else f"{_endpoint()} does not answer: {_reason(error.__cause__ or error)}"
+        why = forbidden if _is_offline() else _unheard(error.__cause__ or error)
         raise NothingThere(model, f"{name} is not in the cache either: {why}") from None
     except EntryNotFoundError:
         return None
@@ -161,8 +161,9 @@ def _file(model: Named, name: str) -> Path | None:
         raise NothingThere(model, f"no name of a model: {_reason(error)}") from None
     except Exception as error:  # of the connection, by whichever library makes it, or of the disk
         if name == CONFIG:
-            answers = "answers" if isinstance(error, HfHubHTTPError) else "does not answer"
-            raise NothingThere(model, f"{_endpoint()} {answers}: {_reason(error)}") from None
+            answered = isinstance(error, HfHubHTTPError)
+            why = f"{_endpoint()} answers: {_reason(error)}" if answered else _unheard(error)
+            raise NothingThere(model, why) from None
         problem = f"{model} lacks {name} so far: {_reason(error)}; files that came whole are kept, so try again"
     raise CheckpointError(problem)
 
@@ -181,6 +182,10 @@ def _endpoint() -> str:
     from huggingface_hub import constants
 
     return str(constants.ENDPOINT)
+
+
+def _unheard(error: BaseException) -> str:
+    return f"{_endpoint()} does not answer: {_reason(error)}; check the network"
 
 
 def _reason(error: BaseException) -> str:

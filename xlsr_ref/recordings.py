@@ -113,12 +113,15 @@ def targets(recordings: Sequence[Recording], output: str | None, suffix: str) ->
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a file that appears whole or not at all."""
-    unfinished = path.with_name(f".xlsr-ref-{os.getpid()}.unfinished")
+    """Write a file that appears whole or not at all; into a device or a pipe, which is never replaced."""
+    place = Path(os.path.realpath(path))  # a link stays one
+    unfinished = place.with_name(f".xlsr-ref-{os.getpid()}.unfinished")
+    special = path.exists() and not path.is_file()
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
-        os.replace(unfinished, path)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        (path if special else unfinished).write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
+        if not special:
+            os.replace(unfinished, place)
     except OSError as error:
         raise XlsrError(f"{shown(path)} cannot be written: {error.strerror or error}") from None
     finally:

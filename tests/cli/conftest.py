@@ -4,11 +4,14 @@ import numpy as np
 import pytest
 
 import xlsr_ref
+from xlsr_ref.teach.explain import explain
 from xlsr_ref.text.metrics import word_errors
 
 
 @pytest.fixture(scope="session", autouse=True)
 def compiled():
     """The kernels are in the cache on disk: a command that finds none there says so on the standard error."""
-    xlsr_ref.load().align(np.random.default_rng(0).standard_normal(16000), "a", 16000)
+    noise = np.random.default_rng(0).standard_normal(16000)
+    xlsr_ref.load().align(noise, "a", 16000)
+    explain(xlsr_ref.load(), noise, 16000, "noise")
     word_errors("a", "b")

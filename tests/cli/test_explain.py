@@ -79,6 +79,7 @@ def test_wrong_usage(capsys, argv):
         (["short.wav", "-o", "a.html"], "short.wav: 300 samples"),
         (["one.wav", "-o", "a.html", "--start", "5"], "one.wav: the recording is 0.10 s long: it has nothing from 5 s"),
         (["one.wav", "-o", ""], "'': is no name for a page"),
+        (["one.wav", "-o", "-"], "-: is no name for a page; give a file such as talk.html"),
         (["one.wav", "-o", "folder"], "folder: is no name for a page"),
         (["one.wav", "-o", "one.wav"], "one.wav: is the recording and would be replaced"),
         (["one.wav", "-o", "short.wav/a.html"], "short.wav/a.html cannot be written"),

@@ -1,5 +1,6 @@
 """``xlsr-ref grade`` and ``xlsr-ref assignment``: tables, JSON, what is refused in one line, and the exit status."""
 
+import inspect
 import json
 import os
 import signal
@@ -9,8 +10,8 @@ import time
 
 import pytest
 
-from xlsr_ref.cli import main
-from xlsr_ref.teach.grade import exercises
+from xlsr_ref.cli import _parsers, main
+from xlsr_ref.teach.grade import assignment, exercises, grade, sandbox
 
 FILE = """
 import numpy as np
@@ -51,6 +52,19 @@ def test_only_the_one_that_is_asked_for(folder, capsys):
     assert out.endswith("\n1 of 1 passed; 100% of the properties hold\n")
 
 
+def test_a_name_that_is_nearly_an_exercise_is_pointed_out(folder, capsys):
+    """A misspelt one would else be left out in silence, and the rest would count as all."""
+    more = "def layernorm(x, p, eps): ...\ndef gellu(x): ...\ndef helper(x): ...\ndef softmax(x): ...\n"
+    (folder / "near.py").write_text(more, encoding="utf-8")
+    main(["grade", "near.py", "--seconds", "60"])
+    assert capsys.readouterr().err == (
+        "xlsr-ref: near.py: not graded, for no exercise has this name: layernorm (did you mean layer_norm?), "
+        "gellu (did you mean gelu?)\n"
+    )
+    main(["grade", "near.py", "--exercise", "softmax", "--seconds", "60"])
+    assert capsys.readouterr().err == ""
+
+
 @pytest.mark.parametrize(
     ("words", "status", "line"),
     [
@@ -58,17 +72,19 @@ def test_only_the_one_that_is_asked_for(folder, capsys):
         ("grade --exercise gelu solution.py", 2, "give a FILE with functions first"),
         ("grade solution.py --list", 2, "not both"),
         ("grade solution.py --exercise gleu", 2, "did you mean gelu"),
+        ("grade solution.py --exercise xyz", 2, "no exercise 'xyz': xlsr-ref grade --list shows their names"),
         ("grade solution.py --seconds 0", 2, "--seconds 0"),
         ("grade solution.py --seconds nan", 2, "--seconds nan"),
         ("grade solution.py --memory 0", 2, "--memory 0"),
         ("grade solution.py --seed -1", 2, "--seed -1"),
         ("grade solution.py --exercise softmax", 1, "solution.py: has no function softmax; it has gelu, layer_norm"),
-        ("grade none.py", 1, "none.py: No such file or directory"),
+        ("grade none.py", 1, "none.py: No such file or directory; give a Python file"),
         ("grade .", 1, ".: is a folder"),
         ("grade broken.py --seconds 60", 1, "broken.py: line 1: ModuleNotFoundError: No module named 'nosuch'"),
         ("assignment gelu", 2, "-o/--output"),
         ("assignment gleu -o course", 2, "did you mean gelu"),
         ("assignment gelu -o solution.py", 1, "solution.py/source/xlsr/gelu.ipynb cannot be written"),
+        ("assignment gelu -o course --points inf", 1, "inf points: give a number above 0"),
         ("assignment gelu -o course --name a+b", 1, "use letters"),
     ],
 )
@@ -83,10 +99,22 @@ def test_what_is_refused_in_one_line(folder, capsys, words, status, line):
     assert status == 2 or len(captured.err.splitlines()) == 1
 
 
+def test_the_defaults_are_those_of_python():
+    """They stand twice, for the help is shown before anything is imported."""
+    parser, _ = _parsers()
+    asked = parser.parse_args(["grade", "solution.py"])
+    assert (asked.seconds, asked.memory) == (sandbox.SECONDS, sandbox.MEMORY_MB)
+    python = inspect.signature(grade).parameters
+    assert (python["seconds"].default, python["memory_mb"].default) == (asked.seconds, asked.memory)
+    asked = parser.parse_args(["assignment", "gelu", "-o", "course"])
+    assert (asked.name, asked.points) == (assignment.ASSIGNMENT, assignment.POINTS)
+
+
 def test_the_list(folder, capsys):
     assert main(["grade", "--list"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert {line.split()[0] for line in lines[1:]} == set(exercises())
+    assert lines[0].split() == ["exercise", "module", "notebook", "title"]
     assert any(line.split()[:3] == ["layer_norm", "ops.norm", "03"] for line in lines)
     assert main(["grade", "--list", "--json"]) == 0
     assert {each["name"] for each in json.loads(capsys.readouterr().out)} == set(exercises())

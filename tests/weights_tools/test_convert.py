@@ -275,7 +275,7 @@ def test_a_config_that_contradicts_the_tensors(tmp_path, refused):
 
 
 def test_folders_with_no_checkpoint_or_several(tmp_path, refused):
-    assert "no weights" in refused(open_weights, tmp_path)
+    assert "has no weights: expected model.safetensors" in refused(open_weights, tmp_path)
     for name in ("a.pt", "b.pt"):
         (tmp_path / name).write_bytes(b"x")
     assert "2 checkpoints, a.pt, b.pt: name one" in refused(open_weights, tmp_path)

@@ -50,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise XlsrError("AUDIO is an empty name: give a recording")
     if os.path.isdir(arguments.audio):
         raise XlsrError(f"{shown(arguments.audio)}: is a folder; give one recording")
-    if not arguments.output or os.path.isdir(arguments.output):
+    if arguments.output in ("", "-") or os.path.isdir(arguments.output):
         raise XlsrError(f"{shown(arguments.output)}: is no name for a page; give a file such as talk.html")
     with ExitStack() as cleanup:
         (recording,), _, _ = find([arguments.audio], cleanup)

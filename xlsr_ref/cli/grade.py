@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from xlsr_ref.cli.say import STYLE, WrongUsage, say, status_line
+from xlsr_ref.cli.say import STYLE, WrongUsage, complain, say, status_line
 from xlsr_ref.errors import ExerciseError
 
 
@@ -23,7 +23,7 @@ def add(commands: Any) -> None:
     )
     p.add_argument("file", metavar="FILE", nargs="?", help="a Python file with functions")
     p.add_argument("--exercise", metavar="NAME", nargs="+", help="only these (default: all that the file has)")
-    p.add_argument("--list", action="store_true", help="list the exercises with their rooms and notebooks")
+    p.add_argument("--list", action="store_true", help="list the exercises with their modules and notebooks")
     p.add_argument("--json", action="store_true", help="write one JSON document instead of tables")
     p.add_argument("--seed", metavar="N", type=int, help="of the numbers to try with (default: new ones each time)")
     p.add_argument("--seconds", metavar="S", type=float, default=5.0, help="time for a function (default: 5)")
@@ -44,6 +44,9 @@ def run(arguments: argparse.Namespace) -> int:
 
     text = submission.read(arguments.file)
     names = _asked(arguments.exercise, submission.names(text, arguments.file), shown(arguments.file))
+    misspelt = [] if arguments.exercise else submission.misspelt(text)
+    if misspelt:
+        complain(f"{shown(arguments.file)}: not graded, for no exercise has this name: {', '.join(misspelt)}")
     seed = _seed() if arguments.seed is None else arguments.seed  # one for all, so that one number tells all
     verdicts = []
     for number, name in enumerate(names, 1):
@@ -113,5 +116,5 @@ def _list(as_json: bool) -> int:
         say(json.dumps([{field: getattr(each, field) for field in fields} for each in every], indent=2) + "\n")
     else:
         rows = [(each.name, each.room, each.notebook, each.title) for each in every]
-        say(Table(("exercise", "room", "notebook", "title"), rows).text() + "\n")
+        say(Table(("exercise", "module", "notebook", "title"), rows).text() + "\n")
     return 0

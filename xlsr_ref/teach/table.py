@@ -33,13 +33,15 @@ class Table:
         def cells(kind: str, line: Sequence[str], bold: bool = False) -> str:
             sides = ("right" if i in self.numbers else "left" for i in range(len(line)))
             inner = (f"<b>{escape(cell)}</b>" if bold and cell else escape(cell) for cell in line)
-            return "".join(f'<{kind} style="text-align: {s}">{c}</{kind}>' for s, c in zip(sides, inner))
+            style = "padding: 0 0.5em; text-align"  # with collapsed borders cells would touch
+            return "".join(f'<{kind} style="{style}: {s}">{c}</{kind}>' for s, c in zip(sides, inner))
 
         rows = (
             f'<tr style="{MARK}">{cells("td", row, True)}</tr>' if i in self.marked else f"<tr>{cells('td', row)}</tr>"
             for i, row in enumerate(self.rows)
         )
-        table = f"<table><thead><tr>{cells('th', self.header)}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+        start = '<table style="border-collapse: collapse">'  # else a row has no border
+        table = f"{start}<thead><tr>{cells('th', self.header)}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
         notes = "".join(f"<div>{escape(note)}</div>" for note in self.notes)
         return f'<div style="max-height: 44em; overflow: auto">{table}</div>{notes}'
 

@@ -98,7 +98,7 @@ def test_they_come_in_the_order_of_the_notebooks():
 def test_an_unknown_name_is_refused_with_those_that_are_near():
     with pytest.raises(ExerciseError, match="no exercise 'layernorm': did you mean layer_norm"):
         exercise("layernorm")
-    with pytest.raises(ExerciseError, match="there are "):
+    with pytest.raises(ExerciseError, match="grade --list shows their names"):
         exercise("xyzzy")
 
 

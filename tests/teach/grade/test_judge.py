@@ -78,6 +78,8 @@ RUBBISH = {
     "a dict of itself": (_nested_dict, "is not asked for"),
     "not started": (_raiser(NotImplementedError()), "raised NotImplementedError"),
     "an error": (_raiser(ValueError("at x\nand more")), r"raised ValueError: at x \(line \d+\)"),
+    "a long one": (lambda x, p, eps: x @ np.ones((99, 4)), r"raised ValueError: matmul.* \(size 99 is different from"),
+    "a very long one": (_raiser(ValueError("a" * 999)), r"raised ValueError: a{159}… \(line \d+\)"),
     "the end of the program": (_raiser(SystemExit(3)), "raised SystemExit: 3"),
     "no Exception": (_raiser(NotAnException("so")), "raised NotAnException: so"),
     "an exception without words": (_raiser(Unspeakable()), "cannot be shown"),

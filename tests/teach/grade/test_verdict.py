@@ -23,6 +23,27 @@ def test_printed_it_is_a_table_that_ends_with_the_sentence():
     assert "<b>passed</b>" not in verdict._repr_html_()
 
 
+def test_an_exception_stands_once_where_it_comes_again():
+    """Its text is long, and most wrong functions raise it in every case; JSON has it each time."""
+    rows = [("float64", False, "raised E: x (line 3)"), ("float32", False, "raised E: x (line 3)")]
+    rows += [("one row", False, "raised E: y (line 4)"), ("zero", True, "exactly right")]
+    verdict = Verdict("gelu", False, (*rows, ("odd sizes", False, "raised E: y (line 4)")))
+    assert [line.split(maxsplit=2)[2] for line in str(verdict).splitlines()[1:3]] == [
+        "raised E: x (line 3)",
+        "the same",
+    ]
+    assert "odd sizes  FAILED  raised E: y (line 4)" in str(verdict)  # the row above it says something else
+    assert verdict.to_dict()["properties"][1][2] == "raised E: x (line 3)"
+
+
+def test_the_mark_of_a_failed_row_is_drawn_wherever_the_table_is():
+    """A row has a border only in a table whose borders are collapsed, which not every notebook's style sheet does."""
+    html = Verdict("gelu", False, ROWS)._repr_html_()
+    assert "border-left" in html
+    assert '<table style="border-collapse: collapse">' in html
+    assert html.count("padding: 0 0.5em") == 9  # collapsed, cells would touch
+
+
 def test_the_sentence_says_how_far_the_nearest_is():
     nearest = Verdict("gelu", False, ROWS, "tanh GELU", 0.0123)
     assert nearest.sentence.endswith("No known mistake gives your numbers; the nearest, 0.012 away: tanh GELU")

@@ -22,7 +22,14 @@ def exercises() -> tuple[str, ...]:
     return tuple(each.name for each in all_exercises())
 
 
-def grade(name: str, function: Any, *, seed: int | None = None, seconds: float = 5.0, memory_mb: int = 1024) -> Verdict:
+def grade(
+    name: str,
+    function: Any,
+    *,
+    seed: int | None = None,
+    seconds: float = sandbox.SECONDS,
+    memory_mb: float = sandbox.MEMORY_MB,
+) -> Verdict:
     """Hold ``function`` against the library's function ``name``. Raises ExerciseError for a name that is unknown.
 
     ``seed`` decides the numbers that it is tried on; without one they are new each time, and the verdict says which.

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ast
 import json
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,7 +39,7 @@ def assignment(
     exercises = [find(name) for name in dict.fromkeys(names)]
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", title):  # it is a folder, and "+" parts names in nbgrader
         raise ExerciseError(f"the assignment's name {title!r}: use letters, digits, - and _")
-    if not points > 0:
+    if not 0 < points < math.inf:
         raise ExerciseError(f"{points:g} points: give a number above 0")
     source = Path(folder) / "source" / title
     paths = tuple(source / f"{each.name}.ipynb" for each in exercises)

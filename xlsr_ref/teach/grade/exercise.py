@@ -163,7 +163,7 @@ def find(name: str) -> Exercise:
     known = {each.name: each for each in all_exercises()}
     if name not in known:
         near = get_close_matches(str(name), known, n=3)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(known)}"
+        hint = f"did you mean {' or '.join(near)}?" if near else "xlsr-ref grade --list shows their names"
         raise ExerciseError(f"there is no exercise {name!r}: {hint}")
     return known[name]
 

@@ -27,6 +27,7 @@ from xlsr_ref.teach.grade.exercise import Case, Exercise, Mistake, arrays, copie
 from xlsr_ref.teach.grade.verdict import Verdict
 
 SAME = 1e-9  # two ways to write a float64 formula round differently, by less than this
+SAID = 160  # characters of an exception's text: NumPy's on shapes that do not fit needs 130
 PRINTED = 2000  # characters of what a function prints that are kept
 
 Row = tuple[str, bool, str]  # of a verdict
@@ -114,7 +115,9 @@ def _said(error: BaseException) -> str:
     """The exception in one line, with the line of the code where it came up."""
     try:
         lines = str(error).strip().splitlines()
-        text = f"raised {type(error).__name__}{f': {lines[0][:100]}' if lines else ''}"
+        first = lines[0] if lines else ""
+        words = first if len(first) <= SAID else f"{first[: SAID - 1]}…"
+        text = f"raised {type(error).__name__}{f': {words}' if words else ''}"
         steps = traceback.extract_tb(error.__traceback__)[1:]  # below this file's own
         own = [step for step in steps if step.filename == steps[0].filename]
         return f"{text} (line {own[-1].lineno})" if own else text

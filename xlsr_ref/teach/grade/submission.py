@@ -23,7 +23,7 @@ def read(path: str) -> str:
     try:
         data = Path(path).read_bytes()
     except OSError as error:
-        raise ExerciseError(f"{shown(path)}: {error.strerror or error}") from None
+        raise ExerciseError(f"{shown(path)}: {error.strerror or error}; give a Python file with functions") from None
     try:
         encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)  # UTF-8, or what a comment on top says
         text = data.decode(encoding)
@@ -42,15 +42,25 @@ def names(text: str, path: str) -> tuple[str, ...]:
         line = f"line {error.lineno}: " if isinstance(error, SyntaxError) and error.lineno else ""
         said = error.msg if isinstance(error, SyntaxError) else "is too deeply nested"
         raise ExerciseError(f"{shown(path)}: {line}Python cannot read this ({said})") from None
-    bound = dict.fromkeys(_bound(tree.body))
-    known = [each.name for each in all_exercises()]
-    found = tuple(name for name in known if name in bound)
+    bound = tuple(dict.fromkeys(_bound(tree.body)))
+    found = tuple(each.name for each in all_exercises() if each.name in bound)
     if found:
         return found
-    near = {own: get_close_matches(own, known, 1) for own in bound}
-    alike = [f"{own} (did you mean {match[0]}?)" for own, match in near.items() if match]
+    alike = _alike(bound, 0.6)
     hint = f"it has {', '.join(alike)}" if alike else "xlsr-ref grade --list shows their names"
     raise ExerciseError(f"{shown(path)}: no function in it has the name of an exercise; {hint}")
+
+
+def misspelt(text: str) -> list[str]:
+    """The names in a file that :func:`names` took which are nearly an exercise's that it has not, each with a hint."""
+    return _alike(tuple(dict.fromkeys(_bound(ast.parse(text).body))), 0.85)
+
+
+def _alike(bound: tuple[str, ...], least: float) -> list[str]:
+    """`layernorm (did you mean layer_norm?)`: each that is alike, from 0 to 1 by ``least``, to one not in ``bound``."""
+    known = [each.name for each in all_exercises()]
+    near = {own: get_close_matches(own, known, 1, least) for own in bound if own not in known}
+    return [f"{own} (did you mean {match[0]}?)" for own, match in near.items() if match and match[0] not in bound]
 
 
 def _bound(body: list[ast.stmt]) -> Iterator[str]:

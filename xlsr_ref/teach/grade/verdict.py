@@ -53,7 +53,11 @@ class Verdict(Shown):
         return replace(self, notes=(*self.notes, *notes))
 
     def table(self) -> Table:
-        rows = [(name, "passed" if passed else "FAILED", what) for name, passed, what in self.properties]
+        rows, above = [], ""
+        for name, passed, what in self.properties:
+            again = what == above and what.startswith("raised ")
+            rows.append((name, "passed" if passed else "FAILED", "the same" if again else what))
+            above = what
         failed = tuple(i for i, (_, passed, _) in enumerate(self.properties) if not passed)
         return Table(("property", "", ""), rows, marked=failed, notes=(self.sentence, *self.notes))
 
