@@ -48,6 +48,10 @@ class Preprocessor:
     sampling_rate: int = 16000  # Hz
     do_normalize: bool = True  # zero mean, unit variance over the whole recording
 
+    def normalised(self, x: np.ndarray) -> np.ndarray:
+        """A whole recording ``x`` (L,) as the network takes it: by :func:`normalise`, where the model asks for that."""
+        return normalise(x) if self.do_normalize else x
+
     @classmethod
     def from_folder(cls, folder: str | Path) -> Preprocessor:
         """Read ``processor_config.json`` (its ``feature_extractor`` part, if it has one) or else

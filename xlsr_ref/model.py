@@ -557,7 +557,7 @@ class Model:
 
     def _normalised(self, waveform: np.ndarray) -> np.ndarray:
         self._require_a_frame(len(waveform))
-        return audio.normalise(waveform) if self.preprocessor.do_normalize else waveform
+        return self.preprocessor.normalised(waveform)
 
     def _require_a_frame(self, samples: int) -> None:
         c = self.config

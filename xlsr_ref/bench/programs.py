@@ -106,7 +106,7 @@ def peer(name: str, folder: str, threads: int, graph: str) -> Run:
     compute, preprocessor = peers.PROGRAMS[name](folder, threads, graph), Preprocessor.from_folder(folder)
 
     def run(given: list[np.ndarray]) -> tuple[Any, dict[str, float]]:
-        return compute([audio.normalise(one) if preprocessor.do_normalize else one for one in given]), {}
+        return compute([preprocessor.normalised(one) for one in given]), {}
 
     return run
 

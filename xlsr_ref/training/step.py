@@ -142,7 +142,7 @@ def _utterance(config: Config, recipe: Recipe, preprocessor: audio.Preprocessor,
         varied = augment(x, preprocessor.sampling_rate, recipe.augment, rng)
         if frames(varied) >= max(frames_needed(targets), 1):  # faster speech may have too few
             x = varied
-    return Utterance(audio.normalise(x) if preprocessor.do_normalize else x, targets, frames(x), rng)
+    return Utterance(preprocessor.normalised(x), targets, frames(x), rng)
 
 
 def _noise(config: Config, stage: Stage, one: Utterance) -> Noise:

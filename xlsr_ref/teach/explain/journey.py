@@ -20,6 +20,7 @@ from xlsr_ref import audio
 from xlsr_ref.config import Config
 from xlsr_ref.errors import AudioError, CannotTranscribeError
 from xlsr_ref.model import Model
+from xlsr_ref.network.context import hidden_states
 from xlsr_ref.network.whole import head_of
 from xlsr_ref.objectives.ctc import ctc_loss, posteriors
 from xlsr_ref.ops import threads
@@ -94,14 +95,12 @@ def journey(model: Model, waveform: np.ndarray, sampling_rate: int) -> Journey:
         raise AudioError(f"{len(waveform) / rate:.1f} s are too long for one page: give at most {LONGEST:g} s")
     logits, stages = model.forward(waveform, rate, keep="outputs")
     base = "wav2vec2." if "wav2vec2" in model.params else ""
-    encoder = f"{base}encoder."
-    last = f"{base}feature_extractor.conv_layers.{len(c.conv_kernel) - 1}"
+    features = stages[f"{base}feature_extractor.conv_layers.{len(c.conv_kernel) - 1}"].output
     projected = stages[f"{base}feature_projection"].output
-    positions = stages[f"{encoder}pos_conv_embed"].output
-    first = projected + positions if c.do_stable_layer_norm else stages[f"{encoder}layer_norm"].output
-    states = (first, *(stages[f"{encoder}layers.{i}"].output for i in range(c.num_hidden_layers)))
-    features = stages[last].output
-    del stages
+    of_encoder = {name.removeprefix(f"{base}encoder."): stage for name, stage in stages.items()}
+    positions = of_encoder["pos_conv_embed"].output
+    states = tuple(hidden_states(projected, of_encoder, c))
+    del stages, of_encoder
 
     log_probs = log_softmax(logits).astype(model.dtype)
     best, _ = best_path(logits)
@@ -112,7 +111,7 @@ def journey(model: Model, waveform: np.ndarray, sampling_rate: int) -> Journey:
     alignment = align(log_probs, targets, blank)
     _, cache = ctc_loss(logits, targets, blank)
     return Journey(
-        waveform, audio.normalise(waveform) if model.preprocessor.do_normalize else waveform, rate, c.hop,
+        waveform, model.preprocessor.normalised(waveform), rate, c.hop,
         c.receptive_field, features, projected, positions, states, attention_of(model, states), log_probs, best,
         tuple(written(tokenizer, id) for id in range(log_probs.shape[1])), blank, tuple(runs), alignment,
         posteriors(cache), cache.log_p, words_of(runs, alignment, tokenizer),
