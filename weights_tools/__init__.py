@@ -4,7 +4,6 @@
     python -m weights_tools.bundle_model FOLDER              ship a model folder inside the package, as float16
     python -m weights_tools.bundle_clips CORPUS              ship a few recordings with their transcripts
     python -m weights_tools.evaluate_model FOLDER CORPUS     error per language, as the model card's table
-    python -m weights_tools.train_small_ctc --help           the recipe of the bundled model
     python -m weights_tools.record_goldens                   the arrays in tests/golden, recorded from transformers
     python -m weights_tools.record_foreign                   checkpoints as other programs write them, for the tests
     python -m weights_tools.evaluate_beams CORPUS            the same: greedy, with a beam, with a language model
@@ -15,5 +14,5 @@ CORPUS is a folder of recordings with their words: asterisk.tsv, and where there
 tables with tabs between the columns path (below CORPUS), lang, speaker, seconds, split (train, dev or test) and text.
 
 The tools stand beside the package and not inside it: importing `weights_tools` imports nothing else. torch and
-transformers are only needed to train and to record.
+transformers are only needed to record.
 """

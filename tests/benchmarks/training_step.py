@@ -3,10 +3,10 @@
     python tests/benchmarks/training_step.py --rounds 7
     python tests/benchmarks/training_step.py --rounds 7 --task pretrain
 
-The bundled model in float32, with dropout and masks as in recipes/small-ctc.toml; for pre-training new weights of
-recipes/small-pretrained.toml, with dropout. Clips of 2 to 4 s of noise with 10 to 30 targets. Ours takes a list, each
-clip with its own length; transformers takes one padded batch with an attention mask. Each draws its own noise, masks
-and negatives within the time. Not a test: see README.md beside this file.
+The bundled model in float32, with dropout and masks as in recipes/small-ctc-from-nothing.toml; for pre-training new
+weights of recipes/small-pretrained.toml, with dropout. Clips of 2 to 4 s of noise with 10 to 30 targets. Ours takes a
+list, each clip with its own length; transformers takes one padded batch with an attention mask. Each draws its own
+noise, masks and negatives within the time. Not a test: see README.md beside this file.
 """
 
 from __future__ import annotations
