@@ -158,7 +158,7 @@ def test_words_and_characters_lie_inside_the_recording(model, clips):
 
     transcript = model.transcribe(clips[0])
     duration = soundfile.info(clips[0]).duration
-    assert " ".join(word.text for word in transcript.words) == transcript.text
+    assert [word.text for word in transcript.words] == transcript.text.split()  # it may write two spaces
     for span in (*transcript.words, *transcript.chars):
         assert 0 <= span.start < span.end <= duration
         assert 0 < span.score <= 1
