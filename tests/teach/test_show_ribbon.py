@@ -42,7 +42,7 @@ def test_the_shapes_are_those_of_the_stages(run, displayed):
         "head": "lm_head",
     }
     assert shapes.pop("waveform") == "(3200,)"
-    assert shapes.pop("quantizer") == "(9, 96)"
+    assert shapes.pop("quantizer") == "(9, 256)"
     assert shapes == {box: str(stages[name].output.shape) for box, name in names.items()}
     show.ribbon("positional", stages)
     assert displayed[0].alt == (
@@ -73,7 +73,7 @@ def test_a_config_alone_gives_letters(run, displayed):
     show.ribbon(("quantizer", "ctc"), None, model.config)
     assert displayed[0].alt == (
         "The pipeline: waveform (L,), feature encoder (T, 64), projection (T, 192), + positional (T, 192), blocks × 6 "
-        "(T, 192), norm (T, 192), head (T, 78), text; below it: quantizer (T, 96), masking, contrastive loss, CTC loss"
+        "(T, 192), norm (T, 192), head (T, 78), text; below it: quantizer (T, 256), masking, contrastive loss, CTC loss"
         "; this step: quantizer, ctc"
     )
 
