@@ -200,8 +200,9 @@ def network_settings(folder: Path) -> dict[str, Any]:
     """fairseq's names for the config of a model folder."""
     import json
 
-    released = {"conv_kernel": (10, 3, 3, 3, 3, 2, 2), "conv_stride": (5, 2, 2, 2, 2, 2, 2)}  # may be left out
-    config = released | json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    from weights_tools.record_goldens import RELEASED
+
+    config = RELEASED | json.loads((folder / "config.json").read_text(encoding="utf-8"))  # which may leave them out
     layers = list(zip(config["conv_dim"], config["conv_kernel"], config["conv_stride"]))
     return {
         "extractor_mode": "layer_norm" if config["feat_extract_norm"] == "layer" else "default",
