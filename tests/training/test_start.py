@@ -119,6 +119,9 @@ def test_what_is_written_is_a_model_folder(kind, tmp_path):
     assert model.report.kind == kind
     assert model.config == start.config == Config.from_folder(tmp_path)
     assert model.preprocessor == start.preprocessor
+    values = {name: value for name, value in vars(start.config).items() if value is not None}
+    written = json.loads((tmp_path / "config.json").read_text("utf-8"))
+    assert {name: tuple(v) if isinstance(v, list) else v for name, v in written.items() if name in values} == values
     if kind == CTC:
         assert Tokenizer.from_folder(tmp_path).encode("a cb") == [3, 2, 5, 4]
         assert (start.config.vocab_size, start.config.pad_token_id) == (6, 0)

@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -113,8 +113,13 @@ def prepare_start(
         said.insert(0, "new weights")
     fresh = draw_weights(np.random.default_rng(recipe.seed), shapes, config, dtype)  # all, so that none shifts others
     params |= {name: fresh[name] for name in missing}
-    files["config.json"] = _json(values)
+    files["config.json"] = _json(values | _written_out(config))
     return Start(config, preprocessor, {name: params[name] for name in shapes}, files, said)
+
+
+def _written_out(config: Config) -> dict[str, Any]:
+    """Every field that has a value, defaults as well: a reader of config.json need not know them."""
+    return {name: value for name, value in asdict(config).items() if value is not None}
 
 
 def _folder(name: str, base: Path, bundled: Path | None) -> Path:
