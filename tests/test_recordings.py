@@ -172,7 +172,7 @@ def test_a_file_is_written_whole_with_its_folder(tmp_path):
     assert [file.name for file in path.parent.iterdir()] == ["b.txt"]
 
 
-@pytest.mark.parametrize("broken", ["write_text", "replace"])
+@pytest.mark.parametrize("broken", ["write_bytes", "replace"])
 def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch, broken):
     def full(self, *rest, **options):
         Path.open(self, "w").write("half of it")
@@ -180,7 +180,7 @@ def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch,
 
     path = tmp_path / "b.txt"
     path.write_text("old")
-    monkeypatch.setattr(*((Path, "write_text", full) if broken == "write_text" else (os, "replace", full)))
+    monkeypatch.setattr(*((Path, "write_bytes", full) if broken == "write_bytes" else (os, "replace", full)))
     with pytest.raises(XlsrError, match=r"b\.txt cannot be written: No space left on device"):
         write_whole(path, "new")
     assert [file.name for file in tmp_path.iterdir()] == ["b.txt"]
@@ -192,7 +192,7 @@ def test_an_interruption_leaves_nothing_half_written(tmp_path, monkeypatch):
         Path.open(self, "w").write("half of it")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Path, "write_text", interrupted)
+    monkeypatch.setattr(Path, "write_bytes", interrupted)
     with pytest.raises(KeyboardInterrupt):
         write_whole(tmp_path / "b.txt", "new")
     assert list(tmp_path.iterdir()) == []

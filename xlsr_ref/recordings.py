@@ -112,14 +112,15 @@ def targets(recordings: Sequence[Recording], output: str | None, suffix: str) ->
     return targets
 
 
-def write_whole(path: Path, text: str) -> None:
+def write_whole(path: Path, content: str | bytes) -> None:
     """Write a file that appears whole or not at all; into a device or a pipe, which is never replaced."""
+    data = content if isinstance(content, bytes) else content.encode("utf-8", "backslashreplace")
     place = Path(os.path.realpath(path))  # a link stays one
     unfinished = place.with_name(f".xlsr-ref-{os.getpid()}.unfinished")
     special = path.exists() and not path.is_file()
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        (path if special else unfinished).write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
+        (path if special else unfinished).write_bytes(data)
         if not special:
             os.replace(unfinished, place)
     except OSError as error:

@@ -62,9 +62,17 @@ def test_a_colour_for_every_stage():
     assert len(plot.COLOURS) == len([stage for stage in stages.FUNCTIONS if stage != "norms"])
 
 
-def test_a_place_that_is_not_there(tmp_path, result):
-    with pytest.raises(XlsrError, match="cannot be written: No such file"):
-        plot.write(tmp_path / "nowhere" / "roof.svg", [result], "x")
+def test_a_place_that_cannot_be(tmp_path, result):
+    (tmp_path / "file").touch()
+    with pytest.raises(XlsrError, match="cannot be written"):
+        plot.write(tmp_path / "file" / "roof.svg", [result], "x")
+
+
+def test_a_link_stays_one(tmp_path, result):
+    (tmp_path / "link.svg").symlink_to(tmp_path / "roof.svg")
+    plot.write(tmp_path / "link.svg", [result], "x")
+    assert (tmp_path / "link.svg").is_symlink()
+    assert "<svg" in (tmp_path / "roof.svg").read_text()
 
 
 def test_no_window_is_opened(tmp_path, result, monkeypatch):

@@ -8,16 +8,16 @@ implementation wastes. Peak and bandwidth were measured between the rounds. Wher
 
 from __future__ import annotations
 
-import os
 import statistics
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 from xlsr_ref.bench import stages
 from xlsr_ref.bench.programs import OURS
 from xlsr_ref.bench.run import Result
-from xlsr_ref.errors import XlsrError
+from xlsr_ref.recordings import write_whole
 
 # Okabe & Ito's colours can be told apart by colour-blind readers; one for each stage that multiplies, black for all.
 COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7")
@@ -28,18 +28,11 @@ def write(path: Path, results: Sequence[Result], title: str) -> None:
     """Draw the stages of all ``results`` that have some into ``path``, an .svg or .png. Raises XlsrError."""
     from matplotlib import rc_context
 
-    results = [result for result in results if result.stage_seconds]
-    unfinished = path.with_name(f".{os.getpid()}-{path.name}")
-    try:
-        with rc_context({"svg.hashsalt": "roofline", "svg.fonttype": "none"}):
-            figure = draw(results, title)
-            metadata = {"Date": None} if path.suffix.lower() == ".svg" else None
-            figure.savefig(unfinished, dpi=150, metadata=metadata)
-        os.replace(unfinished, path)
-    except OSError as error:
-        raise XlsrError(f"{path} cannot be written: {error.strerror or error}") from None
-    finally:
-        unfinished.unlink(missing_ok=True)
+    picture, suffix = BytesIO(), path.suffix.lower().lstrip(".")
+    with rc_context({"svg.hashsalt": "roofline", "svg.fonttype": "none"}):
+        figure = draw([result for result in results if result.stage_seconds], title)
+        figure.savefig(picture, format=suffix, dpi=150, metadata={"Date": None} if suffix == "svg" else None)
+    write_whole(path, picture.getvalue())
 
 
 def draw(results: Sequence[Result], title: str) -> Any:
