@@ -11,7 +11,11 @@ from html import unescape
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "docs")]
+
+from api_pages import write_pages  # noqa: E402
+
+write_pages(ROOT / "xlsr_ref", ROOT / "docs" / "api")
 
 project, author = "xlsr_ref", "the xlsr_ref authors"
 extensions = ["sphinx.ext.autodoc", "sphinx.ext.viewcode", "sphinx.ext.mathjax", "myst_nb"]

@@ -12,6 +12,7 @@ import pytest
 
 from xlsr_ref import audio
 from xlsr_ref.errors import AudioError, ConfigError
+from xlsr_ref.ops import conv_length
 
 sf = pytest.importorskip("soundfile")
 
@@ -58,12 +59,12 @@ def one_line(error: pytest.ExceptionInfo[Exception]) -> str:
     ],
 )
 def test_frames_of_the_released_models(samples, expected):
-    assert audio.frames(samples, KERNEL, STRIDE) == expected
+    assert conv_length.frames(samples, KERNEL, STRIDE) == expected
 
 
 def test_hop_and_field_of_the_released_models():
-    assert audio.hop(STRIDE) == 320
-    assert audio.receptive_field(KERNEL, STRIDE) == 400
+    assert conv_length.hop(STRIDE) == 320
+    assert conv_length.receptive_field(KERNEL, STRIDE) == 400
 
 
 def test_frames_hop_and_field_count_windows_for_any_encoder():
@@ -71,15 +72,15 @@ def test_frames_hop_and_field_count_windows_for_any_encoder():
     for _ in range(200):
         layers = rng.integers(1, 5)
         kernel, stride = (tuple(int(v) for v in rng.integers(1, 6, layers)) for _ in range(2))
-        field, hop = audio.receptive_field(kernel, stride), audio.hop(stride)
+        field, hop = conv_length.receptive_field(kernel, stride), conv_length.hop(stride)
         for samples in range(3 * field):
             positions = range(samples)
             for k, s in zip(kernel, stride):  # slide each layer's window over the positions of the layer below
                 positions = range(0, len(positions) - k + 1, s)
-            assert audio.frames(samples, kernel, stride) == len(positions)
+            assert conv_length.frames(samples, kernel, stride) == len(positions)
             assert (len(positions) > 0) == (samples >= field)
-        assert audio.frames(field + hop - 1, kernel, stride) == 1
-        assert audio.frames(field + hop, kernel, stride) == 2
+        assert conv_length.frames(field + hop - 1, kernel, stride) == 1
+        assert conv_length.frames(field + hop, kernel, stride) == 2
 
 
 def test_too_short_for_a_frame_is_refused_with_the_numbers():

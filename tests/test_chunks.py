@@ -10,6 +10,7 @@ import pytest
 from xlsr_ref import audio
 from xlsr_ref.chunks import Chunking, chunking, chunks, cut, first_pass
 from xlsr_ref.errors import AudioError
+from xlsr_ref.ops import conv_length
 
 KERNEL, STRIDE = (10, 3, 3, 3, 3, 2, 2), (5, 2, 2, 2, 2, 2, 2)  # the released models: 400 samples a frame, 320 a hop
 FRAME = 0.02  # seconds
@@ -93,17 +94,17 @@ def test_each_frame_counts_once_and_has_its_context():
     for _ in range(300):
         layers = rng.integers(1, 4)
         kernel, stride = (tuple(int(v) for v in rng.integers(1, 6, layers)) for _ in range(2))
-        hop, field = audio.hop(stride), audio.receptive_field(kernel, stride)
+        hop, field = conv_length.hop(stride), conv_length.receptive_field(kernel, stride)
         samples = int(rng.integers(field, 40 * hop + field))
         size = int(rng.integers(1, 20))
         context = int(rng.integers(0, (size + 1) // 2))
-        T = audio.frames(samples, kernel, stride)
+        T = conv_length.frames(samples, kernel, stride)
         numbered = np.arange(T)
         kept = []
         for chunk in chunks(samples, size, context, kernel, stride):
             heard = range(samples)[chunk.samples]
             assert heard.start % hop == 0
-            computed = numbered[heard.start // hop :][: audio.frames(len(heard), kernel, stride)]
+            computed = numbered[heard.start // hop :][: conv_length.frames(len(heard), kernel, stride)]
             assert len(computed) == min(size, T - heard.start // hop)
             kept.append(computed[chunk.own])
             np.testing.assert_array_equal(kept[-1], numbered[chunk.frames])
@@ -117,7 +118,7 @@ def test_each_frame_counts_once_and_has_its_context():
 @pytest.mark.parametrize("samples", [*range(6320, 6800, 7), 400, 719, 720, 16080])
 def test_as_many_frames_as_the_whole(samples):
     found = chunks(samples, 7, 2, KERNEL, STRIDE)
-    assert sum(chunk.own.stop - chunk.own.start for chunk in found) == audio.frames(samples, KERNEL, STRIDE)
+    assert sum(chunk.own.stop - chunk.own.start for chunk in found) == conv_length.frames(samples, KERNEL, STRIDE)
 
 
 # --- samples from a stream -------------------------------------------------------------------------------------------

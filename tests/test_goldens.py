@@ -19,7 +19,8 @@ import xlsr_ref
 from weights_tools.compare import assert_same, departures, sketches
 from weights_tools.record_goldens import bundled_clips, weights_digest
 from xlsr_ref import audio
-from xlsr_ref.params import flatten, read_safetensors, write_safetensors
+from xlsr_ref.ops.tree import flatten
+from xlsr_ref.params import read_safetensors, write_safetensors
 
 GOLDEN = Path(__file__).parent / "golden"
 DATA = Path(xlsr_ref.__file__).parent / "data"
@@ -93,7 +94,7 @@ def test_hidden_states(golden: Golden) -> None:
 
 def test_attention_weights(golden: Golden) -> None:
     model = xlsr_ref.load(golden.folder, dtype="float64")
-    _, stages = model.forward(golden.waveform, RATE, keep="attention")
+    _, stages = model.forward(golden.waveform, RATE, keep=True)
     ours = {
         f"{name}.attention": stage.cache.attention.heads.weights for name, stage in stages.items() if ".layers." in name
     }

@@ -17,7 +17,7 @@ import xlsr_ref
 from weights_tools.compare import assert_same, relative_error
 from xlsr_ref.errors import AudioError, CannotClassifyError, CannotTranscribeError, ObjectiveError
 from xlsr_ref.ops import threads
-from xlsr_ref.params import flatten, nest
+from xlsr_ref.ops.tree import flatten, nest
 
 GOLDEN = Path(__file__).parent / "golden" / "heads"
 NAMES = ["recording", "frames", "voices", "convolutions", "languages"]
@@ -117,7 +117,7 @@ def test_the_labels_of_frames(tmp_path):
     assert found.shape == (35, 4)
     np.testing.assert_allclose(found, np.exp(golden["output"]) / np.exp(golden["output"]).sum(axis=1)[:, None])
     alone = 1 / (1 + np.exp(-golden["output"]))
-    np.testing.assert_allclose(model.frame_labels(golden["waveform"], RATE, several=True), alone)
+    np.testing.assert_allclose(model.frame_labels(golden["waveform"], RATE, multi_label=True), alone)
     several = xlsr_ref.load(changed("frames", tmp_path, problem_type="multi_label_classification"), "float64")
     np.testing.assert_allclose(several.frame_labels(golden["waveform"], RATE), alone)
 
@@ -230,7 +230,7 @@ def test_finite_differences_through_the_whole_model(rng, name, options):
 
     def loss_with(changed):
         parts = model.config, nest(changed), model.preprocessor, model.tokenizer, model.report
-        other = type(model)(*parts, transformers_4=model.transformers_4)
+        other = type(model)(*parts, transformers_4=model.network.transformers_4)
         return float((weight * other.forward(waveform, RATE, keep=False)[0]).sum())
 
     for path, grad in flatten(grads).items():

@@ -12,10 +12,11 @@ import pytest
 import xlsr_ref
 from weights_tools.compare import assert_same
 from xlsr_ref.cli import main
-from xlsr_ref.config import Config
 from xlsr_ref.errors import VocabularyError, WeightsError
 from xlsr_ref.languages import adapter_files, languages, read_language
-from xlsr_ref.params import flatten, read_safetensors, write_safetensors
+from xlsr_ref.ops.tree import flatten
+from xlsr_ref.params import read_safetensors, write_safetensors
+from xlsr_ref.wav2vec2.config import Config
 
 GOLDEN = Path(__file__).parent / "golden" / "heads" / "languages"
 OTHER = GOLDEN.parent / "convolutions"

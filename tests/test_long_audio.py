@@ -9,7 +9,8 @@ import pytest
 
 import xlsr_ref
 from xlsr_ref import AudioError, audio
-from xlsr_ref.model import BUNDLED
+from xlsr_ref.model.model import BUNDLED
+from xlsr_ref.model.network import Network
 from xlsr_ref.ops import threads
 from xlsr_ref.text.tokenizer import Tokenizer
 
@@ -106,14 +107,14 @@ def heard(monkeypatch):
     sample names, sure of it."""
     lengths = []
 
-    def network(self, x, keep, whole=None):
-        T = audio.frames(len(x), self.config.conv_kernel, self.config.conv_stride)
+    def network(self, x, keep, over=None):
+        T = self.config.frames(len(x))
         lengths.append(len(x))
         logits = np.zeros((T, 11))
         logits[np.arange(T), np.round(x[:: self.config.hop][:T]).astype(int) % 11] = 50
         return logits, {}
 
-    monkeypatch.setattr(xlsr_ref.Model, "_network", network)
+    monkeypatch.setattr(Network, "forward", network)
     return lengths
 
 
@@ -176,14 +177,14 @@ def test_every_frame_is_read_once_and_in_its_place(heard, model, rng, seconds, h
 
 
 def test_a_bad_frame_is_counted_over_the_recording(heard, model, rng, monkeypatch):
-    network = xlsr_ref.Model._network
+    network = Network.forward
 
-    def broken(self, x, keep, whole=None):
-        logits, stages = network(self, x, keep, whole)
+    def broken(self, x, keep, over=None):
+        logits, stages = network(self, x, keep, over)
         logits[3] = np.nan if len(heard) == 2 else 0
         return logits, stages
 
-    monkeypatch.setattr(xlsr_ref.Model, "_network", broken)
+    monkeypatch.setattr(Network, "forward", broken)
     with pytest.raises(xlsr_ref.CannotTranscribeError, match="frame 103 "):
         model.transcribe(spoken(rng, 5 * RATE), RATE, chunk_seconds=2, stride_seconds=0)
 

@@ -27,7 +27,8 @@ def evaluate(
     """The errors of each way, for each part and language of a corpus."""
     import xlsr_ref
     from xlsr_ref import audio
-    from xlsr_ref.text.beam import beam_search, log_softmax
+    from xlsr_ref.ops.softmax import log_softmax
+    from xlsr_ref.text.beam import beam_search
     from xlsr_ref.text.greedy import greedy
     from xlsr_ref.text.kneser_ney import train
     from xlsr_ref.text.lm import build

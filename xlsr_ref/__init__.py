@@ -13,7 +13,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from xlsr_ref.config import Config as Config
     from xlsr_ref.errors import AlignmentError as AlignmentError
     from xlsr_ref.errors import AudioError as AudioError
     from xlsr_ref.errors import CannotClassifyError as CannotClassifyError
@@ -29,11 +28,13 @@ if TYPE_CHECKING:
     from xlsr_ref.model import load as load
     from xlsr_ref.text.transcript import Span as Span
     from xlsr_ref.text.transcript import Transcript as Transcript
+    from xlsr_ref.wav2vec2.config import Config as Config
 
 __version__ = "0.1.0"
 
 _HOME = {
-    "load": "model", "Model": "model", "Config": "config", "Transcript": "text.transcript", "Span": "text.transcript",
+    "load": "model", "Model": "model", "Config": "wav2vec2.config",
+    "Transcript": "text.transcript", "Span": "text.transcript",
     "XlsrError": "errors", "ConfigError": "errors", "WeightsError": "errors", "AudioError": "errors",
     "VocabularyError": "errors", "CannotTranscribeError": "errors", "CannotClassifyError": "errors",
     "AlignmentError": "errors", "HubError": "errors", "DecodingError": "errors", "LanguageModelError": "errors",

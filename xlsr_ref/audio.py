@@ -5,12 +5,7 @@
 The network was trained at one rate and on one scale, so both are fixed here, once, before the first convolution sees
 anything. The rate and whether to normalise come from the model folder's ``preprocessor_config.json``. A file is read in
 pieces, so that a long one is never whole in memory unless :func:`read` asks for it.
-Also here: how many frames the conv encoder makes of n samples, which is arithmetic on its kernels and strides:
-
-    n → floor((n - kernel) / stride) + 1          layer by layer
-
-Where: wav2vec 2.0 §2 (feature encoder), §4.2 (25 ms field, 20 ms hop). Nothing here knows the network.
-Letters: L samples, T frames.
+Nothing here knows the network. Letters: L samples.
 """
 
 from __future__ import annotations
@@ -29,9 +24,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from xlsr_ref.config import model_folder, read_json
 from xlsr_ref.errors import AudioError, ConfigError
+from xlsr_ref.ops.conv_length import receptive_field
 from xlsr_ref.resampling import check_rate, float_type, resample, resample_pieces
+from xlsr_ref.wav2vec2.config import model_folder, read_json
 
 LOUDEST = 1e12  # int32 samples written as floats reach 2e9; beyond this a file is damaged, and float32 would overflow
 BLOCK = 1 << 18  # values decoded at a time: memory follows what a file holds, never what its header promises
@@ -83,37 +79,12 @@ class Preprocessor:
         return cls(rate, do_normalize)
 
 
-# --- frames ----------------------------------------------------------------------------------------------------------
-
-
-def hop(conv_stride: tuple[int, ...]) -> int:
-    """Samples from one frame to the next: the product of the strides (320 in the released models)."""
-    return math.prod(conv_stride)
-
-
-def receptive_field(conv_kernel: tuple[int, ...], conv_stride: tuple[int, ...]) -> int:
-    """Samples that one frame sees (400 in the released models); fewer make no frame."""
-    field = 1
-    for kernel, stride in zip(reversed(conv_kernel), reversed(conv_stride)):
-        field = (field - 1) * stride + kernel
-    return field
-
-
-def frames(samples: int, conv_kernel: tuple[int, ...], conv_stride: tuple[int, ...]) -> int:
-    """Frames T that the conv encoder makes of ``samples``; 0 when there are too few for one."""
-    for kernel, stride in zip(conv_kernel, conv_stride):
-        if samples < kernel:
-            return 0
-        samples = (samples - kernel) // stride + 1
-    return samples
-
-
 def require_a_frame(
     samples: int, sampling_rate: int, conv_kernel: tuple[int, ...], conv_stride: tuple[int, ...]
 ) -> None:
     """Raise AudioError if ``samples`` are too few for one frame."""
-    if frames(samples, conv_kernel, conv_stride) == 0:
-        field = receptive_field(conv_kernel, conv_stride)
+    field = receptive_field(conv_kernel, conv_stride)
+    if samples < field:
         raise AudioError(
             f"{samples} samples ({samples / sampling_rate:.4f} s at {sampling_rate} Hz) are too few: "
             f"one frame needs {field} ({field / sampling_rate:.4f} s)"

@@ -19,8 +19,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from xlsr_ref.audio import Scale, frames, hop, measure, receptive_field
+from xlsr_ref.audio import Scale, measure
 from xlsr_ref.errors import AudioError
+from xlsr_ref.ops.conv_length import frames, hop, receptive_field
 
 CHUNK = 30.0  # seconds of a chunk
 CONTEXT = 1 / 6  # of the chunk, on each side: 5 s of 30

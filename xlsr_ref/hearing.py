@@ -20,7 +20,8 @@ import numpy as np
 from xlsr_ref import audio
 from xlsr_ref.audio import Scale
 from xlsr_ref.chunks import Chunking, chunks, cut, first_pass
-from xlsr_ref.network.feature_encoder import first_moments
+from xlsr_ref.ops import threads
+from xlsr_ref.wav2vec2.feature_encoder import first_moments
 
 if TYPE_CHECKING:
     from xlsr_ref.model import Model
@@ -55,24 +56,24 @@ def pieces_of(model: Model, recording: Recording, sampling_rate: int | None) -> 
 
 def in_chunks(model: Model, pieces: Pieces, scale: Scale, how: Chunking) -> Iterator[Part]:
     """Each chunk's own frames and their logits. Raises AudioError."""
-    c, p = model.config, model._backbone["feature_extractor"]
-    model._require_a_frame(scale.samples)
+    c, p = model.config, model.network.base["feature_extractor"]
+    model.require_a_frame(scale.samples)
 
     def heard(parts: Sequence[slice]) -> Iterator[np.ndarray]:
         for x in cut(pieces(), parts):
             yield audio.rescale(x, scale) if model.preprocessor.do_normalize else x
 
     plan = chunks(scale.samples, how.size, how.context, c.conv_kernel, c.conv_stride)
-    whole = None
+    over = None
     if c.feat_extract_norm == "group" and len(plan) > 1:  # its statistics are those of the whole recording
         rows = chunks(scale.samples, STATISTICS_ROWS, 0, c.conv_kernel[:1], c.conv_stride[:1])
-        with model._threads():
-            whole = first_moments(heard([row.samples for row in rows]), p, c)
+        with threads.computing(model.threads):
+            over = first_moments(heard([row.samples for row in rows]), p, c)
     for chunk, x in zip(plan, heard([chunk.samples for chunk in plan])):
-        logits, _ = model._network(x, keep=False, whole=whole)
+        logits, _ = model.network.forward(x, keep=False, over=over)
         yield chunk.frames, logits[chunk.own]
 
 
 def _in_one_piece(model: Model, waveform: np.ndarray) -> Iterator[Part]:
-    logits, _ = model._network(model._normalised(waveform), keep=False)
+    logits, _ = model.network.forward(model.normalised(waveform), keep=False)
     yield slice(0, len(logits)), logits

@@ -1,6 +1,6 @@
 """One network, many languages (MMS): what changes with the language is read from a file of its own.
 
-    adapter.fra.safetensors    the attention adapters of every block, and lm_head      network/attention_adapter.py
+    adapter.fra.safetensors    the attention adapters of every block, and lm_head      wav2vec2/attention_adapter.py
     vocab.json                 language → its own vocabulary; "fra" is one of them     text/vocabulary.py
 
 They belong together: French rows of lm_head mean nothing to the Hindi vocabulary, and the numbers of tokens differ.
@@ -14,9 +14,9 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from xlsr_ref.config import Config, read_json
 from xlsr_ref.errors import VocabularyError, WeightsError
 from xlsr_ref.params import Flat, expected_shapes, listed, read_safetensors
+from xlsr_ref.wav2vec2.config import Config, read_json
 
 KIND = "Wav2Vec2ForCTC"
 

@@ -27,9 +27,10 @@ from typing import Any
 
 import numpy as np
 
-from xlsr_ref.config import CLASSIFIERS, KINDS, LONGEST_JSON, Config, model_folder, parse_json, read_json
 from xlsr_ref.errors import ConfigError, WeightsError
 from xlsr_ref.foreign import read_foreign
+from xlsr_ref.ops.tree import add_to, flatten, nest  # noqa: F401
+from xlsr_ref.wav2vec2.config import CLASSIFIERS, KINDS, LONGEST_JSON, Config, model_folder, parse_json, read_json
 
 Flat = dict[str, np.ndarray]
 Shapes = dict[str, tuple[int, ...]]
@@ -52,7 +53,7 @@ DTYPE_NAMES = {dtype: name for name, dtype in DTYPES.items()}
 PARAMETRIZED = ("parametrizations.weight.original0", "parametrizations.weight.original1")
 CLASSIC = ("weight_g", "weight_v")
 
-# Ends of the names of what network/prepare.py makes a second array of, of the same size: every convolution's kernel.
+# Names of what a second array of the same size is derived from (ops/derived.py) end so: every convolution's kernel.
 PREPARED = (".conv.weight", f".conv.{PARAMETRIZED[1]}", f".conv.{CLASSIC[1]}")
 
 
@@ -201,49 +202,6 @@ def _read_shards(folder: Path, index: Path) -> tuple[Flat, tuple[Path, ...]]:
     return flat, tuple(folder / file for file in files)
 
 
-# --- dotted names <-> nested dict ------------------------------------------------------------------------------------
-
-
-def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
-    """{"a.b": x} → {"a": {"b": x}}. Raises WeightsError where a name is both a tensor and a module ("a" and "a.b")."""
-    nested: dict[str, Any] = {}
-    for name, leaf in flat.items():
-        *branches, last = name.split(".")
-        here = nested
-        for branch in branches:
-            here = here.setdefault(branch, {})
-            if not isinstance(here, dict):
-                break
-        if not isinstance(here, dict) or last in here:
-            raise WeightsError(f"{shown(name)} is a tensor's name and the beginning of another's")
-        here[last] = leaf
-    return nested
-
-
-def flatten(nested: Mapping[str, Any]) -> dict[str, Any]:
-    """The inverse of ``nest``: the same names, in the same order if each module's names stood together (as they do)."""
-
-    def walk(branch: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
-        for key, value in branch.items():
-            if isinstance(value, dict):
-                yield from walk(value, f"{prefix}{key}.")
-            else:
-                yield prefix + key, value
-
-    return dict(walk(nested, ""))
-
-
-def add_to(total: dict[str, Any], more: Mapping[str, Any]) -> None:
-    """Add nested arrays to ``total``, in place; what it does not have yet it takes over as its own."""
-    for name, value in more.items():
-        if name not in total:
-            total[name] = value
-        elif isinstance(value, dict):
-            add_to(total[name], value)
-        else:
-            total[name] += value
-
-
 # --- what a config implies -------------------------------------------------------------------------------------------
 
 
@@ -361,7 +319,7 @@ class LoadReport:
     dtype: str  # that was asked for
     mapped_bytes: int  # of used tensors that are views of the file
     copied_bytes: int  # of those that were converted or moved to an aligned place
-    prepared_bytes: int  # of what network/prepare.py derives from them at the first pass, and keeps beside them
+    prepared_bytes: int  # of what is derived from them at the first pass, and kept beside them (ops/derived.py)
     surplus: tuple[str, ...]  # in the file and not used
     missing: tuple[str, ...]  # () or masked_spec_embed: only masking needs it
     language: str | None = None  # whose adapters, head and vocabulary these are; None: those of the folder itself

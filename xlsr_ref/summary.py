@@ -18,10 +18,11 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from xlsr_ref.config import CLASSIFIERS, Config
 from xlsr_ref.errors import AudioError
-from xlsr_ref.network.adapter import PADDING
+from xlsr_ref.ops.conv_length import conv_length
 from xlsr_ref.params import expected_shapes
+from xlsr_ref.wav2vec2.adapter import PADDING
+from xlsr_ref.wav2vec2.config import CLASSIFIERS, Config
 
 EVERY_BLOCK = "encoder.layers.*"  # the blocks are alike: one row stands for all of them
 ONLY_PRETRAINING = ("quantizer", "project_q", "project_hid")
@@ -72,7 +73,7 @@ def _network(config: Config, kind: str, samples: int) -> Iterator[Stage]:
     convolutions = []
     T, inputs = samples, 1  # the waveform is one channel
     for i, (outputs, kernel, stride) in enumerate(zip(config.conv_dim, config.conv_kernel, config.conv_stride)):
-        T = (T - kernel) // stride + 1 if kernel <= T else 0
+        T = conv_length(T, kernel, stride)
         convolutions.append((f"feature_extractor.conv_layers.{i}", (T, outputs), 2 * T * outputs * inputs * kernel, 1))
         inputs = outputs
     if T < 1:
@@ -114,7 +115,7 @@ def _adapter(config: Config, T: int) -> Iterator[Stage]:
         parts.append(("adapter.proj", (T, C), 2 * T * config.hidden_size * C, 1))
         parts.append(("adapter.proj_layer_norm", (T, C), 0, 1))
     for i in range(config.num_adapter_layers):
-        T = max(0, (T + 2 * PADDING - config.adapter_kernel_size) // config.adapter_stride + 1)
+        T = conv_length(T, config.adapter_kernel_size, config.adapter_stride, PADDING)
         parts.append((f"adapter.layers.{i}", (T, C), 2 * T * C * 2 * C * config.adapter_kernel_size, 1))
     yield "adapter", (T, C), sum(flops for _, _, flops, _ in parts), 0
     yield from parts

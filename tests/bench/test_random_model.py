@@ -10,8 +10,8 @@ import pytest
 import xlsr_ref
 from xlsr_ref.bench.random_model import SIZES, size_in_bytes, write_random_model
 from xlsr_ref.errors import ConfigError
-from xlsr_ref.ops.conv import weight_norm, weight_norm_parts
-from xlsr_ref.params import flatten
+from xlsr_ref.ops.tree import flatten
+from xlsr_ref.ops.weight_norm import weight_norm, weight_norm_parts
 
 
 def test_it_loads_and_its_scores_are_numbers(tiny_model, noise):

@@ -18,8 +18,8 @@ import pytest
 import xlsr_ref
 from xlsr_ref.bench import programs, random_model, run, stages, turns
 from xlsr_ref.cli import main
-from xlsr_ref.config import Config
-from xlsr_ref.model import BUNDLED
+from xlsr_ref.model.model import BUNDLED
+from xlsr_ref.wav2vec2.config import Config
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 

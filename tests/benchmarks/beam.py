@@ -22,8 +22,9 @@ from pathlib import Path
 
 import numpy as np
 
+from xlsr_ref.ops.softmax import log_softmax
 from xlsr_ref.text.arpa import write_arpa
-from xlsr_ref.text.beam import beam_search, log_softmax, search
+from xlsr_ref.text.beam import beam_search, search
 from xlsr_ref.text.fusion import fuse
 from xlsr_ref.text.kneser_ney import train
 from xlsr_ref.text.labels import make_labels

@@ -23,8 +23,8 @@ from hypothesis import strategies as st  # noqa: E402
 import xlsr_ref  # noqa: E402
 from weights_tools import record_heads, reference  # noqa: E402
 from weights_tools.compare import assert_same, relative_error  # noqa: E402
-from xlsr_ref.network.adapter import adapter_frames  # noqa: E402
-from xlsr_ref.network.xvector import fewest_frames  # noqa: E402
+from xlsr_ref.heads.xvector import fewest_frames  # noqa: E402
+from xlsr_ref.wav2vec2.adapter import adapter_frames  # noqa: E402
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "heads"
 RATE, SAMPLES = 16000, 3000

@@ -10,9 +10,9 @@ wav2vec2 = pytest.importorskip("transformers.models.wav2vec2.modeling_wav2vec2")
 
 from hypothesis import given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
+from transformers_masks import compute_mask_indices, sample_negative_indices  # noqa: E402
 
 from xlsr_ref.errors import ObjectiveError  # noqa: E402
-from xlsr_ref.objectives.masking import compute_mask_indices, sample_negative_indices  # noqa: E402
 
 SEEDS = st.integers(0, 2**32 - 1)
 

@@ -9,35 +9,29 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from xlsr_ref.network.block import (  # noqa: E402
+from xlsr_ref.heads.ctc import ctc_head, ctc_head_backward  # noqa: E402
+from xlsr_ref.ops.activation import gelu, gelu_backward  # noqa: E402
+from xlsr_ref.ops.attention import attention, attention_backward  # noqa: E402
+from xlsr_ref.ops.conv import conv1d, conv1d_backward  # noqa: E402
+from xlsr_ref.ops.dropout import dropout, dropout_backward, dropout_factor  # noqa: E402
+from xlsr_ref.ops.feed_forward import feed_forward, feed_forward_backward  # noqa: E402
+from xlsr_ref.ops.grouped_conv import grouped_conv1d, grouped_conv1d_backward  # noqa: E402
+from xlsr_ref.ops.linear import linear, linear_backward  # noqa: E402
+from xlsr_ref.ops.norm import group_norm, group_norm_backward, layer_norm, layer_norm_backward  # noqa: E402
+from xlsr_ref.ops.softmax import softmax, softmax_backward  # noqa: E402
+from xlsr_ref.ops.tree import flatten, nest  # noqa: E402
+from xlsr_ref.ops.weight_norm import weight_norm, weight_norm_backward  # noqa: E402
+from xlsr_ref.teach import check  # noqa: E402
+from xlsr_ref.wav2vec2.block import (  # noqa: E402
     BlockDropout,
-    feed_forward,
-    feed_forward_backward,
     post_norm_block,
     post_norm_block_backward,
     pre_norm_block,
     pre_norm_block_backward,
 )
-from xlsr_ref.network.context import feature_projection, feature_projection_backward  # noqa: E402
-from xlsr_ref.network.feature_encoder import conv_layer, conv_layer_backward  # noqa: E402
-from xlsr_ref.network.heads import ctc_head, ctc_head_backward  # noqa: E402
-from xlsr_ref.network.positional import positional, positional_backward  # noqa: E402
-from xlsr_ref.ops.activation import gelu, gelu_backward  # noqa: E402
-from xlsr_ref.ops.attention import attention, attention_backward  # noqa: E402
-from xlsr_ref.ops.conv import (  # noqa: E402
-    conv1d,
-    conv1d_backward,
-    grouped_conv1d,
-    grouped_conv1d_backward,
-    weight_norm,
-    weight_norm_backward,
-)
-from xlsr_ref.ops.dropout import dropout, dropout_backward, dropout_factor  # noqa: E402
-from xlsr_ref.ops.linear import linear, linear_backward  # noqa: E402
-from xlsr_ref.ops.norm import group_norm, group_norm_backward, layer_norm, layer_norm_backward  # noqa: E402
-from xlsr_ref.ops.softmax import softmax, softmax_backward  # noqa: E402
-from xlsr_ref.params import flatten, nest  # noqa: E402
-from xlsr_ref.teach import check  # noqa: E402
+from xlsr_ref.wav2vec2.feature_encoder import conv_layer, conv_layer_backward  # noqa: E402
+from xlsr_ref.wav2vec2.feature_projection import feature_projection, feature_projection_backward  # noqa: E402
+from xlsr_ref.wav2vec2.positional import positional, positional_backward  # noqa: E402
 
 F = torch.nn.functional
 TOLERANCE = 1e-11  # of each tensor's largest value; measured 1e-14
@@ -208,7 +202,7 @@ def test_dropout(rng):
 
 @pytest.mark.parametrize("norm", ["layer", "group", "none"])
 def test_layer_of_the_feature_encoder(rng, norm, monkeypatch):
-    monkeypatch.setattr("xlsr_ref.network.feature_encoder.EPS", EPS)
+    monkeypatch.setattr("xlsr_ref.wav2vec2.feature_encoder.EPS", EPS)
     x, p = rng.standard_normal((43, 2)), {"conv": draw(rng, weight=(5, 2, 3), bias=5)}
     if norm != "none":
         p["layer_norm"] = draw(rng, weight=5, bias=5)

@@ -10,18 +10,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xlsr_ref.config import CLASSIFIERS, KINDS, Config
+from xlsr_ref.ops.tree import flatten
 from xlsr_ref.params import (
     CLASSIC,
     PARAMETRIZED,
     expected_shapes,
-    flatten,
     load_params,
     parameter_count,
     read_safetensors,
     to_float,
     write_safetensors,
 )
+from xlsr_ref.wav2vec2.config import CLASSIFIERS, KINDS, Config
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")

@@ -20,10 +20,10 @@ transformers = pytest.importorskip("transformers")
 
 import xlsr_ref  # noqa: E402
 from xlsr_ref.audio import normalise  # noqa: E402
-from xlsr_ref.network.quantizer import gumbel_noise  # noqa: E402
-from xlsr_ref.objectives.masking import draw_negatives, draw_spans  # noqa: E402
-from xlsr_ref.params import flatten  # noqa: E402
+from xlsr_ref.losses.masking import draw_negatives, draw_spans  # noqa: E402
+from xlsr_ref.ops.tree import flatten  # noqa: E402
 from xlsr_ref.teach import check  # noqa: E402
+from xlsr_ref.wav2vec2.quantizer import gumbel_noise  # noqa: E402
 
 RATE, LENGTHS, TAU = 16000, (1300, 611, 980), 0.7
 FLOAT64, FLOAT32_OBJECTIVES = 1e-9, 1e-5

@@ -4,7 +4,18 @@ import numpy as np
 import pytest
 
 from xlsr_ref.ops import attention as ops_attention
-from xlsr_ref.ops.attention import QUERIES, attention, scaled_dot_product, scaled_dot_product_backward
+from xlsr_ref.ops.attention import (
+    QUERIES,
+    AttentionCache,
+    LongAttentionCache,
+    attention,
+    attention_backward,
+    attention_weights,
+    scaled_dot_product,
+    scaled_dot_product_backward,
+    whole_attention,
+)
+from xlsr_ref.ops.rows import ROWS
 
 
 def reference(q, k, v, heads):
@@ -26,20 +37,36 @@ def reference(q, k, v, heads):
 @pytest.mark.parametrize(("T", "C", "heads"), [(1, 4, 2), (7, 6, 1), (7, 6, 3), (7, 6, 6), (QUERIES + 3, 4, 2)])
 def test_equals_the_equation(rng, dtype, T, C, heads):
     q, k, v = (rng.standard_normal((T, C)).astype(dtype) * 2 for _ in range(3))
-    mixed, cache = scaled_dot_product(q, k, v, heads, keep_weights=True)
+    mixed, _ = scaled_dot_product(q, k, v, heads)
+    found = attention_weights(q, k, heads)
     expected, weights = reference(q, k, v, heads)
     tolerance = 3e-6 if dtype == np.float32 else 1e-13  # float32: scores up to 20 are rounded to 1e-6
     np.testing.assert_allclose(mixed, expected, atol=tolerance)
-    np.testing.assert_allclose(cache.weights, weights, atol=tolerance)
-    np.testing.assert_allclose(cache.weights.sum(axis=-1), 1, atol=1e-6 if dtype == np.float32 else 1e-14)
-    assert mixed.dtype == cache.weights.dtype == dtype
+    np.testing.assert_allclose(found, weights, atol=tolerance)
+    np.testing.assert_allclose(found.sum(axis=-1), 1, atol=1e-6 if dtype == np.float32 else 1e-14)
+    assert mixed.dtype == found.dtype == dtype
 
 
-def test_keeping_the_weights_changes_no_bit(rng):
-    q, k, v = (rng.standard_normal((QUERIES + 9, 6)).astype(np.float32) for _ in range(3))
-    with_weights, without = (scaled_dot_product(q, k, v, 2, keep)[0] for keep in (True, False))
-    np.testing.assert_array_equal(with_weights, without)
-    assert scaled_dot_product(q, k, v, 2)[1].weights is None
+def affine(rng, C):
+    return {"weight": rng.standard_normal((C, C)), "bias": rng.standard_normal(C)}
+
+
+@pytest.mark.parametrize("dropping", [False, True])
+def test_a_long_recording_goes_query_block_by_query_block(rng, dropping):
+    """Its result and its gradients are those of the whole, up to rounding; only x is kept."""
+    T, C, heads = ROWS + 9, 4, 2
+    p = {f"{name}_proj": affine(rng, C) for name in ("q", "k", "v", "out")}
+    x, dy = rng.standard_normal((2, T, C))
+    factor = rng.random((heads, T, T)) if dropping else None
+    y, cache = attention(x, p, heads, factor)
+    expected, whole = whole_attention(x, p, heads, factor)
+    np.testing.assert_allclose(y, expected, atol=1e-12)
+    assert isinstance(cache, LongAttentionCache)
+    assert cache.x is x
+    (dx, grads), (dx_whole, grads_whole) = (attention_backward(dy, each) for each in (cache, whole))
+    np.testing.assert_array_equal(dx, dx_whole)
+    np.testing.assert_array_equal(grads["k_proj"]["weight"], grads_whole["k_proj"]["weight"])
+    assert isinstance(attention(x[:ROWS], p, heads)[1], AttentionCache)
 
 
 @pytest.mark.parametrize("scores", [1, 2 * 9 * 9, 5 * 9 * 9])

@@ -1,16 +1,10 @@
 import numpy as np
 import pytest
 
-from xlsr_ref.ops import conv
-from xlsr_ref.ops.conv import (
-    ROWS,
-    conv1d,
-    grouped_conv1d,
-    grouped_conv1d_backward,
-    tap_by_tap,
-    weight_norm,
-    windows,
-)
+from xlsr_ref.ops import grouped_conv
+from xlsr_ref.ops.conv import ROWS, conv1d, windows
+from xlsr_ref.ops.grouped_conv import grouped_conv1d, grouped_conv1d_backward
+from xlsr_ref.ops.weight_norm import tap_by_tap, weight_norm
 
 
 def convolve(x, weight, stride, groups=1):
@@ -60,7 +54,7 @@ def test_a_kernel_longer_than_the_input_is_refused(rng):
 @pytest.mark.parametrize("at_once", [None, 8])
 def test_grouped_equals_the_sum_over_a_padded_input(rng, monkeypatch, dtype, K, T, groups, at_once):
     if at_once:  # taps: the larger kernels take more than one product
-        monkeypatch.setattr(conv, "COLUMNS", at_once * 6 // groups)
+        monkeypatch.setattr(grouped_conv, "COLUMNS", at_once * 6 // groups)
     x, weight, bias = (rng.standard_normal(s).astype(dtype) for s in ((T, 6), (6, 6 // groups, K), (6,)))
     y, _ = grouped_conv1d(x, weight, bias, groups)
     padded = np.pad(x, ((K // 2, K // 2), (0, 0)))
@@ -83,8 +77,8 @@ def test_groups_have_the_same_bits_alone_and_together(rng, monkeypatch, at_once)
         return y, dx, grads["weight"]
 
     whole = both_ways()
-    monkeypatch.setattr(conv, "WINDOWS", at_once * (T + K) * K * (C // groups))
-    assert len(conv._group_blocks(groups, T, K, C // groups)) == -(-groups // at_once)
+    monkeypatch.setattr(grouped_conv, "WINDOWS", at_once * (T + K) * K * (C // groups))
+    assert len(grouped_conv._group_blocks(groups, T, K, C // groups)) == -(-groups // at_once)
     for mine, expected in zip(both_ways(), whole):
         np.testing.assert_array_equal(mine, expected)
 

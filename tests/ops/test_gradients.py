@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from xlsr_ref.errors import ObjectiveError
-from xlsr_ref.ops import conv
+from xlsr_ref.ops import conv, grouped_conv
 from xlsr_ref.ops.activation import _gelu_backward_numba, _gelu_backward_numpy, gelu, gelu_backward
 from xlsr_ref.ops.attention import (
     QUERIES,
@@ -13,18 +13,13 @@ from xlsr_ref.ops.attention import (
     scaled_dot_product,
     scaled_dot_product_backward,
 )
-from xlsr_ref.ops.conv import (
-    conv1d,
-    conv1d_backward,
-    grouped_conv1d,
-    grouped_conv1d_backward,
-    weight_norm,
-    weight_norm_backward,
-)
+from xlsr_ref.ops.conv import conv1d, conv1d_backward
 from xlsr_ref.ops.dropout import dropout, dropout_backward
+from xlsr_ref.ops.grouped_conv import grouped_conv1d, grouped_conv1d_backward
 from xlsr_ref.ops.linear import linear, linear_backward
 from xlsr_ref.ops.norm import group_norm, group_norm_backward, layer_norm, layer_norm_backward
 from xlsr_ref.ops.softmax import softmax, softmax_backward
+from xlsr_ref.ops.weight_norm import weight_norm, weight_norm_backward
 from xlsr_ref.teach import check
 
 TOLERANCE = 1e-6  # of the largest value; the difference quotient itself is good to about 1e-9
@@ -91,7 +86,7 @@ def test_strided_convolution_over_more_than_one_block(rng, monkeypatch):
 @pytest.mark.parametrize("at_once", [None, 8])
 def test_grouped_convolution(rng, monkeypatch, K, at_once):
     if at_once:  # taps: the larger kernels take more than one product
-        monkeypatch.setattr(conv, "COLUMNS", at_once * 3)
+        monkeypatch.setattr(grouped_conv, "COLUMNS", at_once * 3)
     p, x = parameters(rng, weight=(6, 3, K), bias=6), rng.standard_normal((11, 6))
     forward = lambda x, p: grouped_conv1d(x, p["weight"], p["bias"], 2)  # noqa: E731
     hold(check.gradient(forward, grouped_conv1d_backward, x, p, rng=rng))
@@ -107,11 +102,10 @@ def test_weight_norm(rng, old_spelling):
     hold(check.gradient(lambda x, p: weight_norm(p), backward, np.zeros(1), p, rng=rng))
 
 
-@pytest.mark.parametrize("keep_weights", [True, False])
 @pytest.mark.parametrize(("T", "heads"), [(1, 2), (7, 3), (QUERIES + 5, 2)])
-def test_scaled_dot_product(rng, keep_weights, T, heads):
+def test_scaled_dot_product(rng, T, heads):
     inputs = parameters(rng, q=(T, 6), k=(T, 6), v=(T, 6))
-    forward = lambda x, p: scaled_dot_product(p["q"], p["k"], p["v"], heads, keep_weights)  # noqa: E731
+    forward = lambda x, p: scaled_dot_product(p["q"], p["k"], p["v"], heads)  # noqa: E731
 
     def backward(dy, cache):
         return np.zeros(1), dict(zip("qkv", scaled_dot_product_backward(dy, cache)))
@@ -119,13 +113,6 @@ def test_scaled_dot_product(rng, keep_weights, T, heads):
     comparison = check.gradient(forward, backward, np.zeros(1), inputs, rng=rng, entries=40)
     for row in comparison.rows:  # at T = 1 the gradients of q and k are exactly 0: judged absolutely
         assert (row.absolute if T == 1 else row.relative) < TOLERANCE, f"\n{comparison}"
-
-
-def test_kept_weights_are_not_made_again(rng):
-    q, k, v = rng.standard_normal((3, 7, 6))
-    _, cache = scaled_dot_product(q, k, v, 2, keep_weights=True)
-    others = cache._replace(weights=np.zeros_like(cache.weights))
-    assert not any(gradient.any() for gradient in scaled_dot_product_backward(q, others))
 
 
 def test_attention(rng):

@@ -21,7 +21,7 @@ def parameters(rng, C, dtype):
 
 def reference(x, p, eps, axis):
     normalised = np.apply_along_axis(lambda values: one_row(values, eps), axis, x.astype(float))
-    return normalised * p["weight"] + p["bias"], normalised
+    return normalised * p["weight"] + p["bias"]
 
 
 CASES = [(1, 1), (1, 7), (7, 1), (5, 6), (1500, 70)]  # the last one is more than one block of rows
@@ -33,11 +33,12 @@ CASES = [(1, 1), (1, 7), (7, 1), (5, 6), (1500, 70)]  # the last one is more tha
 def test_equals_the_equation(rng, normalise, axis, T, C, eps):
     x, p = rng.standard_normal((T, C)) * 2 + 3, parameters(rng, C, float)
     y, cache = normalise(x, p, eps)
-    expected, normalised = reference(x, p, eps, axis)
-    np.testing.assert_allclose(y, expected, atol=1e-12)
-    np.testing.assert_allclose(cache.normalised, normalised, atol=1e-12)
-    np.testing.assert_allclose(cache.inv_std.ravel(), 1 / np.sqrt(x.var(axis=axis) + eps), rtol=1e-12)
+    np.testing.assert_allclose(y, reference(x, p, eps, axis), atol=1e-12)
+    assert cache.x is x
     assert cache.weight is p["weight"]
+    if normalise is layer_norm:
+        np.testing.assert_allclose(cache.mean, x.mean(axis=1, keepdims=True), atol=1e-12)
+        np.testing.assert_allclose(cache.inv_std.ravel(), 1 / np.sqrt(x.var(axis=1) + eps), rtol=1e-12)
 
 
 @pytest.mark.parametrize(("normalise", "axis"), [(layer_norm, 1), (group_norm, 0)])
@@ -45,10 +46,9 @@ def test_equals_the_equation(rng, normalise, axis, T, C, eps):
 def test_float32_loses_no_digits_to_a_large_mean(rng, normalise, axis, mean):
     x = (rng.standard_normal((2000, 300)) + mean).astype(np.float32)
     p = {"weight": np.ones(300, np.float32), "bias": np.zeros(300, np.float32)}
-    y, cache = normalise(x, p)
-    expected, _ = reference(x, p, 1e-5, axis)
-    assert np.abs(y - expected).max() < 1e-6  # float32's own rounding of numbers up to 5
-    assert y.dtype == cache.normalised.dtype == cache.inv_std.dtype == np.float32
+    y, _ = normalise(x, p)
+    assert np.abs(y - reference(x, p, 1e-5, axis)).max() < 1e-6  # float32's own rounding of numbers up to 5
+    assert y.dtype == np.float32
 
 
 @pytest.mark.parametrize("kind", ["layer_norm", "moments", "scale_columns"])
@@ -62,19 +62,12 @@ def test_kernel_equals_twin(rng, kind, dtype, T, C):
         "scale_columns": (x, rng.standard_normal(C), rng.random(C) + 0.1, p["weight"], p["bias"]),
     }[kind]
     kernel, twin = getattr(norm, f"_{kind}_numba")(*arguments), getattr(norm, f"_{kind}_numpy")(*arguments)
-    for ours, theirs in zip(kernel, twin):
+    if kind == "scale_columns":
+        kernel, twin = (kernel,), (twin,)
+    for i, (ours, theirs) in enumerate(zip(kernel, twin, strict=True)):
         assert ours.shape == theirs.shape
-        assert ours.dtype == theirs.dtype == (np.float64 if kind == "moments" else dtype)
+        assert ours.dtype == theirs.dtype == (dtype if i == 0 and kind != "moments" else np.float64)
         assert np.abs(ours - theirs).max() <= (2e-6 if dtype == np.float32 else 1e-12) * max(1, np.abs(theirs).max())
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_a_layer_norm_that_keeps_nothing_gives_the_same_bits(rng, dtype):
-    x, p = rng.standard_normal((300, 70)).astype(dtype), parameters(rng, 70, dtype)
-    kept, _ = layer_norm(x, p)
-    plain, cache = layer_norm(x, p, keep=False)
-    np.testing.assert_array_equal(plain, kept)
-    assert cache is None
 
 
 @pytest.mark.parametrize("cuts", [[0, 1, 50], [0, 20, 21, 49, 50]])
@@ -91,7 +84,7 @@ def test_a_piece_is_normalised_by_the_moments_of_the_whole(rng):
     y, _ = group_norm(x, p)
     piece, cache = group_norm(x[10:20], p, over=moments(x))
     np.testing.assert_array_equal(piece, y[10:20])
-    assert cache.normalised.shape == (10, 6)
+    assert cache.x.shape == (10, 6)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

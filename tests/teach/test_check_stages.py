@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import xlsr_ref
-from xlsr_ref.network.stage import Stage
+from xlsr_ref.model.stages import Stage
 from xlsr_ref.teach import check
 
 

@@ -99,7 +99,7 @@ def test_attention_is_that_of_the_forward_pass(family, rng):
     """Both orders of the norms, from hidden states alone."""
     model = xlsr_ref.load(Path(__file__).parents[1] / "golden" / family)
     x = rng.standard_normal(8000).astype(np.float32)
-    _, stages = model.forward(x, RATE, keep="attention")
+    _, stages = model.forward(x, RATE, keep=True)
     made = attention_of(model, model.hidden_states(x, RATE))
     assert made.heads_block == made.means_block == 1
     names = [name for name in stages if ".layers." in name and "conv" not in name]

@@ -33,10 +33,10 @@ def test_a_compiled_kernel_is_shown_as_it_was_written(capsys):
 
 
 def test_a_changed_function_says_so(capsys):
-    show.source(check.changed(norm._layer_norm_numpy, "x - x.mean", "x + x.mean"))
+    show.source(check.changed(norm._layer_norm_numpy, "x - mean", "x + mean"))
     out = capsys.readouterr().out
     assert out.startswith("# xlsr_ref/ops/norm.py, changed\ndef _layer_norm_numpy(")
-    assert "x + x.mean" in out
+    assert "x + mean" in out
 
 
 def test_a_function_of_the_reader_has_no_file(capsys):

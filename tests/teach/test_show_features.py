@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_hex, to_rgba
 
-from xlsr_ref.network.quantizer import perplexity
+from xlsr_ref.losses.diversity import perplexity
 from xlsr_ref.teach import show
 from xlsr_ref.teach.show import features, picture
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 import xlsr_ref
-from xlsr_ref.config import Config
-from xlsr_ref.network.stage import Stage
+from xlsr_ref.model.stages import Stage
 from xlsr_ref.teach import show
 from xlsr_ref.teach.show import picture
+from xlsr_ref.wav2vec2.config import Config
 
 ribbon = sys.modules["xlsr_ref.teach.show.ribbon"]  # show.ribbon is the function
 

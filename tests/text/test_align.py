@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from xlsr_ref.errors import ObjectiveError
-from xlsr_ref.objectives.ctc import ctc_loss
+from xlsr_ref.losses.ctc import ctc_loss
 from xlsr_ref.ops.lattice import frames_needed, may_skip, places_of
 from xlsr_ref.text import align as room
 from xlsr_ref.text.align import WILDCARD, align

@@ -125,7 +125,8 @@ class Outside:
 
 def test_a_model_outside(rng):
     """The search's loop stops for it, and finds what the specification says; in pieces, too."""
-    from xlsr_ref.text.beam import beam_search, beam_search_python, feed, hypotheses, log_softmax, search, start
+    from xlsr_ref.ops.softmax import log_softmax
+    from xlsr_ref.text.beam import beam_search, beam_search_python, feed, hypotheses, search, start
 
     for options in ({}, {"words": ["bear", "low", "bad"], "hotwords": ["bed"]}, {"boundary": False}):
         fusion = fuse(LABELS, Outside(), alpha=0.1, **options)

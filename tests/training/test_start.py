@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 import xlsr_ref
-from xlsr_ref.config import Config
 from xlsr_ref.errors import ConfigError, TrainingError
 from xlsr_ref.params import CLASSIC, PARAMETRIZED, expected_shapes, read_safetensors, write_safetensors
 from xlsr_ref.text.tokenizer import Tokenizer
 from xlsr_ref.training.recipe import from_table
 from xlsr_ref.training.start import prepare_start, vocabulary_of
+from xlsr_ref.wav2vec2.config import Config
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 CTC, PRETRAINING = "Wav2Vec2ForCTC", "Wav2Vec2ForPreTraining"

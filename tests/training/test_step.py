@@ -5,16 +5,15 @@ import dataclasses
 import numpy as np
 import pytest
 
-from xlsr_ref import audio
 from xlsr_ref.errors import ObjectiveError
 from xlsr_ref.model import Model
-from xlsr_ref.network.quantizer import temperature
-from xlsr_ref.ops import threads
-from xlsr_ref.params import flatten, nest
+from xlsr_ref.ops import conv_length, threads
+from xlsr_ref.ops.tree import flatten, nest
 from xlsr_ref.training import step
 from xlsr_ref.training.recipe import Stage, from_table
 from xlsr_ref.training.start import prepare_start
 from xlsr_ref.training.step import Batch, finetune_step, pretrain_step
+from xlsr_ref.wav2vec2.quantizer import temperature
 
 SIZES = {
     "conv_dim": [6, 5, 7], "conv_kernel": [10, 3, 2], "conv_stride": [5, 2, 2], "conv_bias": True,
@@ -122,22 +121,22 @@ def test_masks_are_as_the_config_has_them(monkeypatch):
     seen = []
     monkeypatch.setattr(step, "ctc_losses", lambda *_, **how: seen.append(how) or ([], {}))
 
-    def noises(**config):
+    def drawn_masks(**config):
         recipe, start = begin("Wav2Vec2ForCTC", **config)
         batch = Batch(sounds() * 20, [np.array(ids, int) for ids in TARGETS] * 20, 1, Stage(augment=False))
         finetune_step(nest(start.params), start.config, recipe, start.preprocessor, batch)
-        return seen.pop()["noises"]
+        return seen.pop()["masks"]
 
-    drawn = noises()
-    frames = [audio.frames(length, SIZES["conv_kernel"], SIZES["conv_stride"]) for length in LENGTHS]
+    drawn = drawn_masks()
+    frames = [conv_length.frames(length, SIZES["conv_kernel"], SIZES["conv_stride"]) for length in LENGTHS]
     assert [len(noise.frames) for noise in drawn] == frames * 20
     # spans of 3 start at 0.4 / 3 of the frames and overlap: 1 − (1 − 0.4 / 3)³ = 0.35 of them, and 60 utterances
     assert 0.3 < np.mean(np.concatenate([noise.frames for noise in drawn])) < 0.4
     assert 0.1 < np.mean([noise.channels for noise in drawn]) < 0.4
     assert len({noise.channels.tobytes() for noise in drawn}) > 5
-    assert all(noise.frames is None for noise in noises(mask_time_prob=0.0))
-    assert all(noise.channels is None for noise in noises(mask_feature_prob=0.0))
-    bare = noises(apply_spec_augment=False)
+    assert all(noise.frames is None for noise in drawn_masks(mask_time_prob=0.0))
+    assert all(noise.channels is None for noise in drawn_masks(mask_feature_prob=0.0))
+    bare = drawn_masks(apply_spec_augment=False)
     assert all(noise.frames is noise.channels is None for noise in bare)
     assert all(noise.projected is not None for noise in bare)
 
@@ -178,7 +177,7 @@ def test_pretraining_is_the_models_own_loss_per_masked_frame(monkeypatch):
     numbers, grads = take("Wav2Vec2ForPreTraining", QUIET, n=5)
     _, start = begin("Wav2Vec2ForPreTraining")
     (_, _, _, *draws, tau), how = seen[0]
-    assert how["noises"] == (step.SILENT,) * 3
+    assert how["masks"] == (step.NO_MASKS,) * 3
     assert tau == temperature(4, 2.0, 0.999995, 0.5) == numbers["tau"]  # the first step has the first temperature
     model = Model(start.config, nest(start.params), start.preprocessor, None, None)
     losses, expected = model.pretrain_loss(sounds(), 16000, *draws, tau)
@@ -192,7 +191,7 @@ def test_pretraining_is_the_models_own_loss_per_masked_frame(monkeypatch):
         np.testing.assert_array_equal(grads[name], grad / n)
 
 
-def test_the_recipes_brakes_are_passed_on(monkeypatch):
+def test_the_recipes_penalty_and_gradient_scale_are_passed_on(monkeypatch):
     seen = []
     pretrain_loss = step.pretrain_loss
     monkeypatch.setattr(step, "pretrain_loss", lambda *args, **how: seen.append(how) or pretrain_loss(*args, **how))
@@ -203,4 +202,4 @@ def test_the_recipes_brakes_are_passed_on(monkeypatch):
         pretrain_step(nest(start.params), start.config, each, start.preprocessor, batch)
     assert [how["feature_penalty_weight"] for how in seen] == [0.0, 10.0]
     assert [how["encoder_gradient_scale"] for how in seen] == [1.0, 0.1]
-    assert all(noise.encoder is not None for how in seen for noise in how["noises"])
+    assert all(noise.encoder is not None for how in seen for noise in how["masks"])

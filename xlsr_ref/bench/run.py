@@ -84,7 +84,7 @@ def settings(
 ) -> Settings:
     """The settings as a command line spells them. Raises WrongSetting, and XlsrError for what cannot be written."""
     from xlsr_ref.hub import local_folder
-    from xlsr_ref.model import BUNDLED
+    from xlsr_ref.model.model import BUNDLED
     from xlsr_ref.ops.threads import count
 
     lengths = _lengths(seconds) if seconds is not None else () if short or clips else DEFAULT_SECONDS
@@ -177,8 +177,8 @@ class Benchmark:
 
     def _open(self, cleanup: ExitStack) -> None:
         from xlsr_ref.audio import Preprocessor
-        from xlsr_ref.config import Config
         from xlsr_ref.params import load_params
+        from xlsr_ref.wav2vec2.config import Config
 
         wanted = self.settings
         if wanted.size is None:

@@ -20,20 +20,20 @@ from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from typing import Any, NamedTuple
 
-from xlsr_ref.config import Config
 from xlsr_ref.summary import EVERY_BLOCK, ONLY_PRETRAINING, stage_table, total
+from xlsr_ref.wav2vec2.config import Config
 
 FLOAT32 = 4  # bytes
 
 FUNCTIONS = {  # stage: where its function is at home
-    "feature encoder": ("xlsr_ref.network.feature_encoder", "feature_encoder"),
-    "projection": ("xlsr_ref.network.context", "feature_projection"),
-    "positional convolution": ("xlsr_ref.network.positional", "positional"),
+    "feature encoder": ("xlsr_ref.wav2vec2.feature_encoder", "feature_encoder"),
+    "projection": ("xlsr_ref.wav2vec2.feature_projection", "feature_projection"),
+    "positional convolution": ("xlsr_ref.wav2vec2.positional", "positional"),
     "attention: q, k, v, out": ("xlsr_ref.ops.attention", "attention"),
     "attention: softmax(q kᵀ) v": ("xlsr_ref.ops.attention", "scaled_dot_product"),
-    "feed-forward": ("xlsr_ref.network.block", "feed_forward"),
+    "feed-forward": ("xlsr_ref.ops.feed_forward", "feed_forward"),
     "norms": ("xlsr_ref.ops.norm", "layer_norm"),
-    "head": ("xlsr_ref.network.heads", "ctc_head"),
+    "head": ("xlsr_ref.heads.ctc", "ctc_head"),
 }
 OPEN = {"attention: q, k, v, out"}  # a stage that has another one inside; in the others everything is theirs
 REST = "the rest"  # normalising the waveform, adding what goes around a block's halves

@@ -27,10 +27,10 @@ def add(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print the table of stages, and the load report where there are weights."""
     from xlsr_ref.audio import Preprocessor
-    from xlsr_ref.config import CLASSIFIERS, Config, read_json
     from xlsr_ref.hub import local_folder
     from xlsr_ref.params import listed, load_params
     from xlsr_ref.summary import format_table, stage_table
+    from xlsr_ref.wav2vec2.config import CLASSIFIERS, Config, read_json
 
     bundled = Path(__file__).parents[1] / "data" / "small-ctc"
     path = bundled if arguments.model is None else local_folder(arguments.model)

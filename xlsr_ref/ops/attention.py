@@ -20,6 +20,7 @@ import numpy as np
 
 from xlsr_ref.ops import threads
 from xlsr_ref.ops.linear import LinearCache, linear, linear_backward, linears
+from xlsr_ref.ops.rows import ROWS, by_rows
 from xlsr_ref.ops.softmax import SoftmaxCache, softmax_backward, softmax_in_place
 from xlsr_ref.ops.upstream import require_upstream
 
@@ -32,8 +33,12 @@ class ScaledDotProductCache(NamedTuple):
     k: np.ndarray  # (T, C)
     v: np.ndarray  # (T, C)
     heads: int
-    weights: np.ndarray | None  # (H, T, T)  rows sum to 1; only with keep_weights
     factor: np.ndarray | None  # (H, T, T)  dropout of the weights
+
+    @property
+    def weights(self) -> np.ndarray:
+        """The attention weights (H, T', T), before dropout: computed when they are asked for."""
+        return attention_weights(self.q, self.k, self.heads)
 
 
 class AttentionCache(NamedTuple):
@@ -44,29 +49,48 @@ class AttentionCache(NamedTuple):
     out_proj: LinearCache
 
 
-def attention(
-    x: np.ndarray,
-    p: dict,
-    heads: int,
-    keep_weights: bool = False,
-    factor: np.ndarray | None = None,
-    keep: bool = True,
-) -> tuple[np.ndarray, Any]:
-    """Self-attention over ``x`` (T, C) with the projections in ``p``: y (T, C), and the AttentionCache.
+class LongAttentionCache(NamedTuple):
+    """Of a recording longer than a block of ops/rows.py: the rest is computed again on the way back."""
 
-    ``keep_weights`` stores the weights (H, T, T); ``factor`` (H, T, T) is their dropout, see ops/dropout.py. Without
-    ``keep`` there is no cache and the heads write over q.
+    x: np.ndarray  # (T, C)
+    p: dict
+    heads: int
+    factor: np.ndarray | None
+
+
+def attention(x: np.ndarray, p: dict, heads: int, factor: np.ndarray | None = None) -> tuple[np.ndarray, Any]:
+    """Self-attention over ``x`` (T, C) with the projections in ``p``: y (T, C), and the cache.
+
+    ``factor`` (H, T, T) is the dropout of the weights, see ops/dropout.py.
     """
+    if len(x) > ROWS:
+        return long_attention(x, p, heads, factor), LongAttentionCache(x, p, heads, factor)
+    return whole_attention(x, p, heads, factor)
+
+
+def whole_attention(x: np.ndarray, p: dict, heads: int, factor: np.ndarray | None) -> tuple[np.ndarray, AttentionCache]:
     (q, k, v), (q_cache, k_cache, v_cache) = linears(x, [p["q_proj"], p["k_proj"], p["v_proj"]])
-    mixed, mixed_cache = scaled_dot_product(q, k, v, heads, keep_weights, factor, None if keep else q)
-    if not keep:
-        del q, k, v, mixed_cache  # what ten minutes of them take is needed for the output
+    mixed, mixed_cache = scaled_dot_product(q, k, v, heads, factor)
     y, out_cache = linear(mixed, p["out_proj"])
-    return y, AttentionCache(q_cache, k_cache, v_cache, mixed_cache, out_cache) if keep else None
+    return y, AttentionCache(q_cache, k_cache, v_cache, mixed_cache, out_cache)
 
 
-def attention_backward(dy: np.ndarray, cache: AttentionCache) -> tuple[np.ndarray, dict]:
+def long_attention(x: np.ndarray, p: dict, heads: int, factor: np.ndarray | None) -> np.ndarray:
+    """The same, a block of queries after the other: only keys and values stand in memory for the whole recording."""
+    (k, v), _ = linears(x, [p["k_proj"], p["v_proj"]])
+
+    def some(rows: slice) -> tuple[np.ndarray, None]:
+        q, _ = linear(x[rows], p["q_proj"])
+        mixed, _ = scaled_dot_product(q, k, v, heads, None if factor is None else factor[:, rows])
+        return linear(mixed, p["out_proj"])[0], None
+
+    return by_rows(some, len(x))[0]
+
+
+def attention_backward(dy: np.ndarray, cache: Any) -> tuple[np.ndarray, dict]:
     """Gradients with respect to x (T, C) and the four projections, from ``dy`` (T, C)."""
+    if isinstance(cache, LongAttentionCache):
+        _, cache = whole_attention(*cache)
     dmixed, out_grads = linear_backward(dy, cache.out_proj)  # undoes: mixed W_outᵀ + b_out
     dq, dk, dv = scaled_dot_product_backward(dmixed, cache.heads)  # undoes: softmax(q kᵀ / √D) v
     dx_from_q, q_grads = linear_backward(dq, cache.q_proj)  # undoes: x W_qᵀ + b_q
@@ -77,38 +101,27 @@ def attention_backward(dy: np.ndarray, cache: AttentionCache) -> tuple[np.ndarra
 
 
 def scaled_dot_product(
-    q: np.ndarray,
-    k: np.ndarray,
-    v: np.ndarray,
-    heads: int,
-    keep_weights: bool = False,
-    factor: np.ndarray | None = None,
-    out: np.ndarray | None = None,
+    q: np.ndarray, k: np.ndarray, v: np.ndarray, heads: int, factor: np.ndarray | None = None
 ) -> tuple[np.ndarray, ScaledDotProductCache]:
-    """softmax(q kᵀ / √D) v for each head's columns of ``q``, ``k``, ``v`` (T, C): (T, C).
+    """softmax(q kᵀ / √D) v for each head's columns of ``q`` (T', C) and ``k``, ``v`` (T, C): (T', C), and the cache.
 
-    It is written to ``out``, where given. That may be q: a head's queries serve only the rows that replace them.
+    ``factor`` (H, T', T) is the dropout of the weights. The queries may be some of the frames only.
     """
-    T, C = q.shape
-    D = C // heads
-    scale = 1 / math.sqrt(D)
-    mixed = np.empty_like(v) if out is None else out
-    kept = np.empty((heads, T, T), q.dtype) if keep_weights else None
+    (rows, C), T = q.shape, len(k)
+    scale = 1 / math.sqrt(C // heads)
+    mixed = np.empty_like(q)
     q_heads, k_heads, v_heads, mixed_heads = (_by_head(each, heads) for each in (q, k, v, mixed))  # (H, T, D)
 
-    def some_queries_of_some_heads(some: slice, rows: slice) -> None:
-        scores = (q_heads[some, rows] * scale) @ k_heads[some].swapaxes(1, 2)  # (some heads, rows, T)
+    def some(these: slice, queries: slice) -> None:  # some heads, and some of their queries
+        scores = (q_heads[these, queries] * scale) @ k_heads[these].swapaxes(1, 2)  # (these heads, queries, T)
         weights = _softmax_of_rows(scores)
-        if kept is not None:
-            kept[some, rows] = weights
         if factor is not None:
-            weights *= factor[some, rows]
-        np.matmul(weights, v_heads[some], out=mixed_heads[some, rows])  # (some heads, rows, D)
+            weights *= factor[these, queries]
+        np.matmul(weights, v_heads[these], out=mixed_heads[these, queries])  # (these heads, queries, D)
 
-    head_blocks, query_blocks = _blocks(heads, T)
-    tasks = (partial(some_queries_of_some_heads, some, rows) for some in head_blocks for rows in query_blocks)
-    threads.run(tasks, 2 * T * T * C)
-    return mixed, ScaledDotProductCache(q, k, v, heads, kept, factor)
+    head_blocks, query_blocks = _blocks(heads, rows, T)
+    threads.run((partial(some, these, queries) for these in head_blocks for queries in query_blocks), 2 * rows * T * C)
+    return mixed, ScaledDotProductCache(q, k, v, heads, factor)
 
 
 def scaled_dot_product_backward(
@@ -116,36 +129,41 @@ def scaled_dot_product_backward(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Gradients with respect to q, k and v, each (T, C), from ``dmixed`` (T, C).
 
-    Weights that were not kept are made again from q and k: the same numbers, for one more product.
+    The weights are made again from q and k: the same numbers, for one more product.
     """
-    q, k, v, heads, kept, factor = cache
-    require_upstream(dmixed, v.shape, v.dtype)
-    T, C = q.shape
-    D = C // heads
-    scale = 1 / math.sqrt(D)
+    q, k, v, heads, factor = cache
+    require_upstream(dmixed, q.shape, q.dtype)
+    T, C = k.shape
+    scale = 1 / math.sqrt(C // heads)
     dq, dk, dv = np.empty_like(q), np.zeros_like(k), np.zeros_like(v)
     q_heads, k_heads, v_heads, dmixed_heads = (_by_head(each, heads) for each in (q, k, v, dmixed))  # (H, T, D)
     dq_heads, dk_heads, dv_heads = (_by_head(each, heads) for each in (dq, dk, dv))
+    head_blocks, query_blocks = _blocks(heads, len(q), T)
 
-    head_blocks, query_blocks = _blocks(heads, T)
-
-    def some_heads(some: slice) -> None:
-        for rows in query_blocks:  # in order: dk and dv are sums over all queries
-            scaled = q_heads[some, rows] * scale
-            weights = kept[some, rows] if kept is not None else None
-            if weights is None:
-                weights = _softmax_of_rows(scaled @ k_heads[some].swapaxes(1, 2))
-            dropped = weights if factor is None else weights * factor[some, rows]
-            dv_heads[some] += dropped.swapaxes(1, 2) @ dmixed_heads[some, rows]  # undoes: weights v, seen from v
-            dweights = dmixed_heads[some, rows] @ v_heads[some].swapaxes(1, 2)  # and from the weights
+    def some(these: slice) -> None:
+        for queries in query_blocks:  # in order: dk and dv are sums over all queries
+            scaled = q_heads[these, queries] * scale
+            weights = _softmax_of_rows(scaled @ k_heads[these].swapaxes(1, 2))
+            dropped = weights if factor is None else weights * factor[these, queries]
+            dv_heads[these] += dropped.swapaxes(1, 2) @ dmixed_heads[these, queries]  # undoes: weights v, seen from v
+            dweights = dmixed_heads[these, queries] @ v_heads[these].swapaxes(1, 2)  # and from the weights
             if factor is not None:
-                dweights *= factor[some, rows]  # undoes: dropout
+                dweights *= factor[these, queries]  # undoes: dropout
             dscores, _ = softmax_backward(dweights, SoftmaxCache(weights))  # undoes: softmax
-            dq_heads[some, rows] = (dscores @ k_heads[some]) * scale  # undoes: q kᵀ / √D, seen from q
-            dk_heads[some] += dscores.swapaxes(1, 2) @ scaled  # and from k
+            dq_heads[these, queries] = (dscores @ k_heads[these]) * scale  # undoes: q kᵀ / √D, seen from q
+            dk_heads[these] += dscores.swapaxes(1, 2) @ scaled  # and from k
 
-    threads.run((partial(some_heads, some) for some in head_blocks), 5 * T * T * C)
+    threads.run((partial(some, these) for these in head_blocks), 5 * T * T * C)
     return dq, dk, dv
+
+
+def attention_weights(q: np.ndarray, k: np.ndarray, heads: int) -> np.ndarray:
+    """softmax(q kᵀ / √D) of each head, (H, T', T), for whoever wants to look at it: rows sum to 1.
+
+    ``q`` (T', C) and ``k`` (T, C) are those of a ScaledDotProductCache. The weights of a long recording are gigabytes.
+    """
+    scale = 1 / math.sqrt(q.shape[1] // heads)
+    return _softmax_of_rows((_by_head(q, heads) * scale) @ _by_head(k, heads).swapaxes(1, 2))
 
 
 def _by_head(x: np.ndarray, heads: int) -> np.ndarray:
@@ -153,9 +171,9 @@ def _by_head(x: np.ndarray, heads: int) -> np.ndarray:
     return x.reshape(len(x), heads, -1).swapaxes(0, 1)
 
 
-def _blocks(heads: int, T: int) -> tuple[list[slice], list[slice]]:
+def _blocks(heads: int, queries: int, T: int) -> tuple[list[slice], list[slice]]:
     """Heads, and queries, of which one task holds the scores: several heads only where an utterance is short."""
-    query_blocks = threads.blocks(T, QUERIES)
+    query_blocks = threads.blocks(queries, QUERIES)
     rows = query_blocks[0].stop
     return threads.blocks(heads, max(1, SCORES // (rows * T))), query_blocks
 

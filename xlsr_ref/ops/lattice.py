@@ -6,7 +6,7 @@
 
 Each way through it spells a sequence of tokens, one per frame, and these are exactly the sequences that collapse to the
 targets (repeats merged, then blanks dropped). A blank between equal targets cannot be left out: it keeps them two.
-objectives/ctc.py adds up all ways; text/align.py looks for the likeliest.
+losses/ctc.py adds up all ways; text/align.py looks for the likeliest.
 Where: Graves et al. 2006, §4.1. Letters: T frames, V tokens, S targets.
 """
 

@@ -13,9 +13,9 @@ Checkpoint: `….layer_norm.weight` (C,), `….layer_norm.bias` (C,), whichever 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -25,29 +25,10 @@ from xlsr_ref.ops.upstream import require_upstream
 
 
 class LayerNormCache(NamedTuple):
-    normalised: np.ndarray  # (T, C)  x without its mean and scale: every gradient is written in terms of it
-    inv_std: np.ndarray  # (T, 1)  1 / sqrt(var + eps): cheaper to keep than to recompute, and x itself is not kept
+    x: np.ndarray  # (T, C)  with the next two enough to make the normalised values again
+    mean: np.ndarray  # (T, 1) float64
+    inv_std: np.ndarray  # (T, 1) float64  1 / sqrt(var + eps)
     weight: np.ndarray  # (C,)
-
-
-class GroupNormCache(NamedTuple):
-    normalised: np.ndarray  # (T, C)  as above
-    inv_std: np.ndarray  # (1, C)  one scale for each channel
-    weight: np.ndarray  # (C,)
-
-
-def layer_norm(x: np.ndarray, p: dict, eps: float = 1e-5, keep: bool = True) -> tuple[np.ndarray, Any]:
-    """Normalise each frame of ``x`` (T, C); ``p`` holds ``weight`` and ``bias`` (C,). Returns y (T, C) and the
-    LayerNormCache; None in its place without ``keep``."""
-    y, normalised, inv_std = _layer_norm(x, p["weight"], p["bias"], eps, keep)
-    return y, LayerNormCache(normalised, inv_std, p["weight"]) if keep else None
-
-
-def layer_norm_backward(dy: np.ndarray, cache: LayerNormCache) -> tuple[np.ndarray, dict]:
-    """Gradients with respect to x (T, C), weight (C,) and bias (C,), from ``dy`` (T, C)."""
-    require_upstream(dy, cache.normalised.shape, cache.normalised.dtype)
-    dx, dweight, dbias = _layer_norm_backward(dy, *cache)
-    return dx, {"weight": dweight, "bias": dbias}
 
 
 class Moments(NamedTuple):
@@ -58,6 +39,26 @@ class Moments(NamedTuple):
     squares: np.ndarray  # (C,)  Σ (x − mean)² over the frames
 
 
+class GroupNormCache(NamedTuple):
+    x: np.ndarray  # (T, C)
+    over: Moments  # of the whole utterance: mean and variance of each channel
+    eps: float
+    weight: np.ndarray  # (C,)
+
+
+def layer_norm(x: np.ndarray, p: dict, eps: float = 1e-5) -> tuple[np.ndarray, LayerNormCache]:
+    """Normalise each frame of ``x`` (T, C); ``p`` holds ``weight`` and ``bias`` (C,): y (T, C), and the cache."""
+    y, mean, inv_std = _layer_norm(x, p["weight"], p["bias"], eps)
+    return y, LayerNormCache(x, mean, inv_std, p["weight"])
+
+
+def layer_norm_backward(dy: np.ndarray, cache: LayerNormCache) -> tuple[np.ndarray, dict]:
+    """Gradients with respect to x (T, C), weight (C,) and bias (C,), from ``dy`` (T, C)."""
+    require_upstream(dy, cache.x.shape, cache.x.dtype)
+    dx, dweight, dbias = _layer_norm_backward(dy, *cache)
+    return dx, {"weight": dweight, "bias": dbias}
+
+
 def group_norm(
     x: np.ndarray, p: dict, eps: float = 1e-5, over: Moments | None = None
 ) -> tuple[np.ndarray, GroupNormCache]:
@@ -65,9 +66,18 @@ def group_norm(
 
     ``over`` are the moments of the whole utterance, where ``x`` is a piece of it; without them x is the utterance.
     """
-    mean, inv_std = _mean_and_inv_std(over or moments(x), eps)
-    y, normalised = _scale_columns(x, mean, inv_std, p["weight"], p["bias"])
-    return y, GroupNormCache(normalised, inv_std[None, :].astype(x.dtype), p["weight"])
+    over = over or moments(x)
+    y = _scale_columns(x, *_mean_and_inv_std(over, eps), p["weight"], p["bias"])
+    return y, GroupNormCache(x, over, eps, p["weight"])
+
+
+def group_norm_backward(dy: np.ndarray, cache: GroupNormCache) -> tuple[np.ndarray, dict]:
+    """Gradients with respect to x (T, C), weight (C,) and bias (C,), from ``dy`` (T, C)."""
+    x, over, eps, weight = cache
+    require_upstream(dy, x.shape, x.dtype)
+    mean, inv_std = _mean_and_inv_std(over, eps)
+    dx, dweight, dbias = _norm_backward_numpy(dy, x, mean[None], inv_std[None], weight, axis=0)
+    return dx, {"weight": dweight, "bias": dbias}
 
 
 def moments(x: np.ndarray) -> Moments:
@@ -75,27 +85,21 @@ def moments(x: np.ndarray) -> Moments:
     return joined_moments([Moments(rows.stop - rows.start, *_moments(x[rows])) for rows in _stretches(len(x))])
 
 
-def joined_moments(parts: Sequence[Moments]) -> Moments:
+def joined_moments(parts: Iterable[Moments]) -> Moments:
     """The moments of stretches of time that follow each other, from those of each.
 
         mean = m₁ + δ n₂/n      squares = s₁ + s₂ + δ² n₁ n₂/n      δ = m₂ − m₁, n = n₁ + n₂
 
-    (Chan, Golub & LeVeque 1983.) E[x²] − E[x]² would lose the digits that a large mean eats.
+    (Chan, Golub & LeVeque 1983.) E[x²] − E[x]² would suffer catastrophic cancellation where the mean is large.
     """
-    frames, mean, squares = parts[0]
-    for part in parts[1:]:
+    first, *rest = parts
+    frames, mean, squares = first
+    for part in rest:
         total, delta = frames + part.frames, part.mean - mean
         mean = mean + delta * (part.frames / total)
         squares = squares + part.squares + delta * delta * (frames * part.frames / total)
         frames = total
     return Moments(frames, mean, squares)
-
-
-def group_norm_backward(dy: np.ndarray, cache: GroupNormCache) -> tuple[np.ndarray, dict]:
-    """Gradients with respect to x (T, C), weight (C,) and bias (C,), from ``dy`` (T, C)."""
-    require_upstream(dy, cache.normalised.shape, cache.normalised.dtype)
-    dx, dweight, dbias = _norm_backward_numpy(dy, *cache, axis=0)
-    return dx, {"weight": dweight, "bias": dbias}
 
 
 # --- kernels ---------------------------------------------------------------------------------------------------------
@@ -105,13 +109,13 @@ OPERATIONS = 50  # that one element costs, counted in multiplications of a matri
 STATISTICS_ROWS = 1024  # frames of one task; what the tasks found is then joined in order
 
 
-def _layer_norm_numpy(x, weight, bias, eps, keep=True):
-    """The specification, in two passes: E[x²] − E[x]² would lose the digits that a large mean eats."""
-    centred = x - x.mean(axis=1, keepdims=True, dtype=np.float64)
-    var = (centred * centred).mean(axis=1, keepdims=True)
-    inv_std = 1 / np.sqrt(var + eps)
+def _layer_norm_numpy(x, weight, bias, eps):
+    """The specification, in two passes: E[x²] − E[x]² would suffer catastrophic cancellation at a large mean."""
+    mean = x.mean(axis=1, keepdims=True, dtype=np.float64)
+    centred = x - mean
+    inv_std = 1 / np.sqrt((centred * centred).mean(axis=1, keepdims=True) + eps)
     normalised = (centred * inv_std).astype(x.dtype)
-    return normalised * weight + bias, normalised, inv_std.astype(x.dtype)
+    return normalised * weight + bias, mean, inv_std
 
 
 def _mean_and_inv_std(over: Moments, eps: float) -> tuple[np.ndarray, np.ndarray]:
@@ -130,12 +134,13 @@ def _moments_numpy(x):
 
 def _scale_columns_numpy(x, mean, inv_std, weight, bias):
     """The specification of what group norm does with them."""
-    normalised = ((x - mean) * inv_std).astype(x.dtype)
-    return normalised * weight + bias, normalised
+    return ((x - mean) * inv_std).astype(x.dtype) * weight + bias
 
 
-def _norm_backward_numpy(dy, normalised, inv_std, weight, axis=-1):
+def _norm_backward_numpy(dy, x, mean, inv_std, weight, axis=-1):
     """The specification of both backward passes; ``axis`` is the one that was normalised over."""
+    normalised = ((x - mean) * inv_std).astype(x.dtype)  # forward again
+    inv_std = inv_std.astype(x.dtype)
     dbias = dy.sum(axis=0, dtype=np.float64).astype(dy.dtype)  # undoes: … + bias
     dweight = (dy * normalised).sum(axis=0, dtype=np.float64).astype(dy.dtype)  # undoes: normalised * weight
     dnormalised = dy * weight
@@ -147,20 +152,19 @@ def _norm_backward_numpy(dy, normalised, inv_std, weight, axis=-1):
     return dx, dweight, dbias
 
 
-def _layer_norm_numba(x, weight, bias, eps, keep=True):
+def _layer_norm_numba(x, weight, bias, eps):
     x = np.ascontiguousarray(x)
-    y, inv_std = np.empty_like(x), np.empty((len(x), 1), x.dtype)
-    normalised = np.empty_like(x if keep else x[:0])
+    y, mean, inv_std = np.empty_like(x), np.empty((len(x), 1)), np.empty((len(x), 1))
     tasks = (
-        partial(_layer_norm_loop, x[rows], weight, bias, eps, y[rows], normalised[rows], inv_std[rows])
+        partial(_layer_norm_loop, x[rows], weight, bias, eps, y[rows], mean[rows], inv_std[rows])
         for rows in threads.blocks(len(x), max(1, BLOCK // x.shape[1]))
     )
     threads.run(tasks, OPERATIONS * x.size)
-    return y, normalised, inv_std
+    return y, mean, inv_std
 
 
 @njit(**REORDER)
-def _layer_norm_loop(x, weight, bias, eps, y, normalised, inv_std):
+def _layer_norm_loop(x, weight, bias, eps, y, means, inv_std):
     T, C = x.shape
     for t in range(T):
         total = np.float64(0)  # a float32 running sum is 13 times worse than the twin at mean 1000
@@ -172,42 +176,46 @@ def _layer_norm_loop(x, weight, bias, eps, y, normalised, inv_std):
             centred = x[t, c] - mean
             squares += centred * centred
         scale = 1 / math.sqrt(squares / C + eps)
-        inv_std[t, 0] = scale
+        means[t, 0], inv_std[t, 0] = mean, scale
         for c in range(C):
             y[t, c] = (x[t, c] - mean) * scale
-        if normalised.shape[0]:  # it is kept
-            normalised[t] = y[t]
         for c in range(C):
             y[t, c] = y[t, c] * weight[c] + bias[c]
 
 
-def _layer_norm_backward_numba(dy, normalised, inv_std, weight):
-    dy, dx = np.ascontiguousarray(dy), np.empty_like(normalised)
+def _layer_norm_backward_numba(dy, x, mean, inv_std, weight):
+    dy, x = np.ascontiguousarray(dy), np.ascontiguousarray(x)
+    dx, scale = np.empty_like(x), inv_std.astype(x.dtype)
     parts = threads.blocks(len(dy), STATISTICS_ROWS)
     sums = np.zeros((len(parts), 2, dy.shape[1]))  # float64: of weight and bias, a row for each part, added in order
     tasks = (
-        partial(_layer_norm_backward_loop, dy[rows], normalised[rows], inv_std[rows], weight, dx[rows], *sums[i])
+        partial(
+            _layer_norm_backward_loop,
+            *(array[rows] for array in (dy, x, mean, inv_std, scale)), weight, np.empty_like(weight), dx[rows], *sums[i]
+        )
         for i, rows in enumerate(parts)
-    )
+    )  # fmt: skip
     threads.run(tasks, OPERATIONS * dy.size)
     dweight, dbias = sums.sum(axis=0).astype(dy.dtype)
     return dx, dweight, dbias
 
 
 @njit(**REORDER)
-def _layer_norm_backward_loop(dy, normalised, inv_std, weight, dx, dweight, dbias):
+def _layer_norm_backward_loop(dy, x, mean, inv_std, rounded, weight, normalised, dx, dweight, dbias):
     T, C = dy.shape
     for t in range(T):
+        for c in range(C):
+            normalised[c] = (x[t, c] - mean[t, 0]) * inv_std[t, 0]  # forward again, in the dtype of x
         along_mean, along_scale = np.float64(0), np.float64(0)
         for c in range(C):
             dnormalised = dy[t, c] * weight[c]
             along_mean += dnormalised
-            along_scale += dnormalised * normalised[t, c]
+            along_scale += dnormalised * normalised[c]
         along_mean /= C
         along_scale /= C
         for c in range(C):
-            dx[t, c] = inv_std[t, 0] * (dy[t, c] * weight[c] - along_mean - normalised[t, c] * along_scale)
-            dweight[c] += dy[t, c] * normalised[t, c]
+            dx[t, c] = rounded[t, 0] * (dy[t, c] * weight[c] - along_mean - normalised[c] * along_scale)
+            dweight[c] += dy[t, c] * normalised[c]
             dbias[c] += dy[t, c]
 
 
@@ -232,20 +240,19 @@ def _moments_loop(x, mean, squares):
 
 def _scale_columns_numba(x, mean, inv_std, weight, bias):
     x = np.ascontiguousarray(x)
-    y, normalised = np.empty_like(x), np.empty_like(x)
+    y = np.empty_like(x)
     threads.run(
-        partial(_scale_columns_loop, x[rows], mean, inv_std, weight, bias, y[rows], normalised[rows])
-        for rows in _stretches(len(x))
+        partial(_scale_columns_loop, x[rows], mean, inv_std, weight, bias, y[rows]) for rows in _stretches(len(x))
     )
-    return y, normalised
+    return y
 
 
 @njit()
-def _scale_columns_loop(x, mean, inv_std, weight, bias, y, normalised):
+def _scale_columns_loop(x, mean, inv_std, weight, bias, y):
     for t in range(x.shape[0]):
         for c in range(x.shape[1]):
-            normalised[t, c] = (x[t, c] - mean[c]) * inv_std[c]
-            y[t, c] = normalised[t, c] * weight[c] + bias[c]
+            y[t, c] = (x[t, c] - mean[c]) * inv_std[c]
+            y[t, c] = y[t, c] * weight[c] + bias[c]
 
 
 _layer_norm = choose(_layer_norm_numba, _layer_norm_numpy)

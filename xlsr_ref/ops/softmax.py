@@ -38,6 +38,17 @@ def softmax_backward(dy: np.ndarray, cache: SoftmaxCache) -> tuple[np.ndarray, d
     return y * (dy - along_row), {}  # undoes: exp(x_i) over that sum; m needs no line, since shifts change nothing
 
 
+def log_softmax(x: np.ndarray) -> np.ndarray:
+    """The logarithm of the softmax of each row of ``x`` (rows, V), in float64: x_i − m − ln Σ_j exp(x_j − m).
+
+    A row that holds NaN or +inf becomes NaN, without a warning.
+    """
+    with np.errstate(invalid="ignore"):
+        wide = x.astype(np.float64)
+        wide -= wide.max(axis=1, keepdims=True, initial=-np.inf)
+        return wide - np.log(np.exp(wide).sum(axis=1, keepdims=True))
+
+
 def softmax_in_place(scores: np.ndarray) -> np.ndarray:
     """Write the softmax of each row over ``scores`` (rows, V) and return it. NaN or +inf makes its whole row NaN."""
     return _softmax_in_place(scores)

@@ -130,6 +130,13 @@ def one_blas_thread() -> Iterator[None]:
                 _restore_blas()
 
 
+@contextmanager
+def computing(threads: int | None) -> Iterator[None]:
+    """Compute on so many threads (None: the default), with BLAS held to one: for a whole pass, or a batch of them."""
+    with use(threads), one_blas_thread():
+        yield
+
+
 # --- the state behind them -------------------------------------------------------------------------------------------
 
 _lock = threading.Lock()

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from xlsr_ref.params import flatten, nest
+from xlsr_ref.ops.tree import flatten, nest
 from xlsr_ref.teach.change import changed, using
 from xlsr_ref.teach.compare import Comparison, Departure, Row, compare, difference, stages
 from xlsr_ref.teach.shapes import Shapes, shapes

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from xlsr_ref.network.stage import Stage
-from xlsr_ref.params import flatten
+from xlsr_ref.model.stages import Stage
+from xlsr_ref.ops.tree import flatten
 from xlsr_ref.teach.table import Shown, Table
 
 

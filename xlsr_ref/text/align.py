@@ -4,7 +4,7 @@
     v[t, s] = ln y[t, l'_s] + max(v[t−1, s], v[t−1, s−1], v[t−1, s−2])      the last only where ops/lattice.py allows it
     ln p(best path) = max(v[T−1, 2S−1], v[T−1, 2S])                         and back along the steps that were taken
 
-These are the α of objectives/ctc.py with max for sum: one path in place of all, so never more probable than the text.
+These are the α of losses/ctc.py with max for sum: one path in place of all, so never more probable than the text.
 text/greedy.py takes the best token of every frame, whatever that spells; here the path must spell the targets.
 A target's frames are those on its own place. Frames on a blank belong to no target, so silence sticks to no letter.
 Where: Viterbi 1967, on the lattice of Graves et al. 2006, §4.1. The steps back take a byte per frame and place. Of a

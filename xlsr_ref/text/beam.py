@@ -106,14 +106,6 @@ def beam_search(log_probs: np.ndarray, how: Search, n: int = 1) -> list[Hypothes
     return hypotheses(how, feed(how, start(how), log_probs), n)
 
 
-def log_softmax(logits: np.ndarray) -> np.ndarray:
-    """ln of the softmax of each frame of ``logits`` (T, V), in float64: what the search takes."""
-    wide = logits.astype(np.float64)
-    with np.errstate(invalid="ignore"):  # NaN and infinities stay what they are, and the search names their frame
-        wide -= wide.max(axis=1, keepdims=True, initial=-np.inf)
-        return wide - np.log(np.exp(wide).sum(axis=1, keepdims=True))
-
-
 # --- in pieces -------------------------------------------------------------------------------------------------------
 
 

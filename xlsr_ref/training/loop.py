@@ -22,7 +22,7 @@ from xlsr_ref.errors import ObjectiveError, TrainingError
 from xlsr_ref.manifest import Clip
 from xlsr_ref.ops import threads
 from xlsr_ref.ops.memory import keep_freed_memory
-from xlsr_ref.params import nest
+from xlsr_ref.ops.tree import nest
 from xlsr_ref.training import checkpoint, optim, report
 from xlsr_ref.training.data import Sounds, batches
 from xlsr_ref.training.dev import errors_on

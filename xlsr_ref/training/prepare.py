@@ -18,7 +18,6 @@ from typing import Literal, TextIO
 
 import numpy as np
 
-from xlsr_ref import audio
 from xlsr_ref.errors import TrainingError
 from xlsr_ref.manifest import Clip
 from xlsr_ref.ops.lattice import frames_needed
@@ -211,7 +210,7 @@ def _those_that_fit(clips: list[Clip], fits: list[bool], why_not: str, say: Say)
 def _frames(clip: Clip, start: Start) -> int:
     """T, by the length that the list of recordings gives."""
     samples = int(clip.seconds * start.preprocessor.sampling_rate)
-    return audio.frames(samples, start.config.conv_kernel, start.config.conv_stride)
+    return start.config.frames(samples)
 
 
 # --- resuming --------------------------------------------------------------------------------------------------------

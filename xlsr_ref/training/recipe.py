@@ -26,10 +26,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from xlsr_ref.config import Config
 from xlsr_ref.errors import TrainingError
-from xlsr_ref.objectives.finetuning import Learn
+from xlsr_ref.model.finetune import Learn
 from xlsr_ref.training.augment import Augmentation
+from xlsr_ref.wav2vec2.config import Config
 
 
 @dataclass(frozen=True)

@@ -18,18 +18,18 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from xlsr_ref import audio
-from xlsr_ref.config import Config
-from xlsr_ref.network.noise import SILENT, Noise, draw_noise
-from xlsr_ref.network.quantizer import gumbel_noise, temperature
-from xlsr_ref.objectives.ctc import reduction_weights
-from xlsr_ref.objectives.finetuning import ctc_losses
-from xlsr_ref.objectives.masking import draw_negatives, draw_spans
-from xlsr_ref.objectives.pretraining import pretrain_loss
+from xlsr_ref.losses.ctc import reduction_weights
+from xlsr_ref.losses.masking import draw_negatives, draw_spans
+from xlsr_ref.model.finetune import ctc_losses
+from xlsr_ref.model.pretrain import pretrain_loss
 from xlsr_ref.ops import threads
 from xlsr_ref.ops.lattice import frames_needed
-from xlsr_ref.params import flatten
+from xlsr_ref.ops.tree import flatten
 from xlsr_ref.training.augment import augment
 from xlsr_ref.training.recipe import Recipe, Stage
+from xlsr_ref.wav2vec2.config import Config
+from xlsr_ref.wav2vec2.masks import NO_MASKS, Masks, draw_masks
+from xlsr_ref.wav2vec2.quantizer import gumbel_noise, temperature
 
 Result = TypeVar("Result")
 
@@ -61,22 +61,22 @@ def finetune_step(
 ) -> tuple[Numbers, dict]:
     """The CTC loss of a batch, as transformers reduces it, and its gradient. Raises ObjectiveError for NaN."""
     made = _side_by_side(partial(_utterance, config, recipe, preprocessor, batch), len(batch.waveforms))
-    noises = _side_by_side(lambda i: _noise(config, batch.stage, made[i]), len(made))
+    masks = _side_by_side(lambda i: _masks(config, batch.stage, made[i]), len(made))
     sizes = [max(len(one.targets), 1) for one in made]
     weights = reduction_weights(sizes, config.ctc_loss_reduction)
-    heard, grads = ctc_losses(
+    results, grads = ctc_losses(
         [one.x for one in made],
         [one.targets for one in made],
         params,
         config,
-        noises=noises,
+        masks=masks,
         weights=weights,
         learn=batch.stage.learn,
     )
     numbers: Numbers = {
-        "loss": math.fsum(one.loss * weight for one, weight in zip(heard, weights)),
-        "nats_per_token": math.fsum(one.loss for one in heard) / sum(sizes),
-        "blanks": math.fsum(one.blanks for one in heard) / len(made),
+        "loss": math.fsum(one.loss * weight for one, weight in zip(results, weights)),
+        "nats_per_token": math.fsum(one.loss for one in results) / sum(sizes),
+        "blanks": math.fsum(one.blanks for one in results) / len(made),
     }
     return numbers, flatten(grads)
 
@@ -90,15 +90,15 @@ def pretrain_step(
     tau = temperature(batch.step - 1, part.tau_start, part.tau_decay, part.tau_floor)
     shape = c.num_codevector_groups, c.num_codevectors_per_group
 
-    def draw(i: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, Noise]:
+    def draw(i: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, Masks]:
         one = made[i]
         spans = _spans(one.frames, c.mask_time_prob, c.mask_time_length, c.mask_time_min_masks, one.rng)
         negatives = draw_negatives(spans, c.num_negatives, one.rng)
         gumbel = gumbel_noise(one.rng, (one.frames, *shape))
-        noise = draw_noise(one.rng, one.frames, c, one.x.dtype) if batch.stage.noise else SILENT
-        return spans, negatives, gumbel, noise
+        masks = draw_masks(one.rng, one.frames, c, one.x.dtype) if batch.stage.noise else NO_MASKS
+        return spans, negatives, gumbel, masks
 
-    spans, negatives, gumbel, noises = zip(*_side_by_side(draw, len(made)))
+    spans, negatives, gumbel, masks = zip(*_side_by_side(draw, len(made)))
     losses, grads = pretrain_loss(
         [one.x for one in made],
         params,
@@ -109,7 +109,7 @@ def pretrain_step(
         tau,
         feature_penalty_weight=part.feature_penalty,
         encoder_gradient_scale=part.encoder_gradient_scale,
-        noises=noises,
+        masks=masks,
     )
     n, flat = losses.masked_frames, flatten(grads)
     for g in flat.values():
@@ -136,7 +136,7 @@ def _utterance(config: Config, recipe: Recipe, preprocessor: audio.Preprocessor,
     rng = generator(recipe, batch.step, i)
 
     def frames(x: np.ndarray) -> int:
-        return audio.frames(len(x), config.conv_kernel, config.conv_stride)
+        return config.frames(len(x))
 
     if batch.stage.augment:
         varied = augment(x, preprocessor.sampling_rate, recipe.augment, rng)
@@ -145,19 +145,19 @@ def _utterance(config: Config, recipe: Recipe, preprocessor: audio.Preprocessor,
     return Utterance(preprocessor.normalised(x), targets, frames(x), rng)
 
 
-def _noise(config: Config, stage: Stage, one: Utterance) -> Noise:
+def _masks(config: Config, stage: Stage, one: Utterance) -> Masks:
     """Dropout, and spans of frames and channels, as the config has them."""
     if not stage.noise:
-        return SILENT
-    noise, c = draw_noise(one.rng, one.frames, config, one.x.dtype), config
+        return NO_MASKS
+    masks, c = draw_masks(one.rng, one.frames, config, one.x.dtype), config
     if not c.apply_spec_augment:
-        return noise
+        return masks
     frames = channels = None
     if c.mask_time_prob > 0:
         frames = _spans(one.frames, c.mask_time_prob, c.mask_time_length, c.mask_time_min_masks, one.rng)
     if c.mask_feature_prob > 0:
         channels = _spans(c.hidden_size, c.mask_feature_prob, c.mask_feature_length, c.mask_feature_min_masks, one.rng)
-    return noise._replace(frames=frames, channels=channels)
+    return masks._replace(frames=frames, channels=channels)
 
 
 def _spans(length: int, prob: float, M: int, least: int, rng: np.random.Generator) -> np.ndarray:

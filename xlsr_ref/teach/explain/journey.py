@@ -17,21 +17,21 @@ from typing import NamedTuple
 import numpy as np
 
 from xlsr_ref import audio
-from xlsr_ref.config import Config
 from xlsr_ref.errors import AudioError, CannotTranscribeError
+from xlsr_ref.losses.ctc import ctc_loss, posteriors
 from xlsr_ref.model import Model
-from xlsr_ref.network.context import hidden_states
-from xlsr_ref.network.whole import head_of
-from xlsr_ref.objectives.ctc import ctc_loss, posteriors
 from xlsr_ref.ops import threads
-from xlsr_ref.ops.attention import attention
+from xlsr_ref.ops.attention import attention_weights
+from xlsr_ref.ops.conv_length import frames, receptive_field
+from xlsr_ref.ops.linear import linears
 from xlsr_ref.ops.norm import layer_norm
+from xlsr_ref.ops.softmax import log_softmax
 from xlsr_ref.teach.explain.compact import attention_levels, block_of
 from xlsr_ref.text.align import Alignment, align
-from xlsr_ref.text.beam import log_softmax
 from xlsr_ref.text.confidence import of_tokens
 from xlsr_ref.text.greedy import Run, best_path, collapse, split_words
 from xlsr_ref.text.tokenizer import Tokenizer
+from xlsr_ref.wav2vec2.config import Config
 
 LONGEST = 30.0  # seconds on one page
 HEADS_BYTES, MEANS_BYTES = 3_000_000, 1_000_000  # of the attention: of each head, and of the mean over the heads
@@ -93,14 +93,10 @@ def journey(model: Model, waveform: np.ndarray, sampling_rate: int) -> Journey:
     waveform = audio.from_array(waveform, sampling_rate, rate, model.dtype)
     if len(waveform) > LONGEST * rate:
         raise AudioError(f"{len(waveform) / rate:.1f} s are too long for one page: give at most {LONGEST:g} s")
-    logits, stages = model.forward(waveform, rate, keep="outputs")
-    base = "wav2vec2." if "wav2vec2" in model.params else ""
-    features = stages[f"{base}feature_extractor.conv_layers.{len(c.conv_kernel) - 1}"].output
-    projected = stages[f"{base}feature_projection"].output
-    of_encoder = {name.removeprefix(f"{base}encoder."): stage for name, stage in stages.items()}
-    positions = of_encoder["pos_conv_embed"].output
-    states = tuple(hidden_states(projected, of_encoder, c))
-    del stages, of_encoder
+    logits, cache = model.network.forward(model.normalised(waveform), "outputs")
+    features, projected = cache.backbone.feature_encoder.outputs[-1], cache.backbone.projected
+    positions, states = cache.backbone.encoder.position, tuple(cache.backbone.encoder.states)
+    del cache
 
     log_probs = log_softmax(logits).astype(model.dtype)
     best, _ = best_path(logits)
@@ -121,8 +117,8 @@ def journey(model: Model, waveform: np.ndarray, sampling_rate: int) -> Journey:
 
 def require_text(model: Model) -> Tokenizer:
     """The tokenizer of a model whose way to text can be shown. Raises CannotTranscribeError for any other."""
-    tokenizer, head = model.tokenizer, head_of(model.params)
-    if head != "lm_head":
+    tokenizer, head = model.tokenizer, model.network.head
+    if head != "ctc":
         kind = "was never taught to write" if head is None else "writes no text"
         raise CannotTranscribeError(
             f"this is a {model.report.kind}, which {kind}: give a model that was fine-tuned with CTC"
@@ -144,20 +140,20 @@ def written(tokenizer: Tokenizer, id: int) -> str:
 def attention_of(model: Model, states: Sequence[np.ndarray]) -> Attention:
     """The attention weights of every block, from the hidden states, as levels; one block's are in memory at a time."""
     c, T = model.config, len(states[0])
-    p = model.params.get("wav2vec2", model.params)["encoder"]["layers"]
+    p = model.network.base["encoder"]["layers"]
     N, H = c.num_hidden_layers, c.num_attention_heads
     heads_block, means_block = block_of(T, N * H, HEADS_BYTES), block_of(T, N, MEANS_BYTES)
     heads, means = [], []
-    with threads.use(model.threads), threads.one_blas_thread():
+    with threads.computing(model.threads):
         for i in range(N):
             x, block = states[i], p[str(i)]
             if c.do_stable_layer_norm:
-                x, _ = layer_norm(x, block["layer_norm"], c.layer_norm_eps, False)
-            _, cache = attention(x, block["attention"], H, keep_weights=True)
-            weights = cache.heads.weights  # (H, T, T)
+                x, _ = layer_norm(x, block["layer_norm"], c.layer_norm_eps)
+            (q, k), _ = linears(x, [block["attention"]["q_proj"], block["attention"]["k_proj"]])
+            weights = attention_weights(q, k, H)  # (H, T, T)
             heads.append(attention_levels(weights, heads_block))
             means.append(attention_levels(weights.mean(axis=0), means_block))
-            del cache, weights
+            del weights
     heads_levels, heads_tops = map(np.stack, zip(*heads))
     means_levels, means_tops = map(np.stack, zip(*means))
     return Attention(heads_levels, heads_tops, heads_block, means_levels, means_tops, means_block)
@@ -181,8 +177,8 @@ def layers_of(config: Config, samples: int) -> list[tuple[int, int, int, int]]:
     found = []
     for i, (kernel, stride) in enumerate(zip(config.conv_kernel, config.conv_stride), 1):
         kernels, strides = config.conv_kernel[:i], config.conv_stride[:i]
-        rows = audio.frames(samples, kernels, strides)
-        found.append((kernel, stride, rows, audio.receptive_field(kernels, strides)))
+        rows = frames(samples, kernels, strides)
+        found.append((kernel, stride, rows, receptive_field(kernels, strides)))
     return found
 
 

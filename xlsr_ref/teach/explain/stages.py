@@ -48,7 +48,7 @@ def stages_of(seen: Journey) -> tuple[Stage, ...]:
             "neighbours with learned weights, then steps on. "
             f"Out comes a row of {wide} numbers, its <dfn>channels</dfn>, every {hop:g} ms: a <dfn>frame</dfn>, which "
             f"has seen {field:g} ms of sound.",
-            ("network.feature_encoder.feature_encoder",),
+            ("wav2vec2.feature_encoder.feature_encoder",),
         ),
         Stage(
             "projection",
@@ -56,7 +56,7 @@ def stages_of(seen: Journey) -> tuple[Stage, ...]:
             f"({T:,}, {C})",
             f"Every frame is brought to {C} channels, the width of all that follows. "
             "It is one multiplication by a matrix, the same for every frame.",
-            ("network.context.feature_projection",),
+            ("wav2vec2.feature_projection.feature_projection",),
         ),
         Stage(
             "positions",
@@ -64,7 +64,7 @@ def stages_of(seen: Journey) -> tuple[Stage, ...]:
             f"({T:,}, {C})",
             "Attention, which comes next, would not notice if the frames were shuffled. "
             f"So a convolution over {c.num_conv_pos_embeddings} frames adds to each a trace of what stands around it.",
-            ("network.positional.positional",),
+            ("wav2vec2.positional.positional",),
         ),
         Stage(
             "blocks",
@@ -74,7 +74,7 @@ def stages_of(seen: Journey) -> tuple[Stage, ...]:
             "<dfn>attention</dfn>. "
             f"{H} <dfn>heads</dfn> do so side by side, each in its own way; then a small network works on each frame "
             "alone.",
-            ("ops.attention.attention", f"network.block.{kind}"),
+            ("ops.attention.attention", f"wav2vec2.block.{kind}"),
         ),
         Stage(
             "scores",
@@ -83,7 +83,7 @@ def stages_of(seen: Journey) -> tuple[Stage, ...]:
             f"One more matrix gives each frame a score, its <dfn>logit</dfn>, for each of {V} entries of the "
             "vocabulary. Softmax turns scores into <dfn>probabilities</dfn>, which sum to 1; the <dfn>blank</dfn>, "
             "written –, means “no character here”.",
-            ("network.heads.ctc_head", "ops.softmax.softmax"),
+            ("heads.ctc.ctc_head", "ops.softmax.softmax"),
         ),
         Stage(
             "path",
@@ -100,7 +100,7 @@ def stages_of(seen: Journey) -> tuple[Stage, ...]:
             "The same text can be spread over the frames in very many ways: the <dfn>lattice</dfn> is the map of all. "
             "Down are the characters with a blank around each, across are the frames, and a way stays, takes a step "
             "down, or jumps over a blank between two different characters.",
-            ("objectives.ctc.posteriors", "text.align.align"),
+            ("losses.ctc.posteriors", "text.align.align"),
         ),
         Stage(
             "words",

@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
 
-from xlsr_ref.network.quantizer import perplexity
+from xlsr_ref.losses.diversity import perplexity
 from xlsr_ref.teach.show.style import (
     COLOURS,
     CYCLE,

@@ -2,7 +2,7 @@
 
 `lattice` colours each place and frame by α, β or the posterior, and draws the best path on top; `lattices` draws all
 four below each other; `alignment` writes
-characters or words over the spectrogram, each where it was placed. The numbers come from objectives/ctc.py and
+characters or words over the spectrogram, each where it was placed. The numbers come from losses/ctc.py and
 text/align.py; nothing is computed here but positions on the paper.
 """
 
@@ -18,7 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize, to_hex
 
-from xlsr_ref.objectives.ctc import ctc_loss, log_beta, posteriors
+from xlsr_ref.losses.ctc import ctc_loss, log_beta, posteriors
 from xlsr_ref.ops.lattice import may_skip
 from xlsr_ref.teach.show.style import COLOURS, INK, PALE, SEQUENTIAL, SOFT, below, legible
 from xlsr_ref.text.align import align

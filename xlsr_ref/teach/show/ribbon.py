@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 from matplotlib.axes import Axes
 from matplotlib.patches import FancyBboxPatch
 
-from xlsr_ref.config import Config
 from xlsr_ref.teach.show.picture import figure
 from xlsr_ref.teach.show.style import COLOURS, INK, PALE, SOFT, legible, pale
+from xlsr_ref.wav2vec2.config import Config
 
 STRIP = ("waveform", "feature encoder", "projection", "positional", "blocks", "norm", "head", "text")
 PRETRAINING = ("quantizer", "masking", "contrastive")  # drawn together

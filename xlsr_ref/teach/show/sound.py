@@ -15,8 +15,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.image import AxesImage
 
-from xlsr_ref.config import Config
 from xlsr_ref.teach.show.style import COLOURS, SEQUENTIAL, below, dashes, tones
+from xlsr_ref.wav2vec2.config import Config
 
 COLUMNS = 800  # of an envelope, and at most of a spectrogram
 FEW_FRAMES = 24  # drawn as numbered bars; of more only the beginnings

@@ -1,4 +1,4 @@
-"""Exercises: attention, forward and backward (ops/attention.py), and the feed-forward beside it (network/block.py)."""
+"""Exercises: attention, forward and backward (ops/attention.py), and the feed-forward (ops/feed_forward.py)."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from xlsr_ref.network import block
 from xlsr_ref.ops import attention as room
+from xlsr_ref.ops.feed_forward import feed_forward as library_feed_forward
 from xlsr_ref.teach.grade.exercise import Case, backward_of, cases, exercise
 
 FLOAT32 = 5e-6  # three or four products in a row, with sums of at most ten terms each
@@ -224,8 +224,8 @@ ATTENTION = exercise(
 
 FEED_FORWARD = exercise(
     feed_forward,
-    block.feed_forward,
-    room="network.block",
+    library_feed_forward,
+    room="ops.feed_forward",
     notebook="06",
     title="The feed-forward of a block",
     battery=_feed_forward,

@@ -1,11 +1,11 @@
-"""Exercises: the contrastive loss, forward and backward (objectives/contrastive.py); masks and negatives
-(objectives/masking.py)."""
+"""Exercises: the contrastive loss, forward and backward (losses/contrastive.py); masks and negatives
+(losses/masking.py)."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from xlsr_ref.objectives import contrastive, masking
+from xlsr_ref.losses import contrastive, masking
 from xlsr_ref.teach.grade.exercise import Case, backward_of, cases, exercise
 
 FLOAT32 = 2e-5  # similarities are good to 2e-7, and divided by kappa = 0.1; a loss that is nearly 0 keeps fewer digits
@@ -166,7 +166,7 @@ _COSINE: dict[str, tuple[str, ...] | list[tuple[str, ...]]] = {
 CONTRASTIVE_LOSS = exercise(
     contrastive_loss,
     contrastive.contrastive_loss,
-    room="objectives.contrastive",
+    room="losses.contrastive",
     notebook="08",
     title="The contrastive loss",
     battery=_forward,
@@ -197,7 +197,7 @@ CONTRASTIVE_LOSS = exercise(
 CONTRASTIVE_LOSS_BACKWARD = exercise(
     contrastive_loss_backward,
     backward_of(contrastive.contrastive_loss, contrastive.contrastive_loss_backward),
-    room="objectives.contrastive",
+    room="losses.contrastive",
     notebook="11",
     title="The contrastive loss, backward",
     battery=_backward,
@@ -231,7 +231,7 @@ CONTRASTIVE_LOSS_BACKWARD = exercise(
 NEGATIVES_FROM_DRAWS = exercise(
     negatives_from_draws,
     masking.negatives_from_draws,
-    room="objectives.masking",
+    room="losses.masking",
     notebook="08",
     title="Negatives",
     battery=_negatives,
@@ -254,7 +254,7 @@ NEGATIVES_FROM_DRAWS = exercise(
 SPANS_FROM_DRAWS = exercise(
     spans_from_draws,
     masking.spans_from_draws,
-    room="objectives.masking",
+    room="losses.masking",
     notebook="08",
     title="Span masking",
     battery=_spans,

@@ -1,10 +1,11 @@
-"""Exercises: strided convolution, forward and backward; the grouped one, and weight norm (ops/conv.py)."""
+"""Exercises: strided convolution, forward and backward; the grouped one, and weight norm (ops)."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from xlsr_ref.ops import conv
+from xlsr_ref.ops import conv, grouped_conv
+from xlsr_ref.ops import weight_norm as weight_norm_file
 from xlsr_ref.teach.grade.exercise import Case, backward_of, cases, exercise
 
 FLOAT32 = 4e-6  # sums of at most some forty products, each rounded to 6e-8
@@ -217,8 +218,8 @@ CONV1D_BACKWARD = exercise(
 
 GROUPED_CONV1D = exercise(
     grouped_conv1d,
-    conv.grouped_conv1d,
-    room="ops.conv",
+    grouped_conv.grouped_conv1d,
+    room="ops.grouped_conv",
     notebook="04",
     title="Grouped convolution that keeps the number of frames",
     battery=_grouped_forward,
@@ -243,8 +244,8 @@ GROUPED_CONV1D = exercise(
 
 WEIGHT_NORM = exercise(
     weight_norm,
-    conv.weight_norm,
-    room="ops.conv",
+    weight_norm_file.weight_norm,
+    room="ops.weight_norm",
     notebook="04",
     title="Weight norm",
     battery=_norm_forward,
@@ -263,8 +264,8 @@ WEIGHT_NORM = exercise(
 
 WEIGHT_NORM_BACKWARD = exercise(
     weight_norm_backward,
-    backward_of(conv.weight_norm, conv.weight_norm_backward),
-    room="ops.conv",
+    backward_of(weight_norm_file.weight_norm, weight_norm_file.weight_norm_backward),
+    room="ops.weight_norm",
     notebook="11",
     title="Weight norm, backward",
     battery=_norm_backward,

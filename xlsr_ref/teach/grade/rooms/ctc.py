@@ -1,10 +1,10 @@
-"""Exercises: the CTC loss, forward and backward (objectives/ctc.py), and the best path through it (text/align.py)."""
+"""Exercises: the CTC loss, forward and backward (losses/ctc.py), and the best path through it (text/align.py)."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from xlsr_ref.objectives import ctc
+from xlsr_ref.losses import ctc
 from xlsr_ref.ops import lattice
 from xlsr_ref.teach.grade.exercise import Case, backward_of, cases, exercise
 from xlsr_ref.text import align as alignment
@@ -186,7 +186,7 @@ _PLACES: dict[str, tuple[str, ...] | list[tuple[str, ...]]] = {
 CTC_LOSS = exercise(
     ctc_loss,
     ctc.ctc_loss,
-    room="objectives.ctc",
+    room="losses.ctc",
     notebook="09",
     title="The CTC loss",
     battery=_forward,
@@ -231,7 +231,7 @@ CTC_LOSS = exercise(
 CTC_LOSS_BACKWARD = exercise(
     ctc_loss_backward,
     backward_of(ctc.ctc_loss, ctc.ctc_loss_backward),
-    room="objectives.ctc",
+    room="losses.ctc",
     notebook="11",
     title="The CTC loss, backward",
     battery=_backward,

@@ -1,13 +1,13 @@
-"""Exercises: the quantizer, forward and straight through (network/quantizer.py), and the diversity of its codes
-(objectives/diversity.py)."""
+"""Exercises: the quantizer, forward and straight through (wav2vec2/quantizer.py), and the diversity of its codes
+(losses/diversity.py)."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from xlsr_ref.network import quantizer as room
-from xlsr_ref.objectives import diversity
+from xlsr_ref.losses import diversity
 from xlsr_ref.teach.grade.exercise import Case, backward_of, cases, exercise
+from xlsr_ref.wav2vec2 import quantizer as room
 
 FLOAT32 = 1e-5  # two products and a softmax, whose scores are divided by a small temperature
 
@@ -196,7 +196,7 @@ _CHOICE: dict[str, tuple[str, ...] | list[tuple[str, ...]]] = {
 QUANTIZE = exercise(
     quantize,
     room.quantize,
-    room="network.quantizer",
+    room="wav2vec2.quantizer",
     notebook="07",
     title="The quantizer",
     battery=_forward,
@@ -216,7 +216,7 @@ QUANTIZE = exercise(
 QUANTIZE_BACKWARD = exercise(
     quantize_backward,
     backward_of(room.quantize, room.quantize_backward),
-    room="network.quantizer",
+    room="wav2vec2.quantizer",
     notebook="11",
     title="The quantizer, backward: straight through",
     battery=_backward,
@@ -244,8 +244,8 @@ QUANTIZE_BACKWARD = exercise(
 
 PERPLEXITY = exercise(
     perplexity,
-    room.perplexity,
-    room="network.quantizer",
+    diversity.perplexity,
+    room="losses.diversity",
     notebook="07",
     title="Perplexity",
     battery=_perplexity,
@@ -265,7 +265,7 @@ PERPLEXITY = exercise(
 DIVERSITY_LOSS = exercise(
     diversity_loss,
     diversity.diversity_loss,
-    room="objectives.diversity",
+    room="losses.diversity",
     notebook="08",
     title="The diversity loss",
     battery=_diversity,
@@ -289,7 +289,7 @@ DIVERSITY_LOSS = exercise(
 TEMPERATURE = exercise(
     temperature,
     room.temperature,
-    room="network.quantizer",
+    room="wav2vec2.quantizer",
     notebook="07",
     title="The temperature",
     battery=_temperatures,

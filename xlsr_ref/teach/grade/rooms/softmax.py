@@ -1,10 +1,10 @@
-"""Exercises: softmax, forward and backward (ops/softmax.py); ln Σ exp (objectives/contrastive.py)."""
+"""Exercises: softmax, forward and backward (ops/softmax.py); ln Σ exp (losses/contrastive.py)."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from xlsr_ref.objectives import contrastive
+from xlsr_ref.losses import contrastive
 from xlsr_ref.ops import softmax as room
 from xlsr_ref.teach.grade.exercise import Case, backward_of, cases, exercise
 
@@ -133,7 +133,7 @@ SOFTMAX_BACKWARD = exercise(
 LOG_SUM_EXP = exercise(
     log_sum_exp,
     contrastive.log_sum_exp,
-    room="objectives.contrastive",
+    room="losses.contrastive",
     notebook="08",
     title="The logarithm of a sum of exponentials",
     battery=_log,

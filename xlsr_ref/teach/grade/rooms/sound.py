@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from xlsr_ref import audio
+from xlsr_ref.ops import conv_length
 from xlsr_ref.teach.grade.exercise import Case, cases, exercise
 
 FLOAT32 = 2e-6  # some ten roundings of 6e-8
@@ -89,8 +90,8 @@ NORMALISE = exercise(
 
 FRAMES = exercise(
     frames,
-    audio.frames,
-    room="audio",
+    conv_length.frames,
+    room="ops.conv_length",
     notebook="01",
     title="How many frames",
     battery=_frames,

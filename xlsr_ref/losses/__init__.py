@@ -1,0 +1,1 @@
+"""What the network learns from: each loss is a function of arrays with its backward pass, and none knows a network."""

@@ -1,0 +1,100 @@
+"""Fine-tuning: the network learns to write. CTC loss of utterances with their texts, and its gradients.
+
+    waveform ─ backbone, with masks ─ dropout ─ lm_head ─ logits ─ CTC loss
+
+Not everything must learn. wav2vec 2.0 never trains the convolutions here, and at first only the new head:
+    learn = "head"      lm_head alone
+            "context"   and the context network with its projection
+            "all"       and the feature encoder
+What does not learn is computed without keeping anything, and has no gradient. Utterances run side by side, each at its
+own length, and their gradients are added in their order.
+Where: wav2vec 2.0 §3.3 and §4.2 (fine-tuning), Appendix B (masks); the loss is losses/ctc.py.
+Letters: L samples, T frames, S targets, V tokens, N utterances.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from xlsr_ref.errors import ObjectiveError
+from xlsr_ref.losses.ctc import ctc_loss, ctc_loss_backward
+from xlsr_ref.model.network import Network
+from xlsr_ref.ops import threads
+from xlsr_ref.ops.tree import add_to, read_only
+from xlsr_ref.wav2vec2.config import Config
+from xlsr_ref.wav2vec2.keep import Keep
+from xlsr_ref.wav2vec2.masks import NO_MASKS, Masks
+
+Learn = Literal["head", "context", "all"]
+
+
+class UtteranceLoss(NamedTuple):
+    """What came of one utterance."""
+
+    loss: float  # −ln p(targets), in nats
+    blanks: float  # share of frames whose likeliest token is the blank
+    grads: dict
+
+
+def ctc_losses(
+    waveforms: Sequence[np.ndarray],
+    targets: Sequence[Sequence[int] | np.ndarray],
+    p: dict,
+    config: Config,
+    *,
+    masks: Sequence[Masks] | None = None,
+    weights: Sequence[float] | None = None,
+    learn: Learn = "all",
+    checkpoints: bool = False,
+) -> tuple[list[UtteranceLoss], dict]:
+    """The loss of each utterance, and the gradient of Σ weight · loss, nested as the parameters ``p`` are.
+
+    One of each per utterance: ``waveforms`` (L,), normalised; ``targets`` (S,) ids; ``masks`` from wav2vec2/masks.py
+    (None: no masks); ``weights`` (None: 1 each). Each result comes without its own gradients. ``checkpoints`` keeps
+    only each block's input and computes the block again on the way back. Raises ObjectiveError, with the numbers, for
+    targets that do not fit into the frames, and for logits that are NaN.
+    """
+    N = len(waveforms)
+    if len(targets) != N or N == 0:
+        raise ObjectiveError(f"there are {N} utterances and {len(targets)} targets: give one for each")
+    masks = [NO_MASKS] * N if masks is None else masks
+    weights = [1.0] * N if weights is None else weights
+    if not N == len(masks) == len(weights):
+        raise ObjectiveError(f"there are {N} utterances, {len(masks)} masks and {len(weights)} weights: one for each")
+    network = Network(read_only(p), config)
+    results: list[UtteranceLoss] = []
+    total: dict = {}
+
+    def take(one: UtteranceLoss) -> None:
+        add_to(total, one.grads)
+        results.append(one._replace(grads={}))
+
+    task = partial(one_ctc_loss, network=network, learn=learn, checkpoints=checkpoints)
+    threads.run_in_order((partial(task, *each) for each in zip(waveforms, targets, masks, weights)), take)
+    return results, total
+
+
+def one_ctc_loss(
+    waveform: np.ndarray,
+    targets: Sequence[int] | np.ndarray,
+    masks: Masks,
+    weight: float,
+    *,
+    network: Network,
+    learn: Learn,
+    checkpoints: bool,
+) -> UtteranceLoss:
+    """One utterance forward and back: see :func:`ctc_losses`."""
+    blank = network.config.pad_token_id
+    if blank is None:
+        raise ObjectiveError("config.json has no pad_token_id, which is the blank of CTC")
+    keep: Keep = False if learn == "head" else "checkpoints" if checkpoints else True
+    logits, cache = network.forward(waveform, keep, masks, freeze_feature_encoder=learn != "all")
+    loss, ctc_cache = ctc_loss(logits, targets, blank)
+    dlogits = ctc_loss_backward(weight, ctc_cache)  # undoes: weight · CTC loss
+    _, grads = network.backward(dlogits, cache)  # undoes: the network
+    return UtteranceLoss(loss, float((logits.argmax(axis=1) == blank).mean()), grads)
