@@ -9,13 +9,14 @@ A stage holds references to arrays of the cache that the backward pass takes: na
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import zip_longest
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from xlsr_ref.model.network import BASE, Network, NetworkCache
 from xlsr_ref.wav2vec2.backbone import BackboneCache
-from xlsr_ref.wav2vec2.keep import keeps_caches, keeps_outputs
+from xlsr_ref.wav2vec2.keep import kept_cache, kept_output
 
 
 class Stage(NamedTuple):
@@ -33,22 +34,20 @@ def stages_of(network: Network, cache: NetworkCache) -> Stages:
     """Every stage of a pass of ``network`` that was kept."""
     stages = Stages()
     stages.cache = cache
-    if not keeps_outputs(cache.keep):
+    if kept_output(cache.y, cache.keep) is None:
         return stages
     base = f"{BASE}." if BASE in network.params else ""
     named = [
         *((base + name, *stage) for name, *stage in _backbone(cache.backbone, network.config.do_stable_layer_norm)),
         *_head(network, cache),
     ]
-    with_caches = keeps_caches(cache.keep)
-    stages |= {name: Stage(output, part if with_caches else None) for name, output, part in named}
+    stages |= {name: Stage(output, kept_cache(part, cache.keep)) for name, output, part in named}
     return stages
 
 
 def _backbone(cache: BackboneCache, pre_norm: bool) -> Iterator[tuple[str, np.ndarray, Any]]:
-    layers = cache.feature_encoder.layers or [None] * len(cache.feature_encoder.outputs)
-    for i, (output, layer) in enumerate(zip(cache.feature_encoder.outputs, layers)):
-        yield f"feature_extractor.conv_layers.{i}", output, layer
+    for i, (output, convolution) in enumerate(zip_longest(*cache.feature_encoder)):
+        yield f"feature_extractor.conv_layers.{i}", output, convolution
     yield "feature_projection", cache.projected, cache.feature_projection
     encoder = cache.encoder
     yield "encoder.pos_conv_embed", encoder.position, encoder.positional

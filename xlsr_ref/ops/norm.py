@@ -185,24 +185,23 @@ def _layer_norm_loop(x, weight, bias, eps, y, means, inv_std):
 
 def _layer_norm_backward_numba(dy, x, mean, inv_std, weight):
     dy, x = np.ascontiguousarray(dy), np.ascontiguousarray(x)
-    dx, scale = np.empty_like(x), inv_std.astype(x.dtype)
+    dx = np.empty_like(x)
     parts = threads.blocks(len(dy), STATISTICS_ROWS)
     sums = np.zeros((len(parts), 2, dy.shape[1]))  # float64: of weight and bias, a row for each part, added in order
+    buffers = [(np.empty_like(weight), *of_part) for of_part in sums]
     tasks = (
-        partial(
-            _layer_norm_backward_loop,
-            *(array[rows] for array in (dy, x, mean, inv_std, scale)), weight, np.empty_like(weight), dx[rows], *sums[i]
-        )
-        for i, rows in enumerate(parts)
-    )  # fmt: skip
+        partial(_layer_norm_backward_loop, dy[rows], x[rows], mean[rows], inv_std[rows], dx[rows], weight, *of_part)
+        for rows, of_part in zip(parts, buffers)
+    )
     threads.run(tasks, OPERATIONS * dy.size)
     dweight, dbias = sums.sum(axis=0).astype(dy.dtype)
     return dx, dweight, dbias
 
 
 @njit(**REORDER)
-def _layer_norm_backward_loop(dy, x, mean, inv_std, rounded, weight, normalised, dx, dweight, dbias):
+def _layer_norm_backward_loop(dy, x, mean, inv_std, dx, weight, normalised, dweight, dbias):
     T, C = dy.shape
+    rounded = np.empty(1, x.dtype)
     for t in range(T):
         for c in range(C):
             normalised[c] = (x[t, c] - mean[t, 0]) * inv_std[t, 0]  # forward again, in the dtype of x
@@ -213,8 +212,9 @@ def _layer_norm_backward_loop(dy, x, mean, inv_std, rounded, weight, normalised,
             along_scale += dnormalised * normalised[c]
         along_mean /= C
         along_scale /= C
+        rounded[0] = inv_std[t, 0]
         for c in range(C):
-            dx[t, c] = rounded[t, 0] * (dy[t, c] * weight[c] - along_mean - normalised[c] * along_scale)
+            dx[t, c] = rounded[0] * (dy[t, c] * weight[c] - along_mean - normalised[c] * along_scale)
             dweight[c] += dy[t, c] * normalised[c]
             dbias[c] += dy[t, c]
 

@@ -45,7 +45,8 @@ def by_rows_backward(
     """The gradients of :func:`by_rows` from ``dy`` (T, C), where ``backward(dy, cache)`` is the way back of f."""
     if not isinstance(cache, RowsCache):
         return backward(dy, cache)
-    parts, grads = [], {}
+    parts = []
+    grads: dict = {}
     for rows in cache.blocks:
         _, inner = cache.forward(rows)
         dx, of_the_block = backward(dy[rows], inner)

@@ -13,7 +13,7 @@ Letters: L samples, T frames, C channels.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,19 +23,19 @@ from xlsr_ref.wav2vec2.adapter import AdapterCache, adapter, adapter_backward
 from xlsr_ref.wav2vec2.config import Config
 from xlsr_ref.wav2vec2.encoder import EncoderCache, encoder, encoder_backward
 from xlsr_ref.wav2vec2.feature_encoder import FeatureEncoderCache, feature_encoder, feature_encoder_backward
-from xlsr_ref.wav2vec2.feature_projection import ProjectionCache, feature_projection, feature_projection_backward
-from xlsr_ref.wav2vec2.keep import Keep, keeps_caches, keeps_outputs
+from xlsr_ref.wav2vec2.feature_projection import feature_projection, feature_projection_backward
+from xlsr_ref.wav2vec2.keep import Keep, kept_cache, kept_output
 from xlsr_ref.wav2vec2.masks import NO_MASKS, MaskCache, Masks, mask_spans, mask_spans_backward
 
 
 class BackboneCache(NamedTuple):
     feature_encoder: FeatureEncoderCache
-    projected: np.ndarray | None  # (T, C)  what the feature projection put out
-    feature_projection: ProjectionCache | None
+    projected: Any  # (T, C)  what the feature projection put out; None where it was not kept, as the next
+    feature_projection: Any  # ProjectionCache
     dropout: DropoutCache
     mask: MaskCache
     encoder: EncoderCache
-    context: np.ndarray | None  # (T, C)  what the encoder put out
+    context: Any  # (T, C)  what the encoder put out; None where nothing was kept
     adapter: AdapterCache | None
 
 
@@ -60,13 +60,12 @@ def backbone(
     projected, projection_cache = feature_projection(features, p["feature_projection"], config.layer_norm_eps)
     dropped, dropout_cache = dropout(projected, masks.projected)
     masked, mask_cache = mask_spans(dropped, masks, p.get("masked_spec_embed"))
-    if not keeps_caches(keep):
-        del features, projection_cache, dropped
-        projection_cache, projected = None, projected if keeps_outputs(keep) else None
+    projected, projection_cache = kept_output(projected, keep), kept_cache(projection_cache, keep)
+    del features, dropped  # what is not kept leaves its memory to the encoder
     context, encoder_cache = encoder(masked, p["encoder"], config, keep, masks.encoder)
     y, adapter_cache = adapter(context, p["adapter"], config) if "adapter" in p else (context, None)
     front = conv_cache, projected, projection_cache, dropout_cache, mask_cache
-    return y, BackboneCache(*front, encoder_cache, context if keep else None, adapter_cache if keep else None)
+    return y, BackboneCache(*front, encoder_cache, kept_output(context, keep), kept_cache(adapter_cache, keep))
 
 
 def backbone_backward(

@@ -11,12 +11,12 @@ Checkpoint: `encoder.{pos_conv_embed,layers,layer_norm}`. Letters: T frames, C c
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from xlsr_ref.ops.dropout import DropoutCache, dropout, dropout_backward
-from xlsr_ref.ops.norm import LayerNormCache, layer_norm, layer_norm_backward
+from xlsr_ref.ops.norm import layer_norm, layer_norm_backward
 from xlsr_ref.ops.tree import zeros_like
 from xlsr_ref.wav2vec2.block import (
     BlockCache,
@@ -26,15 +26,15 @@ from xlsr_ref.wav2vec2.block import (
     pre_norm_block_backward,
 )
 from xlsr_ref.wav2vec2.config import Config
-from xlsr_ref.wav2vec2.keep import Keep, keeps_caches
+from xlsr_ref.wav2vec2.keep import Keep, kept_cache, kept_output
 from xlsr_ref.wav2vec2.masks import NO_BLOCK_MASKS, EncoderMasks
-from xlsr_ref.wav2vec2.positional import PositionalCache, positional, positional_backward
+from xlsr_ref.wav2vec2.positional import positional, positional_backward
 
 
 class EncoderCache(NamedTuple):
-    position: np.ndarray | None  # (T, C)  what the positional convolution added
-    positional: PositionalCache | None
-    layer_norm: LayerNormCache | None  # the first thing of a post-norm encoder, the last of a pre-norm one
+    position: Any  # (T, C)  what the positional convolution added; None where it was not kept, as the next two
+    positional: Any  # PositionalCache
+    layer_norm: Any  # LayerNormCache: the first thing of a post-norm encoder, the last of a pre-norm one
     entering: DropoutCache
     states: list[np.ndarray]  # of (T, C)  the hidden states, one more than there are blocks
     blocks: list[BlockCache | None]  # None where only the block's input is kept, or the block was dropped
@@ -51,12 +51,11 @@ def encoder(
 
     position, positional_cache = positional(x, p["pos_conv_embed"], config.num_conv_pos_embedding_groups)
     x = x + position
-    if not keep or keep == "states":  # what is not kept leaves its memory to the blocks
-        position = positional_cache = None
+    position, positional_cache = kept_output(position, keep), kept_cache(positional_cache, keep)
     norm_cache = None
     if not pre_norm:
         x, norm_cache = layer_norm(x, p["layer_norm"], eps)
-    states, blocks = [x], []
+    states, blocks = [x], []  # what is not kept leaves its memory to the next block
     x, entering_cache = dropout(x, masks.entering)
     for i, block_masks in enumerate(masks.blocks):
         cache = None
@@ -67,8 +66,8 @@ def encoder(
         del cache
     if pre_norm:
         x, norm_cache = layer_norm(x, p["layer_norm"], eps)
-    kept = (positional_cache, norm_cache) if keeps_caches(keep) else (None, None)
-    return x, EncoderCache(position, *kept, entering_cache, states if keep else [], blocks, masks)
+    outer = position, positional_cache, kept_cache(norm_cache, keep), entering_cache
+    return x, EncoderCache(*outer, states if keep else [], blocks, masks)
 
 
 def encoder_backward(

@@ -33,7 +33,7 @@ from xlsr_ref.ops.norm import (
     moments,
 )
 from xlsr_ref.wav2vec2.config import Config
-from xlsr_ref.wav2vec2.keep import Keep, keeps_caches, keeps_outputs
+from xlsr_ref.wav2vec2.keep import Keep, kept_cache, kept_output
 from xlsr_ref.wav2vec2.tiles import Tile, tiles
 
 EPS = 1e-5
@@ -73,7 +73,7 @@ def feature_encoder(
         x = waveform[tile.rows[0], None]  # (samples, 1): one channel
         for i, layer in enumerate(layers):
             x, cache = conv_layer(x, layer, config.conv_stride[i], norms[i], over)
-            if keeps_outputs(keep):
+            if kept_output(x, keep) is not None:
                 kept[number].append((x, cache))
             del cache
         features[tile.own[-1]] = x
@@ -81,13 +81,13 @@ def feature_encoder(
     threads.run(partial(one, number, tile) for number, tile in enumerate(pieces))
     outputs, caches = [], []
     x = waveform[:, None]
-    for i in range(len(layers) if keeps_outputs(keep) else 0):
+    for i in range(len(kept[0])):
         own = [tile.own[i].stop - tile.own[i].start for tile in pieces]
         y, cache = _put_together([layers_of_tile.pop(0) for layers_of_tile in kept], own, x)
         outputs.append(y)
         caches.append(cache)
         x = y
-    return features, FeatureEncoderCache(outputs, caches if keeps_caches(keep) else [])
+    return features, FeatureEncoderCache(outputs, kept_cache(caches, keep) or [])
 
 
 def feature_encoder_backward(dfeatures: np.ndarray, cache: FeatureEncoderCache) -> tuple[np.ndarray, dict]:

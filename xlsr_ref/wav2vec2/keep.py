@@ -12,16 +12,21 @@ Where "checkpoints" comes from: Chen et al. 2016, "Training deep nets with subli
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 Keep = bool | Literal["states", "outputs", "checkpoints"]
 
 
-def keeps_outputs(keep: Keep) -> bool:
-    """Every stage's output?"""
-    return keep not in (False, "states")
+def kept_output(y: Any, keep: Keep) -> Any:
+    """``y`` where every stage's output is kept, else None."""
+    return y if keep not in (False, "states") else None
 
 
-def keeps_caches(keep: Keep) -> bool:
-    """What the backward pass needs?"""
+def kept_cache(cache: Any, keep: Keep) -> Any:
+    """``cache`` where what the backward pass needs is kept, else None."""
+    return cache if keep in (True, "checkpoints") else None
+
+
+def goes_back(keep: Keep) -> bool:
+    """Is there a way back?"""
     return keep in (True, "checkpoints")

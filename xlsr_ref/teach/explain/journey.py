@@ -93,10 +93,11 @@ def journey(model: Model, waveform: np.ndarray, sampling_rate: int) -> Journey:
     waveform = audio.from_array(waveform, sampling_rate, rate, model.dtype)
     if len(waveform) > LONGEST * rate:
         raise AudioError(f"{len(waveform) / rate:.1f} s are too long for one page: give at most {LONGEST:g} s")
-    logits, cache = model.network.forward(model.normalised(waveform), "outputs")
-    features, projected = cache.backbone.feature_encoder.outputs[-1], cache.backbone.projected
-    positions, states = cache.backbone.encoder.position, tuple(cache.backbone.encoder.states)
-    del cache
+    logits, network_cache = model.network.forward(model.normalised(waveform), "outputs")
+    kept = network_cache.backbone
+    features, projected = kept.feature_encoder.outputs[-1], kept.projected
+    positions, states = kept.encoder.position, tuple(kept.encoder.states)
+    del network_cache, kept
 
     log_probs = log_softmax(logits).astype(model.dtype)
     best, _ = best_path(logits)
