@@ -20,11 +20,12 @@ from xlsr_ref import cli
 from xlsr_ref.cli import main
 from xlsr_ref.cli.transcribe import SUFFIXES
 from xlsr_ref.errors import AudioError, CannotTranscribeError, WeightsError
-from xlsr_ref.params import expected_shapes, write_safetensors
+from xlsr_ref.params import write_safetensors
 from xlsr_ref.recordings import shown
 from xlsr_ref.text.formats import FORMATS
 from xlsr_ref.text.transcript import Span, Transcript
 from xlsr_ref.wav2vec2.config import Config
+from xlsr_ref.wav2vec2.shapes import expected_shapes
 
 # As a user runs it: with a buffer behind the standard output, which Python empties once more when it ends.
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}

@@ -24,19 +24,16 @@ from xlsr_ref.errors import ConfigError, WeightsError
 from xlsr_ref.ops.tree import flatten, nest
 from xlsr_ref.params import (
     BF16,
-    CLASSIC,
     DTYPES,
-    PARAMETRIZED,
-    expected_shapes,
     listed,
     load_params,
-    parameter_count,
     read_checkpoint,
     read_safetensors,
     to_float,
     write_safetensors,
 )
 from xlsr_ref.wav2vec2.config import KINDS, Config
+from xlsr_ref.wav2vec2.shapes import CLASSIC, PARAMETRIZED, expected_shapes, parameter_count
 
 CASES = max(300, int(os.environ.get("XLSR_REF_FUZZ", "300")))  # mutated files; a long run: XLSR_REF_FUZZ=5000
 XLSR_53 = Config(

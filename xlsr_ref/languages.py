@@ -15,8 +15,9 @@ import dataclasses
 from pathlib import Path
 
 from xlsr_ref.errors import VocabularyError, WeightsError
-from xlsr_ref.params import Flat, expected_shapes, listed, read_safetensors
+from xlsr_ref.params import Flat, listed, read_safetensors
 from xlsr_ref.wav2vec2.config import Config, read_json
+from xlsr_ref.wav2vec2.shapes import expected_shapes
 
 KIND = "Wav2Vec2ForCTC"
 

@@ -27,13 +27,13 @@ from typing import Any
 
 import numpy as np
 
-from xlsr_ref.errors import ConfigError, WeightsError
+from xlsr_ref.errors import WeightsError
 from xlsr_ref.foreign import read_foreign
 from xlsr_ref.ops.tree import add_to, flatten, nest  # noqa: F401
-from xlsr_ref.wav2vec2.config import CLASSIFIERS, KINDS, LONGEST_JSON, Config, model_folder, parse_json, read_json
+from xlsr_ref.wav2vec2.config import CLASSIFIERS, LONGEST_JSON, Config, model_folder, parse_json, read_json
+from xlsr_ref.wav2vec2.shapes import CLASSIC, PARAMETRIZED, Shapes, expected_shapes, parameter_count  # noqa: F401
 
 Flat = dict[str, np.ndarray]
-Shapes = dict[str, tuple[int, ...]]
 
 MOST_DIMENSIONS, MOST_ELEMENTS = 64, 2**58  # NumPy's, with elements of up to 16 bytes
 
@@ -48,10 +48,6 @@ DTYPES: dict[str, np.dtype] = {
     "BOOL": np.dtype("?"),
 }
 DTYPE_NAMES = {dtype: name for name, dtype in DTYPES.items()}
-
-# The positional convolution's weight is g * v / |v|; torch has spelled the pair (g, v) in two ways.
-PARAMETRIZED = ("parametrizations.weight.original0", "parametrizations.weight.original1")
-CLASSIC = ("weight_g", "weight_v")
 
 # Names of what a second array of the same size is derived from (ops/derived.py) end so: every convolution's kernel.
 PREPARED = (".conv.weight", f".conv.{PARAMETRIZED[1]}", f".conv.{CLASSIC[1]}")
@@ -200,106 +196,6 @@ def _read_shards(folder: Path, index: Path) -> tuple[Flat, tuple[Path, ...]]:
             raise WeightsError(f"{folder / file} lacks what {index.name} says it has: {listed(lacking)}")
         flat |= {name: array for name, array in shard.items() if weight_map.get(name, file) == file}
     return flat, tuple(folder / file for file in files)
-
-
-# --- what a config implies -------------------------------------------------------------------------------------------
-
-
-def expected_shapes(
-    config: Config, kind: str, prefix: str | None = None, weight_norm: tuple[str, str] = PARAMETRIZED
-) -> Shapes:
-    """Every parameter's name and shape for a model of ``kind`` (one of KINDS), as transformers names them.
-
-    ``prefix`` is "" or "wav2vec2." (None: what transformers writes for this kind); ``weight_norm`` spells (g, v).
-    Raises ConfigError where the config cannot make such a model.
-    """
-    if kind not in KINDS:
-        raise ConfigError(f"{reprlib.repr(kind)} is not one of {', '.join(KINDS)}")
-    shapes: Shapes = {}
-    if prefix is None:
-        prefix = "" if kind == "Wav2Vec2Model" else "wav2vec2."
-
-    def norm(name: str, channels: int) -> None:
-        shapes[f"{name}.weight"] = shapes[f"{name}.bias"] = (channels,)
-
-    def linear(name: str, inputs: int, outputs: int) -> None:
-        shapes[f"{name}.weight"], shapes[f"{name}.bias"] = (outputs, inputs), (outputs,)
-
-    C, features = config.hidden_size, config.conv_dim[-1]
-    shapes[f"{prefix}masked_spec_embed"] = (C,)
-    inputs = 1  # the waveform is one channel
-    for i, (outputs, kernel) in enumerate(zip(config.conv_dim, config.conv_kernel)):
-        layer = f"{prefix}feature_extractor.conv_layers.{i}"
-        shapes[f"{layer}.conv.weight"] = (outputs, inputs, kernel)
-        if config.conv_bias:
-            shapes[f"{layer}.conv.bias"] = (outputs,)
-        if config.feat_extract_norm == "layer" or i == 0:
-            norm(f"{layer}.layer_norm", outputs)
-        inputs = outputs
-    norm(f"{prefix}feature_projection.layer_norm", features)
-    linear(f"{prefix}feature_projection.projection", features, C)
-    positional, K = f"{prefix}encoder.pos_conv_embed.conv", config.num_conv_pos_embeddings
-    shapes[f"{positional}.bias"] = (C,)
-    shapes[f"{positional}.{weight_norm[0]}"] = (1, 1, K)
-    shapes[f"{positional}.{weight_norm[1]}"] = (C, C // config.num_conv_pos_embedding_groups, K)
-    norm(f"{prefix}encoder.layer_norm", C)
-    for i in range(config.num_hidden_layers):
-        block = f"{prefix}encoder.layers.{i}"
-        for projection in ("k_proj", "v_proj", "q_proj", "out_proj"):
-            linear(f"{block}.attention.{projection}", C, C)
-        norm(f"{block}.layer_norm", C)
-        linear(f"{block}.feed_forward.intermediate_dense", C, config.intermediate_size)
-        linear(f"{block}.feed_forward.output_dense", config.intermediate_size, C)
-        norm(f"{block}.final_layer_norm", C)
-        if config.adapter_attn_dim is not None:
-            norm(f"{block}.adapter_layer.norm", C)
-            linear(f"{block}.adapter_layer.linear_1", C, config.adapter_attn_dim)
-            linear(f"{block}.adapter_layer.linear_2", config.adapter_attn_dim, C)
-    output = config.output_size
-    if config.add_adapter:
-        config.require_adapters_of(kind)
-        if output != C:
-            linear(f"{prefix}adapter.proj", C, output)
-            norm(f"{prefix}adapter.proj_layer_norm", output)
-        for i in range(config.num_adapter_layers):
-            conv = f"{prefix}adapter.layers.{i}.conv"
-            shapes[f"{conv}.weight"] = (2 * output, output, config.adapter_kernel_size)
-            shapes[f"{conv}.bias"] = (2 * output,)
-    if kind == "Wav2Vec2ForCTC":
-        if config.vocab_size is None:
-            raise ConfigError("vocab_size is null, but a Wav2Vec2ForCTC needs the number of rows of its lm_head")
-        linear("lm_head", output, config.vocab_size)
-    if kind == "Wav2Vec2ForPreTraining":
-        G, entries, d = config.num_codevector_groups, config.num_codevectors_per_group, config.codevector_dim
-        if d % G:
-            raise ConfigError(f"num_codevector_groups={G} does not divide codevector_dim={d}")
-        shapes["quantizer.codevectors"] = (1, G * entries, d // G)
-        linear("quantizer.weight_proj", features, G * entries)
-        linear("project_hid", C, config.proj_codevector_dim)
-        linear("project_q", d, config.proj_codevector_dim)
-    if kind in CLASSIFIERS and config.use_weighted_layer_sum:
-        shapes = {"layer_weights": (config.num_hidden_layers + 1,)} | shapes
-    if kind == "Wav2Vec2ForSequenceClassification":
-        linear("projector", C, config.classifier_proj_size)
-        linear("classifier", config.classifier_proj_size, len(config.labels))
-    if kind == "Wav2Vec2ForAudioFrameClassification":
-        linear("classifier", C, len(config.labels))
-    if kind == "Wav2Vec2ForXVector":
-        linear("projector", C, config.tdnn_dim[0])
-        inputs, E = config.tdnn_dim[0], config.xvector_output_dim
-        for i, (outputs, kernel) in enumerate(zip(config.tdnn_dim, config.tdnn_kernel)):
-            linear(f"tdnn.{i}.kernel", inputs * kernel, outputs)
-            inputs = outputs
-        linear("feature_extractor", 2 * inputs, E)
-        linear("classifier", E, E)
-        shapes["objective.weight"] = (E, len(config.labels))
-    return shapes
-
-
-def parameter_count(config: Config, kind: str, within: str = "") -> int:
-    """Parameters of a model of ``kind``; with ``within``, of the part whose names begin so (after any "wav2vec2.")."""
-    shapes = expected_shapes(config, kind, prefix="")
-    return sum(math.prod(shape) for name, shape in shapes.items() if name.startswith(within))
 
 
 # --- the strict check ------------------------------------------------------------------------------------------------

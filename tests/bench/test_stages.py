@@ -14,9 +14,9 @@ from xlsr_ref.bench import stages
 from xlsr_ref.bench.random_model import SIZES
 from xlsr_ref.errors import AudioError
 from xlsr_ref.ops import attention, norm
-from xlsr_ref.summary import ONLY_PRETRAINING, stage_table, total
 from xlsr_ref.wav2vec2 import block
 from xlsr_ref.wav2vec2.config import CLASSIFIERS, KINDS, Config
+from xlsr_ref.wav2vec2.summary import ONLY_PRETRAINING, stage_table, total
 
 XLSR_53 = Config.from_dict(SIZES["xlsr-53"])
 BASE = Config.from_dict(SIZES["base"])

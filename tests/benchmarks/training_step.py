@@ -65,10 +65,10 @@ def make_folder(task: str, folder: Path) -> None:
 
 def ours(task: str, folder: Path, threads: int) -> Step:
     os.environ["XLSR_REF_THREADS"] = str(threads)
+    from xlsr_ref.ops import adam as optim
     from xlsr_ref.ops.memory import keep_freed_memory
     from xlsr_ref.ops.threads import one_blas_thread
     from xlsr_ref.ops.tree import nest
-    from xlsr_ref.training import optim
     from xlsr_ref.training.recipe import Stage, from_table
     from xlsr_ref.training.start import prepare_start
     from xlsr_ref.training.step import Batch, finetune_step, pretrain_step

@@ -11,17 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xlsr_ref.ops.tree import flatten
-from xlsr_ref.params import (
-    CLASSIC,
-    PARAMETRIZED,
-    expected_shapes,
-    load_params,
-    parameter_count,
-    read_safetensors,
-    to_float,
-    write_safetensors,
-)
+from xlsr_ref.params import load_params, read_safetensors, to_float, write_safetensors
 from xlsr_ref.wav2vec2.config import CLASSIFIERS, KINDS, Config
+from xlsr_ref.wav2vec2.shapes import CLASSIC, PARAMETRIZED, expected_shapes, parameter_count
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")

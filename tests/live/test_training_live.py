@@ -20,12 +20,13 @@ transformers = pytest.importorskip("transformers")
 
 from transformers.models.wav2vec2 import modeling_wav2vec2  # noqa: E402
 
+from xlsr_ref.ops import adam as optim  # noqa: E402
 from xlsr_ref.ops import threads  # noqa: E402
+from xlsr_ref.ops.schedule import SCHEDULES, linear, tri_stage  # noqa: E402
 from xlsr_ref.ops.tree import nest  # noqa: E402
 from xlsr_ref.params import write_safetensors  # noqa: E402
-from xlsr_ref.training import optim, step  # noqa: E402
+from xlsr_ref.training import step  # noqa: E402
 from xlsr_ref.training.recipe import Recipe, from_table  # noqa: E402
-from xlsr_ref.training.schedule import SCHEDULES, linear, tri_stage  # noqa: E402
 from xlsr_ref.training.start import Start, prepare_start  # noqa: E402
 from xlsr_ref.wav2vec2.masks import Noise  # noqa: E402
 

@@ -11,10 +11,10 @@ from xlsr_ref.model import Model
 from xlsr_ref.model.finetune import ctc_losses
 from xlsr_ref.ops import threads
 from xlsr_ref.ops.tree import flatten, nest
-from xlsr_ref.params import expected_shapes
 from xlsr_ref.teach import check
 from xlsr_ref.wav2vec2.config import Config
 from xlsr_ref.wav2vec2.masks import NO_MASKS, draw_masks
+from xlsr_ref.wav2vec2.shapes import expected_shapes
 
 SIZES = {
     "conv_dim": [4, 3, 5], "conv_kernel": [5, 3, 2], "conv_stride": [3, 2, 1], "conv_bias": True,

@@ -11,9 +11,9 @@ import pytest
 from tiny_run import make_corpus, recipe
 
 from xlsr_ref.errors import TrainingError
+from xlsr_ref.ops.adam import AdamState
 from xlsr_ref.training import checkpoint
 from xlsr_ref.training.folder import UNFINISHED
-from xlsr_ref.training.optim import AdamState
 
 FILES = {"config.json": '{"architectures": ["Wav2Vec2ForCTC"]}', "vocab.json": '{"[PAD]": 0, "a": 1}'}
 

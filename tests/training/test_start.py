@@ -9,11 +9,12 @@ import pytest
 
 import xlsr_ref
 from xlsr_ref.errors import ConfigError, TrainingError
-from xlsr_ref.params import CLASSIC, PARAMETRIZED, expected_shapes, read_safetensors, write_safetensors
+from xlsr_ref.params import read_safetensors, write_safetensors
 from xlsr_ref.text.tokenizer import Tokenizer
 from xlsr_ref.training.recipe import from_table
 from xlsr_ref.training.start import prepare_start, vocabulary_of
 from xlsr_ref.wav2vec2.config import Config
+from xlsr_ref.wav2vec2.shapes import CLASSIC, PARAMETRIZED, expected_shapes
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 CTC, PRETRAINING = "Wav2Vec2ForCTC", "Wav2Vec2ForPreTraining"

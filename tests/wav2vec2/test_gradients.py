@@ -8,7 +8,6 @@ import pytest
 from xlsr_ref.heads.ctc import ctc_head, ctc_head_backward
 from xlsr_ref.ops.feed_forward import feed_forward, feed_forward_backward
 from xlsr_ref.ops.tree import nest
-from xlsr_ref.params import expected_shapes
 from xlsr_ref.teach import check
 from xlsr_ref.wav2vec2.block import (
     post_norm_block,
@@ -22,6 +21,7 @@ from xlsr_ref.wav2vec2.feature_encoder import feature_encoder, feature_encoder_b
 from xlsr_ref.wav2vec2.feature_projection import feature_projection, feature_projection_backward
 from xlsr_ref.wav2vec2.masks import BlockMasks, draw_encoder_masks
 from xlsr_ref.wav2vec2.positional import positional, positional_backward
+from xlsr_ref.wav2vec2.shapes import expected_shapes
 
 SIZES = {
     "model_type": "wav2vec2",

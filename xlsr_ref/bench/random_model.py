@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from xlsr_ref.params import expected_shapes, parameter_count, write_safetensors
+from xlsr_ref.params import write_safetensors
 from xlsr_ref.wav2vec2.config import Config
+from xlsr_ref.wav2vec2.shapes import expected_shapes, parameter_count
 
 SEED = 53
 SIZES: dict[str, dict[str, Any]] = {  # what differs from Config's defaults, which are those of wav2vec2-base

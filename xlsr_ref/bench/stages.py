@@ -20,8 +20,8 @@ from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from typing import Any, NamedTuple
 
-from xlsr_ref.summary import EVERY_BLOCK, ONLY_PRETRAINING, stage_table, total
 from xlsr_ref.wav2vec2.config import Config
+from xlsr_ref.wav2vec2.summary import EVERY_BLOCK, ONLY_PRETRAINING, stage_table, total
 
 FLOAT32 = 4  # bytes
 

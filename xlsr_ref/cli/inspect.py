@@ -29,8 +29,8 @@ def run(arguments: argparse.Namespace) -> int:
     from xlsr_ref.audio import Preprocessor
     from xlsr_ref.hub import local_folder
     from xlsr_ref.params import listed, load_params
-    from xlsr_ref.summary import format_table, stage_table
     from xlsr_ref.wav2vec2.config import CLASSIFIERS, Config, read_json
+    from xlsr_ref.wav2vec2.summary import format_table, stage_table
 
     bundled = Path(__file__).parents[1] / "data" / "small-ctc"
     path = bundled if arguments.model is None else local_folder(arguments.model)

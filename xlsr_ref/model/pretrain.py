@@ -47,12 +47,12 @@ from xlsr_ref.wav2vec2.quantizer import QuantizerCache, quantize, quantize_backw
 class PretrainLosses(NamedTuple):
     total: float  # what the gradients are of
     contrastive: float  # nats, summed over the masked frames
-    diversity: float  # 0 to 1, not yet times α n
-    feature_penalty: float  # mean of squares, not yet times its weight and n
-    perplexity: np.ndarray  # (G,)  codes in use over the batch's masked frames; transformers reports their sum
     accuracy: float  # share of masked frames whose positive beats every negative; NaN if none has one with other codes
     masked_frames: int  # n
     skipped: int  # utterances with fewer than two masked frames: nothing to tell apart, no contrastive term
+    diversity: float = 0.0  # 0 to 1, not yet times α n
+    feature_penalty: float = 0.0  # mean of squares, not yet times its weight and n
+    perplexity: np.ndarray = np.zeros(0)  # (G,)  codes in use over the masked frames; transformers reports their sum
 
 
 class UtteranceCache(NamedTuple):
@@ -118,20 +118,11 @@ def pretrain_loss(
     forwards = [done.pop(i) for i in range(len(waveforms))]
 
     # one reduction, in the order of the utterances
-    contrastive = sum(forward.contrastive for forward in forwards)
     diversity, diversity_cache = diversity_loss([forward.use for forward in forwards], n)
     penalty, features = feature_penalty([forward.cache.features for forward in forwards])
     alpha = config.diversity_loss_weight
-    told, asked = (sum(counts) for counts in zip(*(forward.hits for forward in forwards)))
-    losses = PretrainLosses(
-        total=contrastive + alpha * n * diversity + feature_penalty_weight * n * penalty,
-        contrastive=contrastive,
-        diversity=diversity,
-        feature_penalty=penalty,
-        perplexity=diversity_cache.perplexity,
-        accuracy=told / asked if asked else math.nan,
-        masked_frames=n,
-        skipped=sum(forward.skipped for forward in forwards),
+    losses = _losses(forwards, n, alpha * n * diversity + feature_penalty_weight * n * penalty)._replace(
+        diversity=diversity, feature_penalty=penalty, perplexity=diversity_cache.perplexity
     )
 
     # all backward, side by side; gradients are added in the order of the utterances
@@ -146,6 +137,19 @@ def pretrain_loss(
 
     threads.run_in_order((partial(back, i) for i in range(len(waveforms))), partial(add_to, grads))
     return losses, grads
+
+
+def _losses(forwards: Sequence[UtteranceForward], n: int, regularisation: float) -> PretrainLosses:
+    """What the utterances say, added up; ``regularisation`` is what else is in the total."""
+    contrastive = sum(forward.contrastive for forward in forwards)
+    told, asked = (sum(counts) for counts in zip(*(forward.hits for forward in forwards)))
+    return PretrainLosses(
+        total=contrastive + regularisation,
+        contrastive=contrastive,
+        accuracy=told / asked if asked else math.nan,
+        masked_frames=n,
+        skipped=sum(forward.skipped for forward in forwards),
+    )
 
 
 def _forward(

@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 
 from xlsr_ref.errors import TrainingError, XlsrError
+from xlsr_ref.ops.adam import AdamState
 from xlsr_ref.params import Flat, listed, read_safetensors, write_safetensors
 from xlsr_ref.training.folder import UNFINISHED, to_disk
-from xlsr_ref.training.optim import AdamState
 
 MODEL, OPTIMIZER, STATE = "model.safetensors", "optimizer.safetensors", "state.json"
 KEPT = 2

@@ -20,17 +20,18 @@ import numpy as np
 
 from xlsr_ref.errors import ObjectiveError, TrainingError
 from xlsr_ref.manifest import Clip
+from xlsr_ref.ops import adam as optim
 from xlsr_ref.ops import threads
 from xlsr_ref.ops.memory import keep_freed_memory
+from xlsr_ref.ops.schedule import SCHEDULES
 from xlsr_ref.ops.tree import nest
-from xlsr_ref.training import checkpoint, optim, report
+from xlsr_ref.training import checkpoint, report
 from xlsr_ref.training.data import Sounds, batches
 from xlsr_ref.training.dev import errors_on
 from xlsr_ref.training.folder import add_metrics
 from xlsr_ref.training.prepare import Run, Say, let_go, prepare_run
 from xlsr_ref.training.recipe import Recipe
 from xlsr_ref.training.report import progress_line
-from xlsr_ref.training.schedule import SCHEDULES
 from xlsr_ref.training.step import Batch, finetune_step, pretrain_step
 from xlsr_ref.training.watch import Watch
 

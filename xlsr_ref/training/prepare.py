@@ -20,12 +20,12 @@ import numpy as np
 
 from xlsr_ref.errors import TrainingError
 from xlsr_ref.manifest import Clip
+from xlsr_ref.ops.adam import AdamState
 from xlsr_ref.ops.lattice import frames_needed
 from xlsr_ref.text.tokenizer import Tokenizer
 from xlsr_ref.training import checkpoint
 from xlsr_ref.training.data import read_clips, unknown_characters
 from xlsr_ref.training.folder import RECIPE, require_usable, rewind_metrics, take, write
-from xlsr_ref.training.optim import AdamState
 from xlsr_ref.training.recipe import DataPart, Recipe, read_recipe
 from xlsr_ref.training.start import Start, prepare_start
 

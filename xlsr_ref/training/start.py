@@ -24,9 +24,10 @@ import numpy as np
 from xlsr_ref.audio import Preprocessor
 from xlsr_ref.errors import ConfigError, TrainingError
 from xlsr_ref.ops.tree import flatten
-from xlsr_ref.params import CLASSIC, PARAMETRIZED, Flat, Shapes, expected_shapes, listed, load_params
+from xlsr_ref.params import Flat, listed, load_params
 from xlsr_ref.training.recipe import Recipe
 from xlsr_ref.wav2vec2.config import Config, read_json
+from xlsr_ref.wav2vec2.shapes import CLASSIC, PARAMETRIZED, Shapes, expected_shapes
 
 VOCABULARY = "vocab.json"
 TEXT_FILES = (VOCABULARY, "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")

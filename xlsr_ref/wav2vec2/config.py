@@ -182,26 +182,15 @@ class Config:
             value = getattr(self, field.name)
             if not field.metadata["check"](value):
                 raise ConfigError(f"{field.name} must be {field.metadata['accepts']}, found {reprlib.repr(value)}")
-        for name in self.architectures:
-            if name not in KINDS:
-                raise ConfigError(f"architectures: {reprlib.repr(name)} is not implemented; {', '.join(KINDS)} are")
-        if len(self.architectures) > 1:
-            raise ConfigError(f"architectures must name one model, found {reprlib.repr(list(self.architectures))}")
-        lengths = len(self.conv_dim), len(self.conv_stride), len(self.conv_kernel)
-        if len(set(lengths)) > 1:
-            found = "{}, {} and {}".format(*lengths)
-            raise ConfigError(f"conv_dim, conv_stride and conv_kernel must be equally long, found {found} entries")
-        lengths = len(self.tdnn_dim), len(self.tdnn_kernel), len(self.tdnn_dilation)
-        if len(set(lengths)) > 1:
-            found = "{}, {} and {}".format(*lengths)
-            raise ConfigError(f"tdnn_dim, tdnn_kernel and tdnn_dilation must be equally long, found {found} entries")
+        self._require_one_model()
+        self._require_equal_lengths("conv_dim", "conv_stride", "conv_kernel")
+        self._require_equal_lengths("tdnn_dim", "tdnn_kernel", "tdnn_dilation")
         if self.output_hop > LARGEST_SIZE:
             where = "conv_stride" if self.hop > LARGEST_SIZE else "conv_stride and adapter_stride"
             raise ConfigError(f"{where}: the strides multiply to more than {LARGEST_SIZE} samples per frame")
         for divisor in ("num_attention_heads", "num_conv_pos_embedding_groups"):
             if self.hidden_size % getattr(self, divisor):
                 raise ConfigError(f"{divisor}={getattr(self, divisor)} does not divide hidden_size={self.hidden_size}")
-
         if self.adapter_attn_dim is not None and not self.do_stable_layer_norm:
             raise ConfigError(
                 f"adapter_attn_dim is {self.adapter_attn_dim}, but do_stable_layer_norm is false: only pre-norm blocks "
@@ -209,6 +198,19 @@ class Config:
             )
         if self.architectures:
             self.require_adapters_of(self.architectures[0])
+
+    def _require_one_model(self) -> None:
+        for name in self.architectures:
+            if name not in KINDS:
+                raise ConfigError(f"architectures: {reprlib.repr(name)} is not implemented; {', '.join(KINDS)} are")
+        if len(self.architectures) > 1:
+            raise ConfigError(f"architectures must name one model, found {reprlib.repr(list(self.architectures))}")
+
+    def _require_equal_lengths(self, *names: str) -> None:
+        lengths = [len(getattr(self, name)) for name in names]
+        if len(set(lengths)) > 1:
+            found = "{}, {} and {}".format(*lengths)
+            raise ConfigError("{}, {} and {}".format(*names) + f" must be equally long, found {found} entries")
 
     def require_adapters_of(self, kind: str) -> None:
         """Raise ConfigError where a model of ``kind`` has no place for the convolutional adapter that is asked for."""

@@ -20,11 +20,14 @@ class Stage(NamedTuple):
 
 def stages_of(seen: Journey) -> tuple[Stage, ...]:
     """The stages in the order of the signal, with the numbers of this utterance."""
+    return *_front(seen), *_network(seen), *_text(seen)
+
+
+def _front(seen: Journey) -> tuple[Stage, ...]:
+    """From the sound to the blocks' width."""
     c = seen.config
-    L, (T, wide), (_, C), V = len(seen.waveform), seen.features.shape, seen.projected.shape, len(seen.labels)
-    S, H, N = len(seen.runs), c.num_attention_heads, c.num_hidden_layers
+    L, (T, wide), (_, C) = len(seen.waveform), seen.features.shape, seen.projected.shape
     hop, field = 1000 * seen.hop / seen.rate, 1000 * seen.field / seen.rate
-    kind = "pre_norm_block" if c.do_stable_layer_norm else "post_norm_block"
     scaled = ("audio.normalise",) if seen.normalised is not seen.waveform else ()
     brought = (
         "The samples are shifted and scaled to mean 0 and variance 1, so that loud and quiet recordings look alike."
@@ -58,6 +61,15 @@ def stages_of(seen: Journey) -> tuple[Stage, ...]:
             "It is one multiplication by a matrix, the same for every frame.",
             ("wav2vec2.feature_projection.feature_projection",),
         ),
+    )
+
+
+def _network(seen: Journey) -> tuple[Stage, ...]:
+    """The context network and its head."""
+    c, (T, C), V = seen.config, seen.projected.shape, len(seen.labels)
+    H, N = c.num_attention_heads, c.num_hidden_layers
+    kind = "pre_norm_block" if c.do_stable_layer_norm else "post_norm_block"
+    return (
         Stage(
             "positions",
             "Positions",
@@ -85,6 +97,13 @@ def stages_of(seen: Journey) -> tuple[Stage, ...]:
             "written –, means “no character here”.",
             ("heads.ctc.ctc_head", "ops.softmax.softmax"),
         ),
+    )
+
+
+def _text(seen: Journey) -> tuple[Stage, ...]:
+    """From scores to words."""
+    T, S = len(seen.features), len(seen.runs)
+    return (
         Stage(
             "path",
             "Best path",

@@ -1,4 +1,4 @@
-"""Exercises: a step of AdamW, clipping (training/optim.py), and the learning rate (training/schedule.py)."""
+"""Exercises: a step of AdamW, clipping (ops/adam.py), and the learning rate (ops/schedule.py)."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import math
 
 import numpy as np
 
+from xlsr_ref.ops import adam as optim
+from xlsr_ref.ops import schedule
 from xlsr_ref.teach.grade.exercise import Case, cases, exercise
-from xlsr_ref.training import optim, schedule
 
 FLOAT32 = 2e-6  # some ten roundings of 6e-8 of each number
 
@@ -129,7 +130,7 @@ def _rates(rng: np.random.Generator) -> tuple[Case, ...]:
 ADAM_STEP = exercise(
     adam_step,
     _adam,
-    room="training.optim",
+    room="ops.adam",
     notebook="12",
     title="A step of AdamW",
     battery=_steps,
@@ -166,7 +167,7 @@ ADAM_STEP = exercise(
 CLIP_BY_NORM = exercise(
     clip_by_norm,
     _clip,
-    room="training.optim",
+    room="ops.adam",
     notebook="12",
     title="Clipping by the norm",
     battery=_gradients,
@@ -198,7 +199,7 @@ CLIP_BY_NORM = exercise(
 LINEAR_SCHEDULE = exercise(
     linear_schedule,
     schedule.linear,
-    room="training.schedule",
+    room="ops.schedule",
     notebook="12",
     title="The learning rate",
     battery=_rates,

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from xlsr_ref.training.schedule import SCHEDULES, linear, tri_stage
+from xlsr_ref.ops.schedule import SCHEDULES, linear, tri_stage
 
 
 def test_linear():

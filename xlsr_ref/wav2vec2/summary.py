@@ -20,9 +20,9 @@ from typing import NamedTuple
 
 from xlsr_ref.errors import AudioError
 from xlsr_ref.ops.conv_length import conv_length
-from xlsr_ref.params import expected_shapes
 from xlsr_ref.wav2vec2.adapter import PADDING
 from xlsr_ref.wav2vec2.config import CLASSIFIERS, Config
+from xlsr_ref.wav2vec2.shapes import expected_shapes
 
 EVERY_BLOCK = "encoder.layers.*"  # the blocks are alike: one row stands for all of them
 ONLY_PRETRAINING = ("quantizer", "project_q", "project_hid")

@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
+from xlsr_ref.ops import adam as optim
 from xlsr_ref.ops import backend, threads
-from xlsr_ref.training import optim
-from xlsr_ref.training.optim import Adam, AdamState, clip, global_norm, step
+from xlsr_ref.ops.adam import Adam, AdamState, clip, global_norm, step
 
 
 def first_step(decoupled, decay):
