@@ -30,6 +30,8 @@ from xlsr_ref.cli import (
     transcribe,
     weights,
 )
+from xlsr_ref.cli.apart import check
+from xlsr_ref.cli.ended import Ended, unwinding
 from xlsr_ref.cli.say import STYLE, ReaderLeft, WrongUsage, complain, say, sentence, show_warning, speak_utf8
 
 INTERRUPTED, READER_LEFT = 130, 141  # what a shell reports for a program that SIGINT or SIGPIPE ended
@@ -58,12 +60,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with warnings.catch_warnings():
             warnings.showwarning = show_warning  # type: ignore[assignment]
-            status = _run(argv)
+            with unwinding():
+                status = _run(argv)
         say("")  # flushes
         return status
     except KeyboardInterrupt as stopped:
         complain(f"interrupted{stopped}")  # a command may have said how to go on
         return INTERRUPTED
+    except Ended as ended:
+        return ended.status
     except ReaderLeft:
         return READER_LEFT
     except Exception as error:
@@ -81,6 +86,7 @@ def _run(argv: Sequence[str] | None) -> int:
             parser.print_help(sys.stderr)
             return 2
         try:
+            check(arguments)
             return arguments.call(arguments)
         except WrongUsage as error:
             commands[arguments.command].error(str(error))

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from xlsr_ref.cli.apart import require_apart
 from xlsr_ref.cli.say import STYLE, complain, say, sentence
 from xlsr_ref.errors import AudioError, XlsrError
 
@@ -32,16 +33,12 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Judge every clip, print the table, write the hypotheses. A clip that cannot be read does not stop the others."""
+    from xlsr_ref.files import shown, write_whole
     from xlsr_ref.manifest import read_manifest
-    from xlsr_ref.recordings import shown, write_whole
 
     clips = [clip for name in arguments.manifests for clip in read_manifest(name, split=arguments.split)]
     if arguments.output is not None:
-        taken = {os.path.realpath(name) for name in arguments.manifests} | {
-            os.path.realpath(clip.path) for clip in clips
-        }
-        if os.path.realpath(arguments.output) in taken:
-            raise XlsrError(f"{shown(arguments.output)}: is read here and would be replaced; give another --output")
+        require_apart([arguments.output], [clip.path for clip in clips])
         if os.path.isdir(arguments.output):
             raise XlsrError(f"{shown(arguments.output)}: is a folder; give --output a file")
 
