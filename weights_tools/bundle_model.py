@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from safetensors.numpy import load_file, save
+
+from xlsr_ref.files import write_whole
 
 BUNDLED = Path(__file__).resolve().parent.parent / "xlsr_ref" / "data" / "small-ctc"
 COPIED = ("vocab.json", "tokenizer_config.json", "special_tokens_map.json", "preprocessor_config.json")
@@ -65,9 +66,7 @@ def bundle(source: Path, target: Path) -> Rounding:
     files["model.safetensors"] = save(halves, metadata={"format": "pt"})  # transformers asks for this entry
     target.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
-        half_written = target / (name + ".new")
-        half_written.write_bytes(content)
-        os.replace(half_written, target / name)
+        write_whole(target / name, content)
     return worst
 
 
