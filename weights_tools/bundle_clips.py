@@ -89,7 +89,7 @@ Changes: a neural network was fitted to the recordings; its weights were then ro
 
 ## digits-curves.jsonl
 
-The log of a training run with recipes/digits.toml, that is its metrics.jsonl. It holds numbers that this package's
+The log of a training run with the recipe digits, that is its metrics.jsonl. It holds numbers that this package's
 program wrote, and nothing of the recordings (Free Spoken Digit Dataset, see above). It has the licence of the code.
 
 ## The licences

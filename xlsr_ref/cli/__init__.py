@@ -27,6 +27,7 @@ from xlsr_ref.cli import (
     inspect,
     lm,
     pretrain,
+    recipe,
     transcribe,
     weights,
 )
@@ -43,6 +44,7 @@ COMMANDS = {  # in the order of the help: what each does, and its file
     "evaluate": ("measure a model's error rates on a corpus", evaluate),
     "pretrain": ("learn from sound alone, by a recipe", pretrain),
     "finetune": ("learn to write from recordings and their texts, by a recipe", finetune),
+    "recipe": ("list the recipes in the package, or print one", recipe),
     "classify": ("name the label of recordings, by a model for that", classify),
     "lm": ("make a language model for transcribe from a text", lm),
     "inspect": ("show a model's stages, shapes, parameters and FLOPs", inspect),
@@ -103,7 +105,6 @@ def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentPars
         description="Speech to text with wav2vec 2.0 and XLSR, in NumPy.",
         epilog="commands:\n" + "".join(f"  {name:{width}}  {does}\n" for name, (does, _) in COMMANDS.items()) + "\n"
         "example: xlsr-ref transcribe talk.wav\n"
-        "\n"
         "xlsr-ref COMMAND --help says more.",
         **STYLE,
     )
