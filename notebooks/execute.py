@@ -21,6 +21,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from xlsr_ref.files import write_whole
+
 FOLDER = Path(__file__).resolve().parent
 ALL = "[0-9][0-9]_*.ipynb"
 NOTEBOOK_SECONDS = 180  # stops a cell that hangs; on two quiet cores 45 s are the aim and 90 s the most
@@ -143,9 +145,7 @@ def as_bytes(notebook: Any) -> bytes:
 def store(path: Path, content: bytes) -> None:
     """Replace the file, whole or not at all; leave it alone if nothing changed."""
     if path.read_bytes() != content:
-        unfinished = path.with_name(f".{path.name}.unfinished")
-        unfinished.write_bytes(content)
-        os.replace(unfinished, path)
+        write_whole(path, content)
 
 
 def one(path: Path, deadline: float, storing: bool) -> None:

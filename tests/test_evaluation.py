@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from xlsr_ref.evaluation import COLUMNS, Judged, hypotheses, judge, table
+from xlsr_ref.evaluation import COLUMNS, Judged, hypotheses, judge, mistakes, table
 from xlsr_ref.manifest import Clip
 from xlsr_ref.text.metrics import Errors
 from xlsr_ref.text.tokenizer import Word
@@ -64,8 +64,10 @@ def judged(lang, words, characters=ONE_HIT):
 def test_the_table_adds_up_before_it_divides(rng):
     found = [judged("ru", Errors(9, 1)), judged("en", Errors(0, 0, 2, 1), Errors(0, 1)), judged("ru", Errors(2, 0, 1))]
     lines = [line.split() for line in table(found, rng).splitlines()]
-    assert lines[0] == ["lang", "clips", "words", "WER", "95", "%", "sub", "del", "ins", "CER", "95", "%"]
-    assert lines[1] == ["en", "1", "2", "150.0", "150.0–150.0", "0", "2", "1", "100.0", "100.0–100.0"]
+    assert lines[0] == ["lang", "clips", "words", "WER", "95", "%", "sub", "del", "ins", "CER", "95", "%",
+                        "MER", "WIL", "WIP"]  # fmt: skip
+    assert lines[1] == ["en", "1", "2", "150.0", "150.0–150.0", "0", "2", "1", "100.0", "100.0–100.0",
+                        "100.0", "100.0", "0.0"]  # fmt: skip
     assert lines[2][:4] == ["ru", "2", "13", "15.4"]
     assert lines[2][5:9] == ["1", "1", "0", "0.0"]
     assert lines[3][:4] == ["all", "3", "15", "33.3"]
@@ -75,10 +77,20 @@ def test_the_table_adds_up_before_it_divides(rng):
 def test_one_language_needs_no_sum_and_phonemes_no_characters(rng):
     lines = table([judged("en", Errors(9, 1))], rng, phonemes=True).splitlines()
     assert [line.split() for line in lines] == [
-        ["lang", "clips", "phones", "PER", "95", "%", "sub", "del", "ins"],
-        ["en", "1", "10", "10.0", "10.0–10.0", "1", "0", "0"],
+        ["lang", "clips", "phones", "PER", "95", "%", "sub", "del", "ins", "MER", "WIL", "WIP"],
+        ["en", "1", "10", "10.0", "10.0–10.0", "1", "0", "0", "10.0", "19.0", "81.0"],
     ]
     assert "∞" in table([judged("en", Errors(insertions=1))], rng)
+
+
+def test_the_confusions_are_listed_by_how_often(rng):
+    found = [
+        Judged(clip(said), said, Transcript(read, (), (), None), Errors(1), Errors(1))
+        for said, read in (("a b", "a c"), ("b", "c"), ("long b x", "b"), ("", "y"))
+    ]
+    assert mistakes(found, 9) == "2  b     c\n1  *     y\n1  long  *\n1  x     *\n"
+    assert mistakes(found, 1) == "2  b  c\n"
+    assert mistakes(found, 0) == mistakes([], 9) == ""
 
 
 def test_the_same_numbers_give_the_same_table():

@@ -13,7 +13,7 @@ import pytest
 
 import xlsr_ref
 from xlsr_ref.errors import XlsrError
-from xlsr_ref.recordings import AUDIO_SUFFIXES, Recording, find, targets, write_whole
+from xlsr_ref.recordings import AUDIO_SUFFIXES, Recording, find, targets
 
 DATA = Path(xlsr_ref.__file__).parent / "data"
 
@@ -116,6 +116,16 @@ def test_the_standard_input_becomes_a_file_for_a_while(monkeypatch):
         assert (recording.name, recording.place, several, problems) == ("standard input", Path("stdin"), False, [])
         assert recording.path.read_bytes() == b"RIFF and so on"
     assert not recording.path.exists()
+
+
+def test_where_files_without_a_name_cannot_be_opened_it_has_one(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", Stdin(b"RIFF and so on"))
+    monkeypatch.setattr(os, "getpid", lambda: 0)  # no folder of /proc
+    with ExitStack() as cleanup:
+        [recording], _, _ = find(["-"], cleanup)
+        assert recording.path.name == "stdin"
+        assert recording.path.read_bytes() == b"RIFF and so on"
+    assert not recording.path.exists()
     assert not recording.path.parent.exists()
 
 
@@ -158,65 +168,3 @@ def test_one_name_spelled_in_two_ways_is_one_name(talks):
 def test_output_must_be_a_folder(talks):
     with pytest.raises(XlsrError, match=r"notes\.txt: is a file; give --output a folder"):
         places(["talks"], "talks/notes.txt")
-
-
-def test_a_recording_is_never_replaced_by_its_transcript(talks):
-    with pytest.raises(XlsrError, match="is one of the recordings"):
-        places(["talks/b.wav", "talks/notes.txt"], "talks")
-
-
-def test_a_file_is_written_whole_with_its_folder(tmp_path):
-    path = tmp_path / "a" / "b.txt"
-    write_whole(path, "привет\n")
-    assert path.read_bytes() == "привет\n".encode()
-    assert [file.name for file in path.parent.iterdir()] == ["b.txt"]
-
-
-@pytest.mark.parametrize("broken", ["write_bytes", "replace"])
-def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch, broken):
-    def full(self, *rest, **options):
-        Path.open(self, "w").write("half of it")
-        raise OSError(28, "No space left on device")
-
-    path = tmp_path / "b.txt"
-    path.write_text("old")
-    monkeypatch.setattr(*((Path, "write_bytes", full) if broken == "write_bytes" else (os, "replace", full)))
-    with pytest.raises(XlsrError, match=r"b\.txt cannot be written: No space left on device"):
-        write_whole(path, "new")
-    assert [file.name for file in tmp_path.iterdir()] == ["b.txt"]
-    assert path.read_text() == "old"
-
-
-def test_an_interruption_leaves_nothing_half_written(tmp_path, monkeypatch):
-    def interrupted(self, *rest, **options):
-        Path.open(self, "w").write("half of it")
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(Path, "write_bytes", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        write_whole(tmp_path / "b.txt", "new")
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are POSIX")
-def test_a_pipe_is_written_into_and_not_replaced(tmp_path):
-    """So is a device: a file in the place of /dev/null would be in everybody's way."""
-    pipe = tmp_path / "pipe"
-    os.mkfifo(pipe)
-    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
-    try:
-        write_whole(pipe, "text")
-        assert pipe.is_fifo()
-        assert os.read(reader, 10) == b"text"
-    finally:
-        os.close(reader)
-
-
-@pytest.mark.skipif(os.name != "posix", reason="making a link needs a right elsewhere")
-def test_a_link_stays_and_its_file_is_replaced(tmp_path):
-    (tmp_path / "real").mkdir()
-    (tmp_path / "link.txt").symlink_to(tmp_path / "real" / "file.txt")
-    for text in ("new", "newer"):  # the file is made, then replaced
-        write_whole(tmp_path / "link.txt", text)
-        assert (tmp_path / "link.txt").is_symlink()
-        assert (tmp_path / "real" / "file.txt").read_text() == text

@@ -16,6 +16,8 @@ import io
 import shutil
 from pathlib import Path
 
+from xlsr_ref.files import write_whole
+
 DATA = Path(__file__).resolve().parent.parent / "xlsr_ref" / "data"
 LIMIT = 1_000_000  # bytes of audio in the package
 COLUMNS = ("path", "lang", "speaker", "seconds", "split", "text")
@@ -87,7 +89,7 @@ Changes: a neural network was fitted to the recordings; its weights were then ro
 
 ## digits-curves.jsonl
 
-The log of a training run with recipes/digits.toml, that is its metrics.jsonl. It holds numbers that this package's
+The log of a training run with the recipe digits, that is its metrics.jsonl. It holds numbers that this package's
 program wrote, and nothing of the recordings (Free Spoken Digit Dataset, see above). It has the licence of the code.
 
 ## The licences
@@ -139,8 +141,8 @@ def bundle(corpus: Path, data: Path) -> list[dict[str, str]]:
     writer = csv.DictWriter(table, COLUMNS, delimiter="\t", quoting=csv.QUOTE_NONE, lineterminator="\n")
     writer.writeheader()
     writer.writerows(bundled)
-    (data / "clips.tsv").write_bytes(table.getvalue().encode())
-    (data / "LICENSES.md").write_bytes(LICENCES.encode())
+    write_whole(data / "clips.tsv", table.getvalue())
+    write_whole(data / "LICENSES.md", LICENCES)
     return bundled
 
 

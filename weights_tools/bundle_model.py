@@ -4,19 +4,21 @@
 
 float16 halves the size. It keeps 11 significant bits: a weight w moves by at most |w| / 2048, or by 3e-8 where it is
 tiny. What float16 cannot hold (65520 and more) is refused. Tensor names and the vocabulary stay as they are; of the
-config only `dtype` changes. The same source always gives the same bytes.
+config only `dtype` changes: it is float32, what transformers shall compute in. The same source always gives the same
+bytes.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from safetensors.numpy import load_file, save
+
+from xlsr_ref.files import write_whole
 
 BUNDLED = Path(__file__).resolve().parent.parent / "xlsr_ref" / "data" / "small-ctc"
 COPIED = ("vocab.json", "tokenizer_config.json", "special_tokens_map.json", "preprocessor_config.json")
@@ -59,15 +61,13 @@ def bundle(source: Path, target: Path) -> Rounding:
     """
     halves, worst = to_float16(load_file(source / "model.safetensors"))
     config = json.loads((source / "config.json").read_text(encoding="utf-8"))
-    config["dtype"] = "float16"
+    config["dtype"] = "float32"  # to compute in: transformers would give a float16 model its float32 sound, and fail
     files = {name: (source / name).read_bytes() for name in COPIED if (source / name).exists()}  # or has no vocabulary
     files["config.json"] = (json.dumps(config, indent=2, ensure_ascii=False) + "\n").encode()
     files["model.safetensors"] = save(halves, metadata={"format": "pt"})  # transformers asks for this entry
     target.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
-        half_written = target / (name + ".new")
-        half_written.write_bytes(content)
-        os.replace(half_written, target / name)
+        write_whole(target / name, content)
     return worst
 
 

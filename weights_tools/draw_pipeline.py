@@ -17,6 +17,8 @@ from html import escape
 from pathlib import Path
 from typing import NamedTuple
 
+from xlsr_ref.files import write_whole
+
 PICTURE = Path(__file__).resolve().parent.parent / "docs" / "pipeline.svg"
 
 
@@ -223,7 +225,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, default=PICTURE)
     chosen = parser.parse_args(arguments)
     chosen.output.parent.mkdir(parents=True, exist_ok=True)
-    chosen.output.write_text(draw(), encoding="utf-8", newline="\n")
+    write_whole(chosen.output, draw())
     print(f"wrote {chosen.output}")
 
 

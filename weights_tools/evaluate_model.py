@@ -20,6 +20,8 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
+from xlsr_ref.files import write_whole
+
 PARTS = ("asterisk", "fsdd", "librivox")
 TABLE_BEGINS, TABLE_ENDS = "<!-- errors: written by weights_tools.evaluate_model -->", "<!-- end of errors -->"
 
@@ -118,7 +120,7 @@ def main(arguments: list[str] | None = None) -> None:
         new_table = table(evaluate(lambda path: model.transcribe(path).text, chosen.corpus, chosen.splits))
         print(new_table)
         if card is not None:
-            chosen.card.write_text(put_into_card(card, new_table), encoding="utf-8", newline="\n")
+            write_whole(chosen.card, put_into_card(card, new_table))
     except (OSError, ValueError) as error:
         raise SystemExit(f"evaluate_model: {error}") from None
 

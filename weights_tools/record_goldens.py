@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from weights_tools.compare import relative_error, sketches
+from xlsr_ref.files import write_whole
 
 NEEDED = {"torch": "2.13.0", "transformers": "5.23.0"}
 ROOT = Path(__file__).resolve().parent.parent
@@ -145,7 +146,7 @@ def record_bundled(data: Path, target: Path) -> None:
         text[clip["path"]] = transcriber.text(transcriber.logits(samples))
     digest = weights_digest(folder)
     golden = {"model.safetensors sha256": digest, "text": text}
-    (target / "bundled.json").write_text(json.dumps(golden, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    write_whole(target / "bundled.json", json.dumps(golden, ensure_ascii=False, indent=1) + "\n")
 
     shortest: dict[str, str] = {}
     for clip in sorted(clips, key=lambda clip: (len(waveforms[clip["path"]]), clip["path"])):

@@ -19,6 +19,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
+from xlsr_ref.files import write_whole
+
 GOLDEN = Path(__file__).resolve().parent.parent / "tests" / "golden" / "tokenizer.json"
 NEEDED = "5.23.0"
 
@@ -278,7 +280,7 @@ def main() -> None:
         sys.exit(f"transformers is {found}, the goldens come from {NEEDED}: install it, or say --any-version")
     lines = [f"{json.dumps(name)}: {json.dumps(case, ensure_ascii=False)}" for name, case in record_all(CASES).items()]
     cases = ",\n".join(lines)
-    arguments.target.write_text(f'{{"transformers": "{found}", "cases": {{\n{cases}\n}}}}\n', encoding="utf-8")
+    write_whole(arguments.target, f'{{"transformers": "{found}", "cases": {{\n{cases}\n}}}}\n')
     print(f"{len(CASES)} cases -> {arguments.target}")
 
 

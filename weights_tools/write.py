@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +20,7 @@ import numpy as np
 
 from weights_tools.errors import CheckpointError, shown
 from weights_tools.tensors import DTYPES, FLOATS, Tensor
+from xlsr_ref import files
 
 LARGEST = {"float16": 65504.0, "bfloat16": 3.3895314e38, "float32": 3.4028235e38}
 BUFFER = 2**18  # bytes; larger ones are slower, and so is asking the system to copy from file to file
@@ -153,15 +153,10 @@ def require_free(target: Path) -> None:
 def whole_folder(target: Path) -> Iterator[Path]:
     """A folder to write into, which becomes ``target`` when all went well and disappears when it did not."""
     require_free(target)
-    unfinished = target.with_name(f".{target.name}.{os.getpid()}.unfinished")
     try:
-        try:
-            unfinished.mkdir()
+        with files.whole_folder(target) as unfinished:
             yield unfinished
-            if os.path.lexists(target):
-                raise CheckpointError(f"{shown(target)} has appeared meanwhile: nothing was written over it")
-            os.rename(unfinished, target)
-        except OSError as problem:
-            raise CheckpointError(f"{shown(target)} cannot be written: {problem.strerror or problem}") from None
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+    except FileExistsError:
+        raise CheckpointError(f"{shown(target)} has appeared meanwhile: nothing was written over it") from None
+    except OSError as problem:
+        raise CheckpointError(f"{shown(target)} cannot be written: {problem.strerror or problem}") from None

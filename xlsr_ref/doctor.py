@@ -108,10 +108,10 @@ def _numba() -> str:
         return running
 
     with warnings.catch_warnings():
-        warnings.simplefilter("error", numba.core.errors.NumbaWarning)  # it fell back, or cannot store its work
-        if numba.njit(nogil=True, cache=True, error_model="numpy")(total)(101) != 5050:
+        warnings.simplefilter("error", numba.core.errors.NumbaWarning)  # it fell back
+        if numba.njit(nogil=True, error_model="numpy")(total)(101) != 5050:
             raise RuntimeError(f"version {numba.__version__} adds wrongly")
-    return f"{numba.__version__}, compiles and stores"
+    return f"{numba.__version__}, compiles"
 
 
 def _backend() -> str:
@@ -122,7 +122,11 @@ def _backend() -> str:
         warnings.simplefilter("ignore")  # that Numba is missing has its own line
         from xlsr_ref.ops import backend
 
-    return f"{backend.BACKEND} ({'XLSR_REF_BACKEND=' + asked if asked else 'XLSR_REF_BACKEND is not set'})"
+        kept = backend.cache_folder() if backend.BACKEND == "numba" else None
+    found = f"{backend.BACKEND} ({'XLSR_REF_BACKEND=' + asked if asked else 'XLSR_REF_BACKEND is not set'})"
+    if backend.BACKEND == "numba" and kept is None:
+        raise Slow(f"{found}, compiles at each start: set NUMBA_CACHE_DIR to a folder that can be written to")
+    return found if kept is None else f"{found}, compiled kernels are kept in {kept}"
 
 
 def _threads() -> str:

@@ -17,7 +17,7 @@ import numpy as np
 
 from xlsr_ref.manifest import Clip
 from xlsr_ref.model import Model
-from xlsr_ref.text.metrics import Errors, added, character_errors, interval, word_errors
+from xlsr_ref.text.metrics import Errors, added, character_errors, compare_words, confusions, interval, word_errors
 from xlsr_ref.text.transcript import Transcript
 
 COLUMNS = (
@@ -56,12 +56,13 @@ def judge(model: Model, clip: Clip, phonemes: bool = False, **how: Any) -> Judge
 def table(judged: Sequence[Judged], rng: np.random.Generator, phonemes: bool = False) -> str:
     """The rates by language, and of all where there are several: what a person reads.
 
-    Rates are in percent, with the interval of 95 %; then the words that were substituted, deleted and inserted.
-    ``phonemes`` leaves out the characters, which say nothing there.
+    Rates are in percent, with the interval of 95 %; then the words that were substituted, deleted and inserted, and at
+    the end what metrics.py calls MER, WIL and WIP, of words. ``phonemes`` leaves out the characters, which say nothing.
     """
     named = "PER" if phonemes else "WER"
     rows = [["lang", "clips", "phones" if phonemes else "words", named, "95 %", "sub", "del", "ins"]]
     rows[0] += [] if phonemes else ["CER", "95 %"]
+    rows[0] += ["MER", "WIL", "WIP"]
     languages = sorted({one.clip.lang for one in judged})
     for lang in [*languages, "all"] if len(languages) > 1 else languages:
         own = [one for one in judged if lang in (one.clip.lang, "all")]
@@ -69,10 +70,22 @@ def table(judged: Sequence[Judged], rng: np.random.Generator, phonemes: bool = F
         total = added(words)
         row = [lang, str(len(own)), str(total.length), *_rate(words, rng)]
         row += [str(total.substitutions), str(total.deletions), str(total.insertions)]
-        rows.append(row if phonemes else [*row, *_rate([one.characters for one in own], rng)])
+        row += [] if phonemes else _rate([one.characters for one in own], rng)
+        rows.append([*row, _percent(total.mer), _percent(total.wil), _percent(total.wip)])
     widths = [max(map(len, column)) for column in zip(*rows)]
     lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
     return "\n".join(lines) + "\n"
+
+
+def mistakes(judged: Sequence[Judged], most: int) -> str:
+    """The ``most`` frequent confusions of words, or of phonemes, a line each: how often, what was said, what was read.
+
+    A "*" stands for nothing: beside it a word was deleted or inserted. "" where there are none.
+    """
+    found = confusions(compare_words(one.said, one.heard.text) for one in judged)
+    rows = [(str(times), said or "*", read or "*") for (said, read), times in found.most_common(most)]
+    wide = [max((len(row[column]) for row in rows), default=0) for column in (0, 1)]
+    return "".join(f"{times:>{wide[0]}}  {said:{wide[1]}}  {read}\n" for times, said, read in rows)
 
 
 def hypotheses(judged: Sequence[Judged], names: Sequence[str]) -> str:

@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 
 from xlsr_ref.errors import WeightsError
+from xlsr_ref.files import whole_file
 from xlsr_ref.foreign import read_foreign
 from xlsr_ref.ops.tree import add_to, flatten, nest  # noqa: F401
 from xlsr_ref.wav2vec2.config import CLASSIFIERS, LONGEST_JSON, Config, model_folder, parse_json, read_json
@@ -130,17 +131,12 @@ def write_safetensors(path: str | Path, flat: Mapping[str, np.ndarray]) -> None:
         if array.dtype.kind != "f" or array.dtype not in DTYPE_NAMES:
             raise WeightsError(f"{shown(name)} is {array.dtype}; only float16, float32 and float64 arrays are written")
     arrays = {name: np.asarray(array, order="C") for name, array in flat.items()}  # the library writes memory as it is
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
     try:
-        unfinished.touch()
-        usual = unfinished.stat().st_mode  # the library makes files that only their owner can read
-        save_file(arrays, unfinished, metadata={"format": "pt"})  # the mark that older transformers insist on
-        unfinished.chmod(usual)
-        os.replace(unfinished, path)
+        with whole_file(path) as unfinished:
+            save_file(arrays, unfinished, metadata={"format": "pt"})  # the mark that older transformers insist on
     except (OSError, SafetensorError) as problem:
-        raise WeightsError(f"{path} cannot be written: {problem}") from None
-    finally:
-        unfinished.unlink(missing_ok=True)
+        reason = problem.strerror if isinstance(problem, OSError) and problem.strerror else problem
+        raise WeightsError(f"{path} cannot be written: {reason}") from problem
 
 
 def to_float(array: np.ndarray, dtype: str | np.dtype) -> np.ndarray:

@@ -13,11 +13,12 @@ import sys
 import tempfile
 import unicodedata
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
 from xlsr_ref.errors import XlsrError
+from xlsr_ref.files import shown, write_whole  # noqa: F401 - for whoever writes results
 
 # What libsndfile reads, by its usual suffixes. Not here: headerless samples, and MATLAB's files, seldom sound.
 AUDIO_SUFFIXES = {
@@ -79,9 +80,18 @@ def _audio_files(folder: Path, problems: list[str]) -> Iterator[Path]:
 
 
 def _spool_stdin(cleanup: ExitStack) -> Path:
-    """The standard input as a file that is deleted when ``cleanup`` ends: a decoder may have to seek."""
+    """The standard input as a file that goes when ``cleanup`` ends: a decoder may have to seek.
+
+    On Linux the file has no name in any folder and goes with this process, however that ends; elsewhere it has one.
+    """
     if sys.stdin is None or sys.stdin.isatty():
         raise XlsrError("- reads the standard input, but nothing is piped into it")
+    nameless = cleanup.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - cleanup closes it
+    path = Path(f"/proc/{os.getpid()}/fd/{nameless.fileno()}")
+    if path.exists() and os.path.samestat(path.stat(), os.fstat(nameless.fileno())):
+        shutil.copyfileobj(sys.stdin.buffer, nameless)
+        nameless.flush()
+        return path
     folder = cleanup.enter_context(tempfile.TemporaryDirectory(prefix="xlsr-ref-"))
     path = Path(folder, "stdin")
     with open(path, "wb") as file:
@@ -96,7 +106,6 @@ def targets(recordings: Sequence[Recording], output: str | None, suffix: str) ->
     folder = Path(output)
     if os.path.exists(folder) and not os.path.isdir(folder):
         raise XlsrError(f"{shown(folder)}: is a file; give --output a folder")
-    inputs = {os.path.realpath(recording.path) for recording in recordings}
     taken: set[str] = set()
     targets = []
     for recording in recordings:
@@ -106,30 +115,5 @@ def targets(recordings: Sequence[Recording], output: str | None, suffix: str) ->
             place = recording.place.with_name(f"{recording.place.name}-{number}")
         taken.add(key)
         target = folder / place.with_name(place.name + suffix)
-        if os.path.realpath(target) in inputs:
-            raise XlsrError(f"{shown(target)}: is one of the recordings and would be replaced; give another --output")
         targets.append(target)
     return targets
-
-
-def write_whole(path: Path, content: str | bytes) -> None:
-    """Write a file that appears whole or not at all; into a device or a pipe, which is never replaced."""
-    data = content if isinstance(content, bytes) else content.encode("utf-8", "backslashreplace")
-    place = Path(os.path.realpath(path))  # a link stays one
-    unfinished = place.with_name(f".xlsr-ref-{os.getpid()}.unfinished")
-    special = path.exists() and not path.is_file()
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        (path if special else unfinished).write_bytes(data)
-        if not special:
-            os.replace(unfinished, place)
-    except OSError as error:
-        raise XlsrError(f"{shown(path)} cannot be written: {error.strerror or error}") from None
-    finally:
-        with suppress(OSError):
-            unfinished.unlink()
-
-
-def shown(path: str | Path) -> str:
-    """A file name that cannot break the line."""
-    return str(path) if str(path) and str(path).isprintable() else ascii(str(path))

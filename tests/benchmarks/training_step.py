@@ -3,8 +3,8 @@
     python tests/benchmarks/training_step.py --rounds 7
     python tests/benchmarks/training_step.py --rounds 7 --task pretrain
 
-The bundled model in float32, with dropout and masks as in recipes/small-ctc-from-nothing.toml; for pre-training new
-weights of recipes/small-pretrained.toml, with dropout. Clips of 2 to 4 s of noise with 10 to 30 targets. Ours takes a
+The bundled model in float32, with dropout and masks as in the recipe small-ctc-from-nothing; for pre-training new
+weights of small-pretrained, with dropout. Clips of 2 to 4 s of noise with 10 to 30 targets. Ours takes a
 list, each clip with its own length; transformers takes one padded batch with an attention mask. Each draws its own
 noise, masks and negatives within the time. Not a test: see README.md beside this file.
 """
@@ -55,7 +55,10 @@ def make_folder(task: str, folder: Path) -> None:
         noise = {**DROPOUT, **MASKS, "layerdrop": 0.0}
         model: dict[str, Any] = {"start": "small-ctc", "head": "keep", "config": noise}
     else:
-        model = {"config": read_recipe(ROOT / "recipes" / "small-pretrained.toml").model.config | DROPOUT}
+        model = {
+            "config": read_recipe(ROOT / "xlsr_ref" / "data" / "recipes" / "small-pretrained.toml").model.config
+            | DROPOUT
+        }
     recipe = from_table({"model": model, "data": data})
     start = prepare_start(recipe, KINDS[task], [], Path(), bundled=ROOT / "xlsr_ref" / "data")
     write_safetensors(folder / "model.safetensors", start.params)

@@ -111,7 +111,7 @@ def test_wrong_usage(fake, capsys, argv):
         (["a.wav", "--text-file", "noise.txt"], "noise.txt: is not a text in UTF-8"),
         (["bad.wav", "x"], "xlsr-ref: bad.wav: is not audio"),
         (["short.wav", "x"], "xlsr-ref: short.wav: 7 samples are too few"),
-        (["a.wav", "x", "-o", "a.wav"], "a.wav: is the recording and would be replaced"),
+        (["a.wav", "x", "-o", "a.wav"], "a.wav: is read here and would be replaced"),
         (["a.wav", "x", "-o", "folder"], "folder cannot be written"),
         (["a.wav", "x", "--chunk", "-1"], "xlsr-ref: a chunk of -1.0 s"),
     ],

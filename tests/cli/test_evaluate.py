@@ -69,6 +69,13 @@ def test_the_rates_by_language(fake, capsys):
     assert fake.asked == {}
 
 
+def test_the_confusions_are_listed_where_they_are_asked_for(fake, capsys):
+    assert main(["evaluate", "list.tsv", "--confusions", "3"]) == 0
+    assert capsys.readouterr().out.endswith("\n\nhow often, said, read (* is nothing):\n1  two  *\n")
+    assert main(["evaluate", "list.tsv", "--confusions", "-1"]) == 2
+    assert "--confusions is -1: give 0 or more" in capsys.readouterr().err
+
+
 def test_the_hypotheses(fake, capsys):
     assert main(["evaluate", "list.tsv", "--output", "new/out.tsv"]) == 0
     lines = [line.split("\t") for line in Path("new/out.tsv").read_text(encoding="utf-8").splitlines()]

@@ -81,7 +81,7 @@ def test_wrong_usage(capsys, argv):
         (["one.wav", "-o", ""], "'': is no name for a page"),
         (["one.wav", "-o", "-"], "-: is no name for a page; give a file such as talk.html"),
         (["one.wav", "-o", "folder"], "folder: is no name for a page"),
-        (["one.wav", "-o", "one.wav"], "one.wav: is the recording and would be replaced"),
+        (["one.wav", "-o", "one.wav"], "one.wav: is read here and would be replaced"),
         (["one.wav", "-o", "short.wav/a.html"], "short.wav/a.html cannot be written"),
         (["one.wav", "-o", "a.html", "--model", str(DATA / "small-pretrained")], "was never taught to write"),
         (["one.wav", "-o", "a.html", "--model", "nowhere"], "nowhere"),

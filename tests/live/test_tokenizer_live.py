@@ -195,8 +195,9 @@ def test_phonemes_and_ids(case, data):
             for skip in (True, False):
                 if skip and set(ids) <= set(theirs.all_special_ids):
                     continue  # theirs cannot decode nothing
-                expected = theirs.decode(ids, group_tokens=group, skip_special_tokens=skip)
-                assert ours.decode(ids, group_tokens=group, skip_special_tokens=skip) == expected
+                for drop in (True, False):
+                    how = {"group_tokens": group, "skip_special_tokens": skip, "filter_word_delimiter_token": drop}
+                    assert ours.decode(ids, **how) == theirs.decode(ids, **how)
 
 
 def test_the_recording_is_what_this_version_does():

@@ -89,6 +89,7 @@ def test_a_folder_brings_its_own_weights(model, lm_file, tmp_path):
     (tmp_path / "both" / "language_model" / "attrs.json").write_text(attrs)
     fusion = model.search(10, tmp_path / "both").fusion
     assert (fusion.alpha, fusion.beta, fusion.unknown, fusion.boundary) == (0.25, 1.0, -4.0, False)
+    assert model.search(10, tmp_path / "both", boundary=True).fusion.boundary
     assert model.search(10, tmp_path / "both", alpha=0.5).fusion.alpha == 0.5
     (tmp_path / "both" / "alphabet.json").write_text('{"labels": ["", "a"], "is_bpe": false}')
     with pytest.raises(LanguageModelError, match="2 labels, but the scores have 78 columns"):

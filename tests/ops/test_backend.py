@@ -123,3 +123,127 @@ def test_kernels_are_vectorised_with_and_without_avx512(tmp_path, processor, fea
     environment = os.environ | target
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, env=environment)
     assert set(done.stdout.split()) == registers
+
+
+# --- where compiled kernels are kept ---------------------------------------------------------------------------------
+
+KERNEL = """
+import pathlib, sys, xlsr_ref
+from xlsr_ref.ops import backend
+backend.on_compilation(lambda: print("compiling"))
+import numpy
+from xlsr_ref.ops.softmax import softmax
+softmax(numpy.zeros((2, 3), "f4"))
+import numba
+print(backend.cache_folder(), bool(numba.config.CACHE_DIR))
+"""
+COMPILED = pytest.mark.skipif(backend.BACKEND != "numba", reason="there are no kernels")
+
+
+def run_a_kernel(**environment):
+    usual = {name: value for name, value in os.environ.items() if name != "NUMBA_CACHE_DIR"}
+    done = subprocess.run([sys.executable, "-c", KERNEL], check=True, capture_output=True, text=True,
+                          env=usual | environment)  # fmt: skip
+    return done.stdout.split(), done.stderr
+
+
+def kernels_in(folder):
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*.nb?")}
+
+
+@COMPILED
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="the variable is Linux's")
+def test_kernels_are_kept_with_the_user_and_not_in_the_package(tmp_path):
+    package = Path(xlsr_ref.__file__).parent
+    before = kernels_in(package)
+    assert run_a_kernel(XDG_CACHE_HOME=str(tmp_path))[0][0] == "compiling"
+    folder = tmp_path / "xlsr_ref" / f"{xlsr_ref.__version__}-numba-{backend.sys.modules['numba'].__version__}"
+    assert kernels_in(folder)
+    assert run_a_kernel(XDG_CACHE_HOME=str(tmp_path))[0] == [str(folder), "False"]  # other code keeps Numba's own place
+    assert kernels_in(package) == before
+
+
+@COMPILED
+def test_the_folder_that_was_asked_for_is_used(tmp_path):
+    assert run_a_kernel(NUMBA_CACHE_DIR=str(tmp_path / "mine"))[0] == ["compiling", str(tmp_path / "mine"), "True"]
+    assert kernels_in(tmp_path / "mine")
+
+
+@COMPILED
+@pytest.mark.parametrize("variable", ["NUMBA_CACHE_DIR", "XDG_CACHE_HOME"])
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="the variables are Linux's")
+def test_where_nothing_can_be_kept_one_line_says_so(tmp_path, variable):
+    (tmp_path / "file").touch()
+    found, said = run_a_kernel(**{variable: str(tmp_path / "file")})
+    assert found[0] == "None"
+    assert said.count("compiled kernels cannot be kept") == 1
+
+
+@COMPILED
+def test_a_full_disk_is_found_before_numba_finds_it(monkeypatch, tmp_path):
+    def full(**_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(backend.tempfile, "TemporaryFile", full)
+    backend.cache_folder.cache_clear()
+    try:
+        with pytest.warns(UserWarning, match="cannot be kept .No space left on device."):
+            assert backend.cache_folder() is None
+    finally:
+        backend.cache_folder.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("platform", "variables", "expected"),
+    [
+        ("linux", {"XDG_CACHE_HOME": "/there"}, "/there"),
+        ("linux", {"XDG_CACHE_HOME": "relative"}, "/home/me/.cache"),
+        ("linux", {}, "/home/me/.cache"),
+        ("darwin", {"XDG_CACHE_HOME": "/there"}, "/home/me/Library/Caches"),
+        ("win32", {"LOCALAPPDATA": "/local"}, "/local"),
+        ("win32", {}, "/home/me/AppData/Local"),
+    ],
+)
+@pytest.mark.skipif(os.name != "posix", reason="names with slashes")
+def test_the_users_folder_is_the_systems(monkeypatch, platform, variables, expected):
+    for name in ("XDG_CACHE_HOME", "LOCALAPPDATA"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in (variables | {"HOME": "/home/me"}).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(backend.sys, "platform", platform)
+    assert backend._user_cache() == Path(expected)
+
+
+FIRST = """
+from xlsr_ref.ops.backend import njit
+from second import TWO, double
+
+@njit()
+def three(x):
+    return x + 1
+
+@njit()
+def fast(x):
+    return three(double(x)) + TWO
+"""
+SECOND = """
+from xlsr_ref.ops.backend import njit
+TWO = {two}
+
+@njit()
+def double(x):
+    return {two} * x
+"""
+
+
+@COMPILED
+def test_a_change_in_another_file_reaches_the_kernels_that_use_it(tmp_path):
+    """Numba itself looks at the kernel's own file alone."""
+    (tmp_path / "first.py").write_text(FIRST)
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "kept"), "PYTHONDONTWRITEBYTECODE": "1"}
+    for two, expected in ((2, 2 * 5 + 1 + 2), (30, 30 * 5 + 1 + 30)):
+        (tmp_path / "second.py").write_text(SECOND.format(two=two))
+        done = subprocess.run([sys.executable, "-c", "import first; print(first.fast(5))"], cwd=tmp_path, check=True,
+                              capture_output=True, text=True, env=environment)  # fmt: skip
+        assert int(done.stdout) == expected
+    assert "first.three" in {path.name.split("-")[0] for path in (tmp_path / "kept").glob("*/*.nbi")}

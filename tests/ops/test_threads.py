@@ -129,20 +129,24 @@ def test_a_busy_pool_does_not_hold_up_others():
         started.wait()
         release.wait(20)
 
+    def long_run():
+        with threads.use(2):  # on a machine with one core, too
+            threads.run([long_task, long_task])
+
     def short_run():
-        threads.run([lambda: None] * 5)
+        with threads.use(2):
+            threads.run([lambda: None] * 5)
         finished.set()
 
-    with threads.use(2):
-        busy = threading.Thread(target=threads.run, args=([long_task, long_task],))
-        busy.start()
-        started.wait()  # both threads of the pool are inside the long tasks
-        other = threading.Thread(target=short_run)
-        other.start()
-        came_back = finished.wait(20)
-        release.set()
-        busy.join()
-        other.join()
+    busy = threading.Thread(target=long_run)
+    busy.start()
+    started.wait()  # both threads of the pool are inside the long tasks
+    other = threading.Thread(target=short_run)
+    other.start()
+    came_back = finished.wait(20)
+    release.set()
+    busy.join()
+    other.join()
     assert came_back
 
 

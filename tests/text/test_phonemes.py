@@ -158,3 +158,12 @@ def test_the_files_must_ask_for_phonemes(tmp_path):
     (tmp_path / "vocab.json").write_text(json.dumps(SOUNDS), encoding="utf-8")
     with pytest.raises(VocabularyError, match="ask for no phonemes"):
         PhonemeTokenizer.from_folder(tmp_path)
+
+
+def test_the_delimiter_is_kept_where_that_is_asked_for(tmp_path):
+    """As by transformers 5.23's Wav2Vec2PhonemeCTCTokenizer.decode, which has this argument."""
+    tokenizer = tokenizer_in(tmp_path, word_delimiter_token="#")
+    ids = [4, 4, 0, 5, 11, 11, 0, 8, 10, 11]
+    assert tokenizer.decode(ids) == tokenizer.decode(ids, filter_word_delimiter_token=True) == "h ə w d"
+    assert tokenizer.decode(ids, filter_word_delimiter_token=False) == "h ə # w d #"
+    assert tokenizer.decode(ids, filter_word_delimiter_token=False, group_tokens=False) == "h h ə # # w d #"

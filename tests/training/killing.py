@@ -80,7 +80,7 @@ def die_inside_a_write(number: int) -> None:
     def half_a_file(path: Path, flat: Any) -> None:
         whole = path.with_name("whole")
         write(whole, flat)
-        path.with_name(f".{path.name}.unfinished").write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+        path.with_name(f".{path.name}.half.unfinished").write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
         whole.unlink()
 
     def half_a_copy(source: Path, target: Path) -> None:

@@ -58,11 +58,11 @@ def test_an_optimizer_that_has_done_nothing(tmp_path, params):
 
 def test_the_last_is_that_of_the_highest_step_that_is_whole(tmp_path, params, adam):
     assert checkpoint.latest(tmp_path) is None
-    for step in (99, 100, 9999999):
+    for step in (99, 100, 9999999, 10000000):  # by number: the last name is the longest
         save(tmp_path, step, params, adam)
     (tmp_path / "checkpoints" / f"step-9999999{UNFINISHED}").mkdir()
     (tmp_path / "checkpoints" / "step-99999999").touch()  # a file is none
-    assert checkpoint.latest(tmp_path).name == "step-9999999"
+    assert checkpoint.latest(tmp_path).name == "step-10000000"
 
 
 def test_tidy_keeps_two_and_the_best(tmp_path, params, adam):

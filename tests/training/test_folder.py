@@ -110,10 +110,10 @@ def test_metrics_go_back_and_a_line_cut_short_is_left_out(tmp_path):
 def test_a_text_is_written_whole_or_not(tmp_path, monkeypatch):
     folder.write(tmp_path / "a", "old")
 
-    def full(path):
+    def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(folder, "to_disk", full)
+    monkeypatch.setattr(os, "replace", full)
     with pytest.raises(TrainingError, match="a cannot be written: No space left on device"):
         folder.write(tmp_path / "a", "new")
     assert (tmp_path / "a").read_text() == "old"

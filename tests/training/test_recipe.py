@@ -1,13 +1,11 @@
 """Recipes: the committed ones can be read; whatever cannot be meant is refused by its key."""
 
-from pathlib import Path
-
 import pytest
 
 from xlsr_ref.errors import TrainingError
 from xlsr_ref.training.recipe import Recipe, difference, from_table, read_recipe
+from xlsr_ref.training.shipped import FOLDER as RECIPES
 
-RECIPES = Path(__file__).parents[2] / "recipes"
 LEAST = {"data": {"manifests": ["a.tsv"]}}
 
 

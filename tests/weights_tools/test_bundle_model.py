@@ -16,7 +16,7 @@ def source(tmp_path):
     folder.mkdir()
     tensors = {"lm_head.bias": np.array([1 + 2**-12, 0.5], np.float32), "lm_head.weight": np.ones((2, 3), np.float32)}
     save_file(tensors, folder / "model.safetensors")
-    (folder / "config.json").write_text(json.dumps({"dtype": "float32", "vocab_size": 2}))
+    (folder / "config.json").write_text(json.dumps({"dtype": "bfloat16", "vocab_size": 2}))
     for name in COPIED:
         (folder / name).write_bytes(b'{"\xc3\xa9": 0}\r\n')
     return folder
@@ -25,7 +25,7 @@ def source(tmp_path):
 def test_only_the_dtype_changes(source, tmp_path):
     rounding = bundle(source, tmp_path / "target")
     assert rounding == (2**-12, "lm_head.bias")
-    assert json.loads((tmp_path / "target/config.json").read_text()) == {"dtype": "float16", "vocab_size": 2}
+    assert json.loads((tmp_path / "target/config.json").read_text()) == {"dtype": "float32", "vocab_size": 2}
     tensors = load_file(tmp_path / "target/model.safetensors")
     assert {name: (t.dtype, t.shape) for name, t in tensors.items()} == {
         "lm_head.bias": (np.float16, (2,)),
@@ -79,5 +79,5 @@ def test_the_shipped_model_is_float16_and_complete():
     assert {t.dtype for t in load_file(BUNDLED / "model.safetensors").values()} == {np.dtype(np.float16)}
     config = json.loads((BUNDLED / "config.json").read_text(encoding="utf-8"))
     vocabulary = json.loads((BUNDLED / "vocab.json").read_text(encoding="utf-8"))
-    assert config["dtype"] == "float16"
+    assert config["dtype"] == "float32"  # to compute in
     assert config["vocab_size"] == len(vocabulary) == len(set(vocabulary.values()))

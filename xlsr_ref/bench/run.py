@@ -141,7 +141,7 @@ def _lengths(text: str) -> tuple[float, ...]:
 
 def _require_writable(path: Path) -> None:
     """Now, not after minutes of measuring."""
-    from xlsr_ref.recordings import shown
+    from xlsr_ref.files import shown
 
     if path.is_dir():
         raise XlsrError(f"{shown(path)} is a folder: give the name of a file")
@@ -306,7 +306,7 @@ class Benchmark:
 
 def write_files(benchmark: Benchmark) -> None:
     """The JSON and the plot that its settings ask for. Raises XlsrError."""
-    from xlsr_ref.recordings import write_whole
+    from xlsr_ref.files import write_whole
 
     wanted, about = benchmark.settings, benchmark.about
     if wanted.json_file is not None:

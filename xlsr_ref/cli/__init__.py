@@ -27,9 +27,12 @@ from xlsr_ref.cli import (
     inspect,
     lm,
     pretrain,
+    recipe,
     transcribe,
     weights,
 )
+from xlsr_ref.cli.apart import check
+from xlsr_ref.cli.ended import Ended, unwinding
 from xlsr_ref.cli.say import STYLE, ReaderLeft, WrongUsage, complain, say, sentence, show_warning, speak_utf8
 
 INTERRUPTED, READER_LEFT = 130, 141  # what a shell reports for a program that SIGINT or SIGPIPE ended
@@ -41,6 +44,7 @@ COMMANDS = {  # in the order of the help: what each does, and its file
     "evaluate": ("measure a model's error rates on a corpus", evaluate),
     "pretrain": ("learn from sound alone, by a recipe", pretrain),
     "finetune": ("learn to write from recordings and their texts, by a recipe", finetune),
+    "recipe": ("list the recipes in the package, or print one", recipe),
     "classify": ("name the label of recordings, by a model for that", classify),
     "lm": ("make a language model for transcribe from a text", lm),
     "inspect": ("show a model's stages, shapes, parameters and FLOPs", inspect),
@@ -58,12 +62,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with warnings.catch_warnings():
             warnings.showwarning = show_warning  # type: ignore[assignment]
-            status = _run(argv)
+            with unwinding():
+                status = _run(argv)
         say("")  # flushes
         return status
     except KeyboardInterrupt as stopped:
         complain(f"interrupted{stopped}")  # a command may have said how to go on
         return INTERRUPTED
+    except Ended as ended:
+        return ended.status
     except ReaderLeft:
         return READER_LEFT
     except Exception as error:
@@ -81,6 +88,7 @@ def _run(argv: Sequence[str] | None) -> int:
             parser.print_help(sys.stderr)
             return 2
         try:
+            check(arguments)
             return arguments.call(arguments)
         except WrongUsage as error:
             commands[arguments.command].error(str(error))
@@ -97,7 +105,6 @@ def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentPars
         description="Speech to text with wav2vec 2.0 and XLSR, in NumPy.",
         epilog="commands:\n" + "".join(f"  {name:{width}}  {does}\n" for name, (does, _) in COMMANDS.items()) + "\n"
         "example: xlsr-ref transcribe talk.wav\n"
-        "\n"
         "xlsr-ref COMMAND --help says more.",
         **STYLE,
     )

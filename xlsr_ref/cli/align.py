@@ -43,7 +43,8 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Lay the text over the recording and write where its words are."""
-    from xlsr_ref.recordings import find, shown, write_whole
+    from xlsr_ref.files import shown, write_whole
+    from xlsr_ref.recordings import find
     from xlsr_ref.text.formats import format_alignment
 
     if (arguments.text is None) == (arguments.text_file is None):
@@ -58,8 +59,6 @@ def run(arguments: argparse.Namespace) -> int:
         raise AlignmentError(f"{where} is empty: give what is said in the recording")
     with ExitStack() as cleanup:
         (recording,), _, _ = find([arguments.audio], cleanup)
-        if arguments.output is not None and os.path.realpath(arguments.output) == os.path.realpath(recording.path):
-            raise XlsrError(f"{shown(arguments.output)}: is the recording and would be replaced; give another --output")
 
         import xlsr_ref
         from xlsr_ref.chunks import chunking
@@ -84,7 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _read(name: str) -> str:
     """The text in a file."""
-    from xlsr_ref.recordings import shown
+    from xlsr_ref.files import shown
 
     try:
         return Path(name).read_bytes().decode("utf-8-sig")

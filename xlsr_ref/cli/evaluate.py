@@ -7,7 +7,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from xlsr_ref.cli.say import STYLE, complain, say, sentence
+from xlsr_ref.cli.apart import require_apart
+from xlsr_ref.cli.say import STYLE, WrongUsage, complain, say, sentence
 from xlsr_ref.errors import AudioError, XlsrError
 
 
@@ -15,7 +16,8 @@ def add(commands: Any) -> None:
     p = commands.add_parser(
         "evaluate",
         description="Transcribe the recordings of a manifest and compare with their texts: word and character\n"
-        "error rates by language, in percent, with intervals of 95 % (bootstrap over recordings).\n"
+        "error rates by language, in percent, with intervals of 95 % (bootstrap over recordings),\n"
+        "match errors, words' information lost and preserved, and the most frequent confusions.\n"
         "A manifest is a table with tabs: path, lang, speaker, seconds, split, text.",
         epilog="example:\n  xlsr-ref evaluate corpus.tsv --split dev --output hypotheses.tsv",
         **STYLE,
@@ -26,22 +28,21 @@ def add(commands: Any) -> None:
     p.add_argument("--beam", metavar="N", type=int, help="as in transcribe")
     p.add_argument("--lm", metavar="FILE", help="as in transcribe")
     p.add_argument("--phonemes", action="store_true", help="the manifest's texts are phonemes")
+    p.add_argument("--confusions", metavar="N", type=int, default=0, help="list the N most frequent (default: none)")
     p.add_argument("--output", metavar="FILE", help="write every hypothesis into this table")
     p.set_defaults(call=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Judge every clip, print the table, write the hypotheses. A clip that cannot be read does not stop the others."""
+    from xlsr_ref.files import shown, write_whole
     from xlsr_ref.manifest import read_manifest
-    from xlsr_ref.recordings import shown, write_whole
 
+    if arguments.confusions < 0:
+        raise WrongUsage(f"--confusions is {arguments.confusions}: give 0 or more")
     clips = [clip for name in arguments.manifests for clip in read_manifest(name, split=arguments.split)]
     if arguments.output is not None:
-        taken = {os.path.realpath(name) for name in arguments.manifests} | {
-            os.path.realpath(clip.path) for clip in clips
-        }
-        if os.path.realpath(arguments.output) in taken:
-            raise XlsrError(f"{shown(arguments.output)}: is read here and would be replaced; give another --output")
+        require_apart([arguments.output], [clip.path for clip in clips])
         if os.path.isdir(arguments.output):
             raise XlsrError(f"{shown(arguments.output)}: is a folder; give --output a file")
 
@@ -49,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     import xlsr_ref
     from xlsr_ref.cli.transcribe import progress
-    from xlsr_ref.evaluation import hears_phonemes, hypotheses, judge, table
+    from xlsr_ref.evaluation import hears_phonemes, hypotheses, judge, mistakes, table
     from xlsr_ref.ops.backend import on_compilation
     from xlsr_ref.text.beam import WIDTH
 
@@ -70,6 +71,9 @@ def run(arguments: argparse.Namespace) -> int:
     if not judged:
         raise XlsrError(f"none of the {len(clips)} recordings could be judged")
     say(table(judged, np.random.default_rng(0), hears_phonemes(model)))
+    listed = mistakes(judged, arguments.confusions)
+    if listed:
+        say(f"\nhow often, said, read (* is nothing):\n{listed}")
     if arguments.output is not None:
         folder = Path(arguments.manifests[0]).parent
         names = [Path(os.path.relpath(one.clip.path, folder)).as_posix() for one in judged]

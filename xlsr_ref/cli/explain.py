@@ -39,7 +39,8 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Take the recording through the model and write the page."""
-    from xlsr_ref.recordings import find, shown, write_whole
+    from xlsr_ref.files import shown, write_whole
+    from xlsr_ref.recordings import find
 
     start, seconds = arguments.start, LONGEST if arguments.seconds is None else arguments.seconds
     if not (math.isfinite(start) and start >= 0):
@@ -54,8 +55,6 @@ def run(arguments: argparse.Namespace) -> int:
         raise XlsrError(f"{shown(arguments.output)}: is no name for a page; give a file such as talk.html")
     with ExitStack() as cleanup:
         (recording,), _, _ = find([arguments.audio], cleanup)
-        if os.path.realpath(arguments.output) == os.path.realpath(recording.path):
-            raise XlsrError(f"{shown(arguments.output)}: is the recording and would be replaced; give another --output")
 
         import xlsr_ref
         from xlsr_ref.ops.backend import on_compilation

@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.list:
         return _list(arguments.json)
 
-    from xlsr_ref.recordings import shown
+    from xlsr_ref.files import shown
     from xlsr_ref.teach.grade import sandbox, submission
 
     text = submission.read(arguments.file)

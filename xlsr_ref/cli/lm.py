@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _train(arguments: argparse.Namespace) -> int:
-    from xlsr_ref.recordings import write_whole
+    from xlsr_ref.files import write_whole
     from xlsr_ref.text.arpa import write_arpa
     from xlsr_ref.text.kneser_ney import ORDERS, train
 

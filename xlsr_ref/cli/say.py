@@ -75,7 +75,7 @@ def show_warning(message: Warning | str, *where: Any) -> None:
 
 def about(recording: Recording, error: Exception) -> str:
     """``NAME: what is wrong``, once: some messages begin with the file's name already, some cannot know it."""
-    from xlsr_ref.recordings import shown
+    from xlsr_ref.files import shown
 
     message = sentence(error).removeprefix(f"{shown(recording.path)}: ")
     return f"{shown(recording.name)}: {message}"
@@ -90,7 +90,7 @@ def sentence(error: BaseException) -> str:
     if isinstance(error, ModuleNotFoundError):
         return f"{error}: pip install it, and see xlsr-ref doctor"
     if isinstance(error, OSError) and error.strerror:
-        from xlsr_ref.recordings import shown
+        from xlsr_ref.files import shown
 
         return f"{shown(error.filename)}: {error.strerror}" if error.filename else error.strerror
     return f"{type(error).__name__}: {error} (XLSR_REF_TRACEBACK=1 shows where)"

@@ -14,6 +14,7 @@ ABOUT = {
     "pretrain": "Pre-train on sound alone: masks, a quantizer and a contrastive loss (wav2vec 2.0, §3.2).",
     "finetune": "Fine-tune on recordings and their texts, with CTC (wav2vec 2.0, §3.3).",
 }
+EXAMPLE = {"pretrain": "small-pretrained", "finetune": "digits"}
 
 
 def add(task: str, commands: Any) -> None:
@@ -24,11 +25,14 @@ def add(task: str, commands: Any) -> None:
         epilog="examples:\n"
         f"  xlsr-ref {task} recipe.toml --data corpus --out run\n"
         f"  xlsr-ref {task} recipe.toml --data corpus --out run --resume   after it was stopped\n"
+        f"  xlsr-ref {task} {EXAMPLE[task]} --data corpus --out run   by one of the package's\n"
         "\n"
         "OUT then has the model in model/, its numbers in metrics.jsonl, its curves in curves.svg.",
         **STYLE,
     )
-    p.add_argument("recipe", metavar="RECIPE", help="a TOML file: the model, the data, the optimizer, the steps")
+    p.add_argument("recipe", metavar="RECIPE",
+                   help="a TOML file: the model, the data, the optimizer, the steps; or the\nname of a recipe in the "
+                   "package, whose relative paths begin here")  # fmt: skip
     p.add_argument("--data", metavar="DIR", help="folder of the corpus (default: XLSR_REF_CORPUS)")
     p.add_argument("--out", metavar="DIR", help="folder of the run (default: the recipe's name, here)")
     p.add_argument("--resume", action="store_true", help="go on after the last checkpoint, to the bit")
@@ -49,9 +53,10 @@ def run(task: Any, arguments: argparse.Namespace) -> int:
     from xlsr_ref.training.loop import train
     from xlsr_ref.training.prepare import prepare_run
     from xlsr_ref.training.report import LEGEND
+    from xlsr_ref.training.shipped import find
 
     on_compilation(lambda: complain("compiling for this machine: this is done once and takes some seconds"))
-    recipe = Path(arguments.recipe)
+    recipe = find(arguments.recipe)
     folder = Path(arguments.out) if arguments.out else Path(recipe.stem)
     begun = None
     try:

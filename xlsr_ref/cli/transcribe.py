@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Any
 
+from xlsr_ref.cli.apart import require_apart
 from xlsr_ref.cli.say import STYLE, WrongUsage, about, complain, say
 from xlsr_ref.errors import CannotTranscribeError
 
@@ -54,7 +55,8 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write down what is said in each recording. A bad one does not stop the others."""
-    from xlsr_ref.recordings import find, targets, write_whole
+    from xlsr_ref.files import write_whole
+    from xlsr_ref.recordings import find, targets
     from xlsr_ref.text.formats import format_transcript, format_transcripts
 
     form, heard = arguments.format, []
@@ -66,6 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
         for problem in problems:
             complain(problem)
         places = targets(recordings, arguments.output, SUFFIXES[form])
+        require_apart(places, [*(one.path for one in recordings), arguments.lm, arguments.model])
         if not recordings:
             return 1
 

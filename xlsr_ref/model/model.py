@@ -365,6 +365,7 @@ class Model:
         beta: float | None = None,
         unknown: float | None = None,
         hotword_weight: float = HOTWORD,
+        boundary: bool | None = None,
         closed: bool = False,
         level: str | None = None,
         beam_prune: float = BEAM_PRUNE,
@@ -373,8 +374,9 @@ class Model:
         """A beam search over this model's labels, for ``transcribe(…, beam=…)``.
 
         ``lm`` is a language model or where it lies; ``alpha``, ``beta`` and ``unknown`` are its weights, by default
-        those that came with it. text/fusion.py explains these, ``hotwords``, ``closed`` and ``level``; text/beam.py the
-        last two. Raises DecodingError and LanguageModelError.
+        those that came with it; so it is with ``boundary``, whether it knows where the text begins and ends.
+        text/fusion.py explains these, ``hotwords``, ``closed`` and ``level``; text/beam.py the last two.
+        Raises DecodingError and LanguageModelError.
         """
         labels = labels_of(self._require_tokenizer(), len(self.params["lm_head"]["weight"]))
         found = open_lm(lm) if isinstance(lm, str | os.PathLike) else lm
@@ -386,7 +388,7 @@ class Model:
             alpha=opened.alpha if alpha is None else alpha,
             beta=opened.beta if beta is None else beta,
             unknown=opened.unknown if unknown is None else unknown,
-            boundary=opened.boundary,
+            boundary=opened.boundary if boundary is None else boundary,
             hotwords=hotwords,
             hotword_weight=hotword_weight,
             words=opened.words,

@@ -2,17 +2,24 @@
 
 `XLSR_REF_BACKEND=numpy` asks for the twins. They also run, after one warning, where Numba cannot be imported. Under
 `NUMBA_DISABLE_JIT=1` the kernels stay plain Python functions: a debugger can step through them.
+Compiled kernels are kept in the user's cache folder, or in `NUMBA_CACHE_DIR` where that is set.
 """
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import os
 import sys
+import tempfile
+import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any, TypeVar
 
+from xlsr_ref import __version__
 from xlsr_ref.errors import XlsrError
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -45,7 +52,9 @@ def njit(**options: Any) -> Callable[[Function], Function]:
             return loop
         import numba
 
-        return numba.njit(nogil=True, cache=True, error_model="numpy", **options)(loop)
+        folder = cache_folder()
+        with _kept_in(folder, loop):
+            return numba.njit(nogil=True, cache=folder is not None, error_model="numpy", **options)(loop)
 
     return decorate
 
@@ -53,10 +62,11 @@ def njit(**options: Any) -> Callable[[Function], Function]:
 def on_compilation(say: Callable[[], Any]) -> None:
     """Call ``say`` once, when the first kernel has to be compiled: on a new machine, or after a change.
 
-    Afterwards kernels come from the cache on disk and nothing is said. Who asks last is told.
+    Afterwards kernels come from the cache on disk and nothing is said. Who asks last is told; nobody is where nothing
+    can be kept, since that has been said already.
     """
     global _listener
-    if BACKEND == "numpy":
+    if BACKEND == "numpy" or cache_folder() is None:
         return
     from numba.core import event
 
@@ -111,3 +121,99 @@ def choose(kernel: Function, twin: Function) -> Function:
 # A sum that may be taken in any order can be taken eight at a time. Only for kernels where NaN and infinity need no
 # special care: both still come out as they went in.
 REORDER: dict[str, Any] = {"fastmath": {"reassoc", "contract"}}
+
+
+# --- where compiled kernels are kept ---------------------------------------------------------------------------------
+
+LARGEST_KERNEL = 1 << 20  # bytes, more than one has: a folder that cannot take this much counts as full
+
+_deciding = threading.Lock()  # Numba is told where by a setting of its own, and modules may be imported side by side
+_outside: dict[str, str] = {}  # by module and name of a loop: what _taken_from_outside says of it
+
+
+@functools.cache
+def cache_folder() -> Path | None:
+    """The folder that Numba shall use, which can be written to; None, after one warning, where there is none.
+
+    By default it is one for each version of this package and of Numba in the user's cache folder. Numba makes a folder
+    in it for each source folder, so that two installations do not meet, and forgets a kernel whose file has changed.
+    """
+    import numba
+
+    asked = _numbas_setting().CACHE_DIR
+    try:
+        folder = Path(asked) if asked else _user_cache() / "xlsr_ref" / f"{__version__}-numba-{numba.__version__}"
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(LARGEST_KERNEL))
+        return folder
+    except (OSError, RuntimeError) as error:  # RuntimeError: this user has no home
+        reason = getattr(error, "strerror", None) or error
+        warnings.warn(
+            f"compiled kernels cannot be kept ({reason}), so each start compiles them again: set NUMBA_CACHE_DIR to a "
+            "folder that can be written to",
+            stacklevel=2,
+        )
+        return None
+
+
+def _user_cache() -> Path:
+    """Where programs keep what they can make again, as the system has it. Raises RuntimeError without a home."""
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches"
+    variable, usual = ("LOCALAPPDATA", "AppData/Local") if sys.platform == "win32" else ("XDG_CACHE_HOME", ".cache")
+    named = os.environ.get(variable, "")
+    return Path(named) if os.path.isabs(named) else Path.home() / usual
+
+
+@contextmanager
+def _kept_in(folder: Path | None, loop: Callable[..., Any]) -> Iterator[None]:
+    """What Numba compiles inside is kept in ``folder``; elsewhere in the process its own setting holds.
+
+    Numba looks at the loop's file alone to see whether a kernel is old. What the loop takes from other files, kernels
+    and constants, is compiled into it too, so a loop that does has a folder of its own, named by their contents.
+    """
+    config, outside = _numbas_setting(), _taken_from_outside(loop)
+    if folder is not None and outside:
+        folder = folder / outside
+    with _deciding:
+        before = config.CACHE_DIR
+        config.CACHE_DIR = before if folder is None else str(folder)
+        try:
+            yield
+        finally:
+            config.CACHE_DIR = before
+
+
+def _numbas_setting() -> Any:
+    """Numba's settings, which it reads from the environment; CACHE_DIR is `NUMBA_CACHE_DIR`."""
+    import numba
+
+    return numba.config
+
+
+def _taken_from_outside(loop: Callable[..., Any]) -> str:
+    """A digest of the constants that ``loop`` uses and of the files of the kernels that it calls; "" for none.
+
+    A kernel of the loop's own file counts with what it takes from outside itself.
+    """
+    lines = []
+    for name in sorted(set(loop.__code__.co_names)):
+        value = loop.__globals__.get(name)
+        kernel = getattr(value, "py_func", None)
+        if kernel is not None:
+            content = _outside.get(_name(kernel), "")
+            if kernel.__code__.co_filename != loop.__code__.co_filename:
+                with suppress(OSError):  # it lies in an archive
+                    content += hashlib.sha256(Path(kernel.__code__.co_filename).read_bytes()).hexdigest()
+        else:
+            content = repr(value) if isinstance(value, (bool, int, float, str, tuple)) else ""
+        if content:
+            lines.append(f"{name} {content}")
+    digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16] if lines else ""
+    _outside[_name(loop)] = digest
+    return digest
+
+
+def _name(loop: Callable[..., Any]) -> str:
+    return f"{loop.__module__}.{loop.__qualname__}"

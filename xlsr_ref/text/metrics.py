@@ -3,12 +3,14 @@
     d[i, j] = min( d[i−1, j−1] + (said_i ≠ read_j),  d[i−1, j] + 1,  d[i, j−1] + 1 )       d[i, 0] = i,  d[0, j] = j
                    hit or substitution               deletion        insertion
     error rate = (substitutions + deletions + insertions) / length of what was said        above 1 where more was read
+    MER = the same edits / (edits + hits)      WIP = hits / length said · hits / length read      WIL = 1 − WIP
 
 d is the fewest edits between the first i of one and the first j of the other; going back from the end gives the edits.
 Of equally few those with the most hits are taken, so an edit counts n + m + 1 and a substitution one more.
 Rates of several recordings add up edits and lengths before they divide, so that long ones count for more. The interval
 is a bootstrap: the rate of as many recordings drawn again, with replacement, many times.
-Where: Wagner and Fischer 1974; Bisani and Ney 2004 for the bootstrap. The table d has a byte per pair for the way back.
+Where: Wagner and Fischer 1974; Morris, Maier and Green 2004 for MER, WIL and WIP, the rates of matches and of words'
+information lost and preserved; Bisani and Ney 2004 for the bootstrap. The table d has a byte per pair for the way back.
 Letters: n tokens said, m tokens read.
 """
 
@@ -17,6 +19,7 @@ from __future__ import annotations
 import functools
 import math
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
@@ -60,6 +63,24 @@ class Errors(NamedTuple):
             return math.inf if self.edits else 0.0
         return self.edits / self.length
 
+    @property
+    def mer(self) -> float:
+        """The match error rate: which part of all pairs in the alignment is wrong; at most 1."""
+        return self.edits / (self.edits + self.hits) if self.edits else 0.0
+
+    @property
+    def wip(self) -> float:
+        """The word information preserved: the part of what was said that is right, times that of what was read."""
+        read = self.hits + self.substitutions + self.insertions
+        if not self.length or not read:
+            return float(self.length == read)
+        return self.hits / self.length * (self.hits / read)
+
+    @property
+    def wil(self) -> float:
+        """The word information lost."""
+        return 1 - self.wip
+
     def plus(self, other: Errors) -> Errors:
         return Errors(*(mine + theirs for mine, theirs in zip(self, other)))
 
@@ -95,6 +116,15 @@ def count(edits: Iterable[Edit]) -> Errors:
     """How many there are of each kind."""
     kinds = [edit.kind for edit in edits]
     return Errors(*(kinds.count(kind) for kind in SIGNS))
+
+
+def confusions(each: Iterable[Iterable[Edit]]) -> Counter[tuple[str | None, str | None]]:
+    """How often each token was read as which other, (said, read), over several recordings; the most frequent first.
+
+    None stands for nothing: (said, None) was deleted, (None, read) inserted.
+    """
+    counted = Counter((edit.said, edit.read) for edits in each for edit in edits if edit.kind != "hit")
+    return Counter(dict(sorted(counted.items(), key=lambda item: (-item[1], item[0][0] or "", item[0][1] or ""))))
 
 
 def compare_words(said: str, read: str) -> tuple[Edit, ...]:

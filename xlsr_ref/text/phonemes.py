@@ -42,14 +42,22 @@ class PhonemeTokenizer(Tokenizer):
 
     # --- ids -> phonemes ----------------------------------------------------------------------------------------------
 
-    def decode(self, ids: Iterable[int], *, group_tokens: bool = True, skip_special_tokens: bool = False) -> str:
+    def decode(
+        self,
+        ids: Iterable[int],
+        *,
+        group_tokens: bool = True,
+        skip_special_tokens: bool = False,
+        filter_word_delimiter_token: bool = True,
+    ) -> str:
         """The phonemes of ``ids``, one per frame, with spaces between them. The arguments are those of
-        :meth:`Tokenizer.decode`."""
+        :meth:`Tokenizer.decode`; without ``filter_word_delimiter_token`` the delimiters between words stay, as well."""
         numbers = [int(number) for number in ids]
         tokens = [self.token(number) for number in numbers if not (skip_special_tokens and number in self._special_ids)]
         if group_tokens:
             tokens = [token for token, _ in groupby(tokens)]
-        return self.join(token for token in tokens if token != self.pad_token)
+        kept = [token for token in tokens if token != self.pad_token]
+        return self.join(kept) if filter_word_delimiter_token else self._tidied(" ".join(kept))
 
     def written(self, token: str) -> str:
         return " " if self.divides(token) else token
@@ -61,8 +69,10 @@ class PhonemeTokenizer(Tokenizer):
         return token == self.word_delimiter  # never, where there is none
 
     def join(self, tokens: Iterable[str]) -> str:
-        text = " ".join(token for token in tokens if not self.divides(token)).strip()
-        return clean_up(text) if self.files.clean_up_tokenization_spaces else text
+        return self._tidied(" ".join(token for token in tokens if not self.divides(token)))
+
+    def _tidied(self, text: str) -> str:
+        return clean_up(text.strip()) if self.files.clean_up_tokenization_spaces else text.strip()
 
     def lower(self, text: str) -> str:
         return text

@@ -3,15 +3,16 @@
     RUN/checkpoints/step-0000500/       config.json, model.safetensors, vocabulary: a model folder like any other
                                         optimizer.safetensors: m and v of each parameter;  state.json: the rest
 
-A checkpoint is written into a folder of another name, and renamed when everything is on the disk: renaming a folder
-either happens or does not. All randomness is drawn from (seed, step), so the step is all there is to know about it.
-The last two checkpoints and the best one are kept.
+A checkpoint is written into a folder of another name, and renamed when everything is on the disk (files.py). All
+randomness is drawn from (seed, step), so the step is all there is to know about it. The last two checkpoints and the
+best one are kept.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
@@ -21,23 +22,29 @@ from typing import Any
 import numpy as np
 
 from xlsr_ref.errors import TrainingError, XlsrError
+from xlsr_ref.files import UNFINISHED, leftovers, whole_folder
 from xlsr_ref.ops.adam import AdamState
 from xlsr_ref.params import Flat, listed, read_safetensors, write_safetensors
-from xlsr_ref.training.folder import UNFINISHED, to_disk
 
 MODEL, OPTIMIZER, STATE = "model.safetensors", "optimizer.safetensors", "state.json"
 KEPT = 2
 
 
 def name_of(step: int) -> str:
-    """The folder's name; names in order are steps in order."""
+    """The folder's name."""
     return f"step-{step:07}"
 
 
+def step_of(checkpoint: Path) -> int | None:
+    """The step that a folder's name tells; None where it is no checkpoint's."""
+    found = re.fullmatch(r"step-([0-9]{1,18})", checkpoint.name)
+    return int(found[1]) if found else None
+
+
 def whole(run: Path) -> list[Path]:
-    """The whole checkpoints of a run, the oldest first."""
-    found = (run / "checkpoints").glob("step-*")
-    return sorted(path for path in found if path.suffix != UNFINISHED and path.is_dir())
+    """The whole checkpoints of a run, by step, the oldest first."""
+    found = [(step_of(path), path) for path in (run / "checkpoints").glob("step-*") if path.is_dir()]
+    return [path for step, path in sorted((step, path) for step, path in found if step is not None)]
 
 
 def latest(run: Path) -> Path | None:
@@ -51,20 +58,17 @@ def save(
 ) -> Path:
     """Write the checkpoint of ``step``, and return its folder. Raises TrainingError; what was there before stays."""
     folder = run / "checkpoints" / name_of(step)
-    unfinished = folder.with_name(folder.name + UNFINISHED)
     try:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir(parents=True)
-        for name, text in files.items():
-            (unfinished / name).write_text(text, encoding="utf-8")
-        write_safetensors(unfinished / MODEL, params)
-        moments = {f"{what}.{name}": array for what in ("m", "v") for name, array in getattr(adam, what).items()}
-        if moments:
-            write_safetensors(unfinished / OPTIMIZER, moments)
-        (unfinished / STATE).write_text(json.dumps({"steps": adam.steps, **state}), encoding="utf-8")
-        _appear(unfinished, folder)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with whole_folder(folder, replace=True) as unfinished:
+            for name, text in files.items():
+                (unfinished / name).write_text(text, encoding="utf-8")
+            write_safetensors(unfinished / MODEL, params)
+            moments = {f"{what}.{name}": array for what in ("m", "v") for name, array in getattr(adam, what).items()}
+            if moments:
+                write_safetensors(unfinished / OPTIMIZER, moments)
+            (unfinished / STATE).write_text(json.dumps({"steps": adam.steps, **state}), encoding="utf-8")
     except (OSError, XlsrError) as error:
-        shutil.rmtree(unfinished, ignore_errors=True)
         last = latest(run)
         kept = f"the last one, {last.name}, is whole: make room and --resume" if last else "there is none yet"
         raise TrainingError(f"the checkpoint of step {step} cannot be written ({_why(error)}); {kept}") from None
@@ -117,32 +121,15 @@ def publish(checkpoint: Path, model: Path) -> None:
 
     Raises TrainingError.
     """
-    unfinished = model.with_name(model.name + UNFINISHED)
     try:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir()
-        for path in checkpoint.iterdir():
-            if path.name not in (OPTIMIZER, STATE):
-                shutil.copyfile(path, unfinished / path.name)
-        _appear(unfinished, model)
+        for left in leftovers(model):  # of a life of this run that was killed
+            shutil.rmtree(left, ignore_errors=True)
+        with whole_folder(model, replace=True) as unfinished:
+            for path in checkpoint.iterdir():
+                if path.name not in (OPTIMIZER, STATE):
+                    shutil.copyfile(path, unfinished / path.name)
     except OSError as error:
-        shutil.rmtree(unfinished, ignore_errors=True)
         raise TrainingError(f"{model} cannot be written ({_why(error)}): {checkpoint} holds the same model") from None
-
-
-def _appear(unfinished: Path, folder: Path) -> None:
-    """The files of ``unfinished`` to the disk, then its name to ``folder``, in place of what was there."""
-    for path in (*sorted(unfinished.iterdir()), unfinished):
-        to_disk(path)
-    if folder.exists():
-        old = folder.with_name(f"{folder.name}.old{UNFINISHED}")
-        shutil.rmtree(old, ignore_errors=True)
-        os.rename(folder, old)
-        os.rename(unfinished, folder)
-        shutil.rmtree(old, ignore_errors=True)
-    else:
-        os.rename(unfinished, folder)
-    to_disk(folder.parent)
 
 
 def _require_alike(folder: Path, files: Mapping[str, str]) -> None:
@@ -156,5 +143,6 @@ def _require_alike(folder: Path, files: Mapping[str, str]) -> None:
         raise TrainingError(f"{folder} has another {name}: the texts of the corpus have changed; give another --out")
 
 
-def _why(error: Exception) -> str:
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+def _why(error: BaseException) -> str:
+    cause = error.__cause__ or error  # what the system said to whoever wrote the weights, without their name
+    return (cause.strerror if isinstance(cause, OSError) else None) or str(cause)

@@ -11,17 +11,16 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
 
 from xlsr_ref.errors import TrainingError
+from xlsr_ref.files import UNFINISHED, leftovers, write_whole
 from xlsr_ref.training.recipe import Recipe, difference, read_recipe
 
 RECIPE, METRICS, LOCK = "recipe.toml", "metrics.jsonl", ".lock"
-UNFINISHED = ".unfinished"  # how the name of whatever is not whole yet ends
 HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES, errno.EDEADLK)
 
 
@@ -60,14 +59,10 @@ def take(folder: Path) -> TextIO:
 
 
 def write(path: Path, text: str) -> None:
-    """Write a file that appears whole or not at all. Raises TrainingError."""
-    unfinished = path.with_name(path.name + UNFINISHED)
-    try:
-        unfinished.write_text(text, encoding="utf-8", newline="\n")
-        to_disk(unfinished)
-        os.replace(unfinished, path)
-    except OSError as error:
-        raise TrainingError(f"{path} cannot be written: {error.strerror or error}") from None
+    """Write a file of a run that this process holds; it appears whole or not at all. Raises TrainingError."""
+    for left in leftovers(path):  # of a life that was killed
+        left.unlink(missing_ok=True)
+    write_whole(path, text, TrainingError)
 
 
 def add_metrics(folder: Path, report: dict[str, Any]) -> None:
@@ -95,17 +90,6 @@ def rewind_metrics(folder: Path, step: int) -> None:
     """Only what was reported up to ``step`` stays: what came after it is about to be done again."""
     reports = [report for report in read_metrics(folder) if report["step"] <= step]
     write(folder / METRICS, "".join(json.dumps(report) + "\n" for report in reports))
-
-
-def to_disk(path: Path) -> None:
-    """Wait until a file, or a folder's list of names, is on the disk. Raises OSError for a file."""
-    folder = path.is_dir()
-    with suppress(*([OSError] if folder else [])):  # Windows opens no folders, and some file systems sync none
-        handle = os.open(path, os.O_RDONLY if folder else os.O_RDWR)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def _hold(lock: TextIO) -> None:

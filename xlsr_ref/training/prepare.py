@@ -27,6 +27,7 @@ from xlsr_ref.training import checkpoint
 from xlsr_ref.training.data import read_clips, unknown_characters
 from xlsr_ref.training.folder import RECIPE, require_usable, rewind_metrics, take, write
 from xlsr_ref.training.recipe import DataPart, Recipe, read_recipe
+from xlsr_ref.training.shipped import base_of
 from xlsr_ref.training.start import Start, prepare_start
 
 Task = Literal["pretrain", "finetune"]
@@ -79,7 +80,7 @@ def prepare_run(task: Task, recipe_file: Path, folder: Path, corpus: Path, resum
     require_usable(folder, recipe, resume)
     by_manifest = read_clips(corpus, recipe.data.manifests)
     clips = _to_learn_from(by_manifest, recipe.data)
-    start = prepare_start(recipe, KINDS[task], (c.text for c in clips), recipe_file.parent, bundled=BUNDLED)
+    start = prepare_start(recipe, KINDS[task], (c.text for c in clips), base_of(recipe_file), bundled=BUNDLED)
     for line in [] if resume else start.said:
         say(line)
     dev: dict[str, list[Clip]] = {}

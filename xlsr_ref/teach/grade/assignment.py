@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from xlsr_ref.errors import ExerciseError
-from xlsr_ref.recordings import shown, write_whole
+from xlsr_ref.files import shown, write_whole
 from xlsr_ref.teach.grade.exercise import Exercise, find
 
 SCHEMA = 3  # of nbgrader's metadata

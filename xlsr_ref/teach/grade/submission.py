@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from xlsr_ref.errors import ExerciseError
-from xlsr_ref.recordings import shown
+from xlsr_ref.files import shown
 from xlsr_ref.teach.grade.exercise import all_exercises
 
 

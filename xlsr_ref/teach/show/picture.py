@@ -30,6 +30,7 @@ from matplotlib.collections import PathCollection, QuadMesh
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from xlsr_ref.files import write_whole
 from xlsr_ref.teach.show.style import SETTINGS
 
 PNG_DPI, SVG_DPI = 104, 144  # of the whole picture; of the heat maps inside the SVG
@@ -60,9 +61,9 @@ class Picture:
         """Write the picture; the suffix of ``path`` says as what. Raises ValueError if that is not .svg or .png."""
         path = Path(path)
         if path.suffix == ".svg":
-            path.write_text(self.svg, encoding="utf-8", newline="\n")
+            write_whole(path, self.svg)
         elif path.suffix == ".png":
-            path.write_bytes(self.png)
+            write_whole(path, self.png)
         else:
             raise ValueError(f"{path.name!r} must end in .svg or .png")
 
