@@ -193,7 +193,7 @@ LIES = {
     "length zero": (craft({}, length=0), "not valid JSON"),
     "not UTF-8": (craft(b'{"\xff": 1}'), "not UTF-8"),
     "half a surrogate": (craft(b'{"\\ud800": ' + json.dumps(entry()).encode() + b"}", DATA), "not UTF-8"),
-    "byte order mark": (craft(b"\xef\xbb\xbf{}"), "not valid JSON"),
+    "byte order mark": (craft(b"\xef\xbb\xbf{}"), "it has a byte order mark"),
     "bytes after the JSON": (craft(b"{}\0"), "not valid JSON"),
     "a list": (craft(b"[]"), "must hold a JSON object"),
     "deep": (craft(b'{"a":' + b"[" * 50_000), "nested too deeply"),

@@ -29,9 +29,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from xlsr_ref.config import model_folder, read_json
+from xlsr_ref.config import model_folder
 from xlsr_ref.errors import AudioError, ConfigError
 from xlsr_ref.resampling import check_rate, float_type, resample, resample_pieces
+from xlsr_ref.untrusted import read_json
 
 LOUDEST = 1e12  # int32 samples written as floats reach 2e9; beyond this a file is damaged, and float32 would overflow
 BLOCK = 1 << 18  # values decoded at a time: memory follows what a file holds, never what its header promises

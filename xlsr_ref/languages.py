@@ -14,9 +14,10 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from xlsr_ref.config import Config, read_json
+from xlsr_ref.config import Config
 from xlsr_ref.errors import VocabularyError, WeightsError
 from xlsr_ref.params import Flat, expected_shapes, listed, read_safetensors
+from xlsr_ref.untrusted import read_json
 
 KIND = "Wav2Vec2ForCTC"
 

@@ -27,9 +27,10 @@ from typing import Any
 
 import numpy as np
 
-from xlsr_ref.config import CLASSIFIERS, KINDS, LONGEST_JSON, Config, model_folder, parse_json, read_json
+from xlsr_ref.config import CLASSIFIERS, KINDS, Config, model_folder
 from xlsr_ref.errors import ConfigError, WeightsError
 from xlsr_ref.foreign import read_foreign
+from xlsr_ref.untrusted import LONGEST_JSON, parse_json, read_json
 
 Flat = dict[str, np.ndarray]
 Shapes = dict[str, tuple[int, ...]]
@@ -71,6 +72,8 @@ def read_safetensors(path: str | Path) -> Flat:
     if header_bytes > min(LONGEST_JSON, len(mapped) - 8):
         raise WeightsError(f"{path} is cut short or not safetensors: its header would have {header_bytes:,} bytes")
     data = 8 + header_bytes
+    if mapped[8:11].tobytes() == b"\xef\xbb\xbf":  # which other JSON may have
+        raise WeightsError(f"{path}: the header is not valid JSON for safetensors: it has a byte order mark")
     header = parse_json(mapped[8:data].tobytes(), f"{path}: the header", WeightsError)
     notes = header.pop("__metadata__", None)
     if notes is not None and not (isinstance(notes, dict) and all(isinstance(note, str) for note in notes.values())):

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from xlsr_ref.errors import XlsrError
+from xlsr_ref.untrusted import shown
 
 # What libsndfile reads, by its usual suffixes. Not here: headerless samples, and MATLAB's files, seldom sound.
 AUDIO_SUFFIXES = {
@@ -128,8 +129,3 @@ def write_whole(path: Path, content: str | bytes) -> None:
     finally:
         with suppress(OSError):
             unfinished.unlink()
-
-
-def shown(path: str | Path) -> str:
-    """A file name that cannot break the line."""
-    return str(path) if str(path) and str(path).isprintable() else ascii(str(path))

@@ -45,6 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Lay the text over the recording and write where its words are."""
     from xlsr_ref.recordings import find, shown, write_whole
     from xlsr_ref.text.formats import format_alignment
+    from xlsr_ref.untrusted import LONGEST_LINE, read_text
 
     if (arguments.text is None) == (arguments.text_file is None):
         raise WrongUsage("give the text that is spoken: TEXT, or --text-file FILE, and not both")
@@ -52,7 +53,9 @@ def run(arguments: argparse.Namespace) -> int:
         raise XlsrError("AUDIO is an empty name: give a recording")
     if os.path.isdir(arguments.audio):
         raise XlsrError(f"{shown(arguments.audio)}: is a folder; give one recording")
-    text = arguments.text if arguments.text_file is None else _read(arguments.text_file)
+    text, file = arguments.text, arguments.text_file
+    if file is not None:
+        text = read_text(file, XlsrError, LONGEST_LINE, pipes=True)
     if not text.strip():
         where = "TEXT" if arguments.text_file is None else shown(arguments.text_file)
         raise AlignmentError(f"{where} is empty: give what is said in the recording")
@@ -80,15 +83,3 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         write_whole(Path(arguments.output), content)
     return 0
-
-
-def _read(name: str) -> str:
-    """The text in a file."""
-    from xlsr_ref.recordings import shown
-
-    try:
-        return Path(name).read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise XlsrError(f"{shown(name)}: is not a text in UTF-8") from None
-    except (OSError, ValueError) as error:  # ValueError: a name with a zero in it
-        raise XlsrError(f"{shown(name)}: {getattr(error, 'strerror', None) or error}; give a file with text") from None

@@ -22,10 +22,11 @@ from typing import Any
 import numpy as np
 
 from xlsr_ref.audio import Preprocessor
-from xlsr_ref.config import Config, read_json
+from xlsr_ref.config import Config
 from xlsr_ref.errors import ConfigError, TrainingError
 from xlsr_ref.params import CLASSIC, PARAMETRIZED, Flat, Shapes, expected_shapes, flatten, listed, load_params
 from xlsr_ref.training.recipe import Recipe
+from xlsr_ref.untrusted import LONGEST_JSON, read_json, read_text
 
 VOCABULARY = "vocab.json"
 TEXT_FILES = (VOCABULARY, "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
@@ -84,7 +85,7 @@ def prepare_start(
         old, _ = load_params(folder, Config.from_folder(folder), dtype)
         preprocessor = Preprocessor.from_folder(folder)
         wanted = (*SOUND_FILES, *(TEXT_FILES if kind == "Wav2Vec2ForCTC" else ()))
-        files |= {name: _text(folder / name) for name in wanted if (folder / name).is_file()}
+        files |= {name: _text(folder / name) for name in wanted if (folder / name).exists()}
     values |= part.config | {"architectures": [kind], "dtype": dtype}
     if kind == "Wav2Vec2ForCTC":
         has_head = old is not None and "lm_head" in old and VOCABULARY in files
@@ -130,10 +131,7 @@ def _folder(name: str, base: Path, bundled: Path | None) -> Path:
 
 
 def _text(path: Path) -> str:
-    try:
-        return path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise TrainingError(f"{path} cannot be read: {error}") from None
+    return read_text(path, TrainingError, LONGEST_JSON)
 
 
 def _text_files(vocabulary: dict[str, int]) -> dict[str, str]:
