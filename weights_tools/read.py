@@ -31,6 +31,7 @@ WEIGHTS = (  # of a folder; the best first
     "pytorch_model.bin.index.json",
     "flax_model.msgpack",
 )
+MOST_SHARED, SMALL = 8, 2**26  # tensors may share their numbers: together at most so many files, and bytes beyond
 STATE_KEYS = ("model", "state_dict", "model_state_dict")  # under which trainers keep the state dict
 
 
@@ -122,6 +123,9 @@ def _from_torch(saved: Any, path: Path, form: str) -> Found:
     for name, tensor in tensors.items():
         if tensor.storage.offset < 0:
             raise CheckpointError(f"{shown(path)}: the numbers of {shown(name)} are not in the file")
+    total, size = sum(tensor.nbytes for tensor in tensors.values()), path.stat().st_size
+    if total > MOST_SHARED * size + SMALL:
+        raise CheckpointError(f"{shown(path)} has {size:,} bytes, but its tensors would have {total:,}: refused")
     if all(name.startswith("module.") for name in tensors):  # what torch's DataParallel puts before every name
         tensors = {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
     return Found(tensors, beside, form, left)

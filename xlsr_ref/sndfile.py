@@ -86,7 +86,7 @@ def _filled_in(path: str | os.PathLike[str], stream: Any) -> Any:
 
 
 def _are_chunks(head: bytes, length: int) -> bool:
-    """Whether the ``length`` bytes that begin with ``head`` are chunks of a RIFF file, such as tags, and not samples."""
+    """Whether the ``length`` bytes that begin with ``head`` are chunks of a RIFF file, such as tags, and no samples."""
     at = 0
     while at < length:
         if not re.fullmatch(rb"[ -~]{4}", head[at : at + 4]):

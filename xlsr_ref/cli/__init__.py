@@ -30,7 +30,7 @@ from xlsr_ref.cli import (
     transcribe,
     weights,
 )
-from xlsr_ref.cli.say import STYLE, ReaderLeft, WrongUsage, complain, say, sentence, show_warning, speak_utf8
+from xlsr_ref.cli.say import STYLE, Parser, ReaderLeft, WrongUsage, complain, say, sentence, show_warning, speak_utf8
 
 INTERRUPTED, READER_LEFT = 130, 141  # what a shell reports for a program that SIGINT or SIGPIPE ended
 
@@ -91,7 +91,7 @@ def _run(argv: Sequence[str] | None) -> int:
 def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
     """The parser of the whole line, and those of the commands."""
     width = max(map(len, COMMANDS))
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="xlsr-ref",
         usage="xlsr-ref [-h] [--version] COMMAND ...",
         description="Speech to text with wav2vec 2.0 and XLSR, in NumPy.",

@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Lay the text over the recording and write where its words are."""
     from xlsr_ref.recordings import find, shown, write_whole
     from xlsr_ref.text.formats import format_alignment
-    from xlsr_ref.untrusted import LONGEST_LINE, read_text
+    from xlsr_ref.untrusted import LONGEST_LINE, plain, read_text
 
     if (arguments.text is None) == (arguments.text_file is None):
         raise WrongUsage("give the text that is spoken: TEXT, or --text-file FILE, and not both")
@@ -81,5 +81,5 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.output is None:
         say(content)
     else:
-        write_whole(Path(arguments.output), content)
+        write_whole(Path(arguments.output), plain(content))
     return 0

@@ -56,6 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Write down what is said in each recording. A bad one does not stop the others."""
     from xlsr_ref.recordings import find, targets, write_whole
     from xlsr_ref.text.formats import format_transcript, format_transcripts
+    from xlsr_ref.untrusted import plain
 
     form, heard = arguments.format, []
     searching, hotwords = searches(arguments), hotwords_of(arguments.hotwords or "")
@@ -93,7 +94,7 @@ def run(arguments: argparse.Namespace) -> int:
                 try:
                     transcript = model.transcribe(recording.path, **how)
                     if target is not None:
-                        write_whole(target, format_transcript(transcript, form))
+                        write_whole(target, plain(format_transcript(transcript, form)))
                         continue
                 except Exception as error:
                     if _stops_all(error, model):
