@@ -84,6 +84,7 @@ def load(
     *,
     language: str | None = None,
     transformers_4: bool = False,
+    copy: bool = False,
 ) -> Model:
     """The model in the folder ``source``, in the Hugging Face layout; None is the small one inside the package.
 
@@ -97,6 +98,12 @@ def load(
 
     ``dtype`` is "float32" (how it runs) or "float64" (how it is verified), whatever the file stores. ``threads`` is how
     many the model computes on; None for `XLSR_REF_THREADS` or, without that, as many as there are cores.
+
+    Weights are mapped, not read: loading takes no time, and programs share the memory. A weights file must then stay as
+    it is while its model lives; one that is cut short meanwhile, or is on a drive that goes away, ends the process
+    (SIGBUS). ``copy=True`` reads the weights into memory at load, after which their files are not needed. A file that
+    changes while it is loaded is refused either way.
+
     Raises ConfigError, WeightsError or VocabularyError with one sentence that says what is wrong with the folder, and
     HubError where it could not be had.
     """
@@ -114,7 +121,7 @@ def load(
         of_the_language = None
         if language is not None:
             config, of_the_language, file = read_language(folder, config, language)
-        params, report = load_params(folder, config, name, foreign, instead=of_the_language)
+        params, report = load_params(folder, config, name, foreign, instead=of_the_language, copy=copy)
         if language is not None:
             report = replace(report, files=(*report.files, file), language=language)
         tokenizer = Tokenizer.from_folder(folder, language) if (folder / "vocab.json").exists() else None

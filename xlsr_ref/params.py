@@ -416,17 +416,19 @@ def load_params(
     found: tuple[Flat, tuple[Path, ...]] | None = None,
     *,
     instead: Mapping[str, np.ndarray] | None = None,
+    copy: bool = False,
 ) -> tuple[dict[str, Any], LoadReport]:
     """The parameters of a model folder, nested, as read-only arrays of ``dtype`` (float32 or float64), and the report.
 
     ``found`` are tensors and files that were read already; None: those of the folder. ``instead`` are tensors that take
-    the place of the folder's own, such as a language's adapters.
+    the place of the folder's own, such as a language's adapters. ``copy`` reads all into memory: nothing stays mapped.
     Strict: raises WeightsError, with the names, where a tensor is missing, has another shape than the config implies,
     or holds no floats. Nothing is ever initialised. What this kind of model does not need is left and reported.
     """
     if dtype not in ("float32", "float64"):
         raise WeightsError(f"dtype must be 'float32' or 'float64', found {reprlib.repr(dtype)}")
     flat, files = read_checkpoint(folder) if found is None else found
+    stamps = _stamps(files)
     flat = flat | dict(instead or {})
     kind = config.architectures[0] if config.architectures else _kind_of(flat)
     weight_norm = CLASSIC if any(name.endswith("pos_conv_embed.conv.weight_v") for name in flat) else PARAMETRIZED
@@ -454,7 +456,9 @@ def load_params(
     if problems:
         raise WeightsError(f"{Path(folder)}: {'; '.join(problems)}")
 
-    params = {name: to_float(array, dtype) for name, array in used.items()}
+    params = {name: _converted(name, array, dtype, copy) for name, array in used.items()}
+    if changed := [path for path, stamp in _stamps(files).items() if stamp != stamps[path]]:
+        raise WeightsError(f"{changed[0]} has changed while it was read: load it again")
     mapped = sum(array.nbytes for name, array in params.items() if array is used[name])
     report = LoadReport(
         files=tuple(path.name for path in files),
@@ -472,6 +476,27 @@ def load_params(
         missing=tuple(missing),
     )
     return nest(params), report
+
+
+def _converted(name: str, array: np.ndarray, dtype: str, copy: bool) -> np.ndarray:
+    """One tensor as ``dtype``, in memory of its own where ``copy`` asks for it."""
+    try:
+        converted = to_float(array, dtype)
+        if copy and converted is array:
+            converted = array.copy()
+            converted.flags.writeable = False
+        return converted
+    except MemoryError:
+        needed = array.size * np.dtype(dtype).itemsize
+        raise MemoryError(f"the tensor {shown(name)}, {needed:,} bytes as {dtype}") from None
+
+
+def _stamps(files: Iterable[Path]) -> dict[Path, tuple[int, int]]:
+    """Size and time of the last change of each file."""
+    try:
+        return {path: (path.stat().st_size, path.stat().st_mtime_ns) for path in files}
+    except OSError as problem:
+        raise WeightsError(f"{problem.filename} cannot be read: {problem.strerror or problem}") from None
 
 
 def _kind_of(names: Iterable[str]) -> str:

@@ -42,6 +42,7 @@ def add(commands: Any) -> None:
         default="float32",
         help="compute in float32 or float64 (default: float32)",
     )
+    p.add_argument("--copy", action="store_true", help="read the weights into memory: their file may change meanwhile")
     p.add_argument("--chunk", metavar="SEC", type=float, help="cut into pieces (default: 30 s over 60; 0: none)")
     p.add_argument("--stride", metavar="SEC", type=float, help="of a piece, context on each side (default: a sixth)")
     p.add_argument("--beam", metavar="N", type=int, help="search among N texts (with one of the next: 100)")
@@ -80,7 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
 
         on_compilation(lambda: complain("compiling for this machine: this is done once and takes some seconds"))
         language = {} if arguments.language is None else {"language": arguments.language}
-        model = xlsr_ref.load(arguments.model, arguments.dtype, **language)
+        model = xlsr_ref.load(arguments.model, arguments.dtype, copy=arguments.copy, **language)
         chunking(arguments.chunk, arguments.stride, model.seconds_per_frame)  # what is wrong here is so for all
         with lean_start():
             gelu(np.zeros(1, arguments.dtype))  # the first kernel, whichever it is
