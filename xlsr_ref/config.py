@@ -306,4 +306,8 @@ def model_folder(folder: str | Path, error: type[XlsrError]) -> Path:
     if not os.path.isdir(path):
         found = "a file, not a model folder" if os.path.exists(path) else "not there; give the folder of a model"
         raise error(f"{shown(path)} is {found}")
+    snapshots = path / "snapshots"
+    if snapshots.is_dir() and not os.path.lexists(path / "config.json"):  # the Hub cache's folder of a repository
+        newest = max(snapshots.iterdir(), key=lambda one: one.stat().st_mtime, default=snapshots / "REVISION")
+        raise error(f"{shown(path)} is a repository in the Hub's cache: give {shown(newest)}")
     return path

@@ -51,7 +51,7 @@ from xlsr_ref.ops import threads
 from xlsr_ref.ops.memory import keep_freed_memory
 from xlsr_ref.ops.norm import Moments
 from xlsr_ref.params import LoadReport, load_params
-from xlsr_ref.text.align_text import align_words, check_words
+from xlsr_ref.text.align_text import align_words, words_to_align
 from xlsr_ref.text.beam import BEAM_PRUNE, TOKEN_MIN, WIDTH, Search, feed, hypotheses, log_softmax, start
 from xlsr_ref.text.beam import search as beam_settings
 from xlsr_ref.text.fusion import HOTWORD, fuse
@@ -359,8 +359,8 @@ class Model:
         """
         tokenizer = self._require_tokenizer()
         how = chunking(chunk_seconds, stride_seconds, self.seconds_per_frame)
-        words = tokenizer.words_of(text, phonemes)
-        check_words(words, tokenizer, len(self.params["lm_head"]["weight"]))  # before the work, which may take minutes
+        entries = len(self.params["lm_head"]["weight"])
+        words = words_to_align(text, tokenizer, entries, phonemes)  # refused before the work, which may take minutes
         seconds, parts = hear(self, recording, sampling_rate, how)
         log_probs = np.concatenate([log_softmax(logits).astype(self.dtype) for _, logits in parts])
         return align_words(log_probs, words, tokenizer, self.seconds_per_frame, seconds)

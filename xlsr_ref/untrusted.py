@@ -11,14 +11,10 @@ line, `shown` for a file name.
 
 from __future__ import annotations
 
-import gzip
-import json
 import os
 import re
 import reprlib
 import stat
-import tomllib
-import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -33,6 +29,7 @@ LONGEST_TEXT = 2**28  # of a text that is read as a whole, such as a manifest
 LONGEST_LINE = 2**20  # of a text that is read by lines
 DEEPEST, DEEPEST_TOML = 100, 32  # objects and lists within each other
 MOST_DIGITS = 300  # of a whole number; any such number fits a float64
+MOST_DOTS = 500  # in what may be a key of TOML
 UNPACKED = 200, 2**26  # a packed file unpacks to at most so many times its size, or to so many bytes
 
 Path = str | os.PathLike[str]
@@ -125,12 +122,17 @@ class _Unpacked(RawIOBase):
     """The bytes in a packed file, counted."""
 
     def __init__(self, file: IO[bytes], what: str, error: Fault, most: int) -> None:
+        import gzip  # late, as json and tomllib: every command starts with this file
+
         self.file, self.what, self.error, self.left = gzip.GzipFile(fileobj=file), what, error, most
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
+        import gzip
+        import zlib
+
         try:
             data = self.file.read1(len(buffer))
         except (EOFError, zlib.error, gzip.BadGzipFile):
@@ -211,6 +213,8 @@ def parse_json(text: bytes, what: str, error: Fault, finite: bool = True) -> dic
 
     With ``finite=False`` NaN and Infinity are read, as Python's json writes them into a run's own files.
     """
+    import json
+
     string = decode(text, what, error)
     if _depth(string) > DEEPEST:
         raise error(f"{what} is nested too deeply, in more than {DEEPEST} levels")
@@ -232,9 +236,11 @@ def parse_json(text: bytes, what: str, error: Fault, finite: bool = True) -> dic
 
 def read_toml(path: Path, error: Fault) -> dict[str, Any]:
     """The table in a TOML file. Raises ``error``."""
+    import tomllib
+
     text, what = read_text(path, error, LONGEST_TOML), shown(path)
     parts = re.split(r"([=,\[\]{}\n])", text)  # tomllib needs memory by the square of a dotted key's length
-    if any(key.count(".") >= DEEPEST_TOML and after in "=]" for key, after in zip(parts[::2], parts[1::2])):
+    if any(key.count(".") >= MOST_DOTS and after in "=]" for key, after in zip(parts[::2], parts[1::2])):
         raise error(f"{what} is nested too deeply, in more than {DEEPEST_TOML} levels")
     try:
         found = tomllib.loads(text)

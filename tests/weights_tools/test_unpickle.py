@@ -284,7 +284,8 @@ NAMED = b"}q\0(" + b"".join(b"M" + struct.pack("<H", i) + b"N" for i in range(10
 COPIES = {
     "torch.Size": b"\x80\2" + LIST + b"ctorch\nSize\nq\x010(" + b"h\1h\0\x85R" * 100 + b"l.",
     "OrderedDict": b"\x80\2" + PAIRS + b"ccollections\nOrderedDict\nq\x010" + b"h\1h\0\x85R0" * 100 + b"N.",
-    "bytes": b"\x80\2" + text("a" * 9000) + b"q\x000" + b"c_codecs\nencode\nq\x010(" + (b"h\1h\0" + text("latin1") + b"\x86R") * 100 + b"l.",
+    "bytes": b"\x80\2" + text("a" * 9000) + b"q\x000" + b"c_codecs\nencode\nq\x010("
+    + (b"h\1h\0" + text("latin1") + b"\x86R") * 100 + b"l.",
     "named arguments": b"\x80\4" + NAMED + b"cargparse\nNamespace\nq\x010(" + b"h\1)h\0\x92" * 100 + b"l.",
 }  # fmt: skip
 

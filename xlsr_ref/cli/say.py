@@ -32,6 +32,18 @@ def layout(prog: str) -> argparse.HelpFormatter:
 class Parser(argparse.ArgumentParser):
     """A parser that shows what it was given without control characters."""
 
+    _intermixing = False
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Positional arguments may stand on both sides of options: FILE --format srt TEXT."""
+        if self._subparsers is not None or self._intermixing:
+            return super().parse_known_args(args, namespace)
+        self._intermixing = True  # what is called here calls this method again
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self._intermixing = False
+
     def _print_message(self, message: str, file: Any = None) -> None:
         super()._print_message(plain(message), file)
 

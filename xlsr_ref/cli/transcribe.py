@@ -24,8 +24,7 @@ def add(commands: Any) -> None:
         epilog="examples:\n"
         "  xlsr-ref transcribe                                   the clips in the package\n"
         "  xlsr-ref transcribe talks --format srt --output out   a folder: subtitles, a file each\n"
-        "  xlsr-ref transcribe talk.wav --lm lm.arpa             with a language model\n"
-        "  cat talk.wav | xlsr-ref transcribe -                  from a pipe",
+        "  xlsr-ref transcribe talk.wav --lm lm.arpa             with a language model",
         **STYLE,
     )
     p.add_argument("files", metavar="FILE", nargs="*", help="recordings, folders of them, or - for the standard input")
@@ -42,7 +41,7 @@ def add(commands: Any) -> None:
         default="float32",
         help="compute in float32 or float64 (default: float32)",
     )
-    p.add_argument("--copy", action="store_true", help="read the weights into memory: their file may change meanwhile")
+    p.add_argument("--copy", action="store_true", help="read the weights into memory, so that their file may change")
     p.add_argument("--chunk", metavar="SEC", type=float, help="cut into pieces (default: 30 s over 60; 0: none)")
     p.add_argument("--stride", metavar="SEC", type=float, help="of a piece, context on each side (default: a sixth)")
     p.add_argument("--beam", metavar="N", type=int, help="search among N texts (with one of the next: 100)")
@@ -80,8 +79,9 @@ def run(arguments: argparse.Namespace) -> int:
         from xlsr_ref.text.beam import WIDTH
 
         on_compilation(lambda: complain("compiling for this machine: this is done once and takes some seconds"))
-        language = {} if arguments.language is None else {"language": arguments.language}
-        model = xlsr_ref.load(arguments.model, arguments.dtype, copy=arguments.copy, **language)
+        given = {"language": arguments.language, "copy": arguments.copy or None}
+        asked = {name: value for name, value in given.items() if value is not None}
+        model = xlsr_ref.load(arguments.model, arguments.dtype, **asked)
         chunking(arguments.chunk, arguments.stride, model.seconds_per_frame)  # what is wrong here is so for all
         with lean_start():
             gelu(np.zeros(1, arguments.dtype))  # the first kernel, whichever it is

@@ -47,12 +47,14 @@ class Opened(NamedTuple):
             return
         ours = ["⁇" if UNKNOWN.fullmatch(text) else text for text in labels.written]
         theirs = ["" if BLANK.fullmatch(text) else " " if text == "|" else text for text in self.alphabet]
+        theirs = ["⁇" if UNKNOWN.fullmatch(text) else text for text in theirs]
         if len(theirs) < len(ours):
             raise LanguageModelError(f"alphabet.json has {len(theirs)} labels, but the scores have {len(ours)} columns")
         for column, (one, other) in enumerate(zip(ours, theirs)):
             if one != other and one.lower() != other.lower():
                 raise LanguageModelError(
-                    f"alphabet.json has {other!r} as label {column}, but the vocabulary has {one!r}: "
+                    f"alphabet.json has {self.alphabet[column]!r} as label {column}, "
+                    f"but the vocabulary has {labels.written[column]!r}: "
                     "the language model was made for another model"
                 )
 

@@ -14,6 +14,7 @@ Everything is checked here, so that the tokenizer can trust what it is given.
 from __future__ import annotations
 
 import os
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from reprlib import repr as short  # of a value that a message quotes: the file may hold anything
@@ -193,7 +194,7 @@ def _languages(vocabulary: dict) -> str:
 
 
 def _check_ids(vocabulary: dict, added: dict[int, AddedToken], nested: bool) -> None:
-    """Ids are whole numbers from 0 up, and no id stands for two tokens.
+    """Ids are whole numbers from 0 up. One that stands for two tokens is the later one, with a warning.
 
     Added tokens of a nested vocabulary belong to the language they were saved with; under another language
     their ids may be taken, and the vocabulary's own token then has the id.
@@ -205,9 +206,8 @@ def _check_ids(vocabulary: dict, added: dict[int, AddedToken], nested: bool) -> 
                 f"vocab.json gives {short(token)} the id {short(number)}; ids are whole numbers from 0 up"
             )
         if number in owner:
-            raise VocabularyError(
-                f"vocab.json gives the id {short(number)} to two tokens, {short(owner[number])} and {short(token)}"
-            )
+            two = f"the id {short(number)} to two tokens, {short(owner[number])} and {short(token)}"
+            warnings.warn(f"vocab.json gives {two}: it is read as {short(token)}, the later one", stacklevel=4)
         owner[number] = token
     for number, token in added.items():
         if not nested and owner.get(number, token.content) != token.content:
