@@ -271,6 +271,14 @@ def test_an_unreadable_file_is_one_line(tmp_path, monkeypatch):
     assert folder_refusal(folder_with(tmp_path, b"{}")).endswith("cannot be read: Permission denied")
 
 
+def test_the_root_of_a_repository_in_the_hubs_cache(tmp_path):
+    snapshot = tmp_path / "models--a--b" / "snapshots" / "0123"
+    snapshot.mkdir(parents=True)
+    assert folder_refusal(tmp_path / "models--a--b").endswith(f"is a repository in the Hub's cache: give {snapshot}")
+    (tmp_path / "models--a--b" / "config.json").write_text("{}")
+    assert Config.from_folder(tmp_path / "models--a--b") == Config()
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes in this file system")
 def test_links_and_pipes(tmp_path):
     for name in ("there", "dangling", "round", "pipe"):

@@ -75,6 +75,20 @@ def test_every_format_to_the_output_and_to_a_file(fake, capsys, tmp_path, form):
     assert (tmp_path / "new" / "file").read_text(encoding="utf-8") == out
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        ["my talk.wav", "--format", "ctm", "good day"],
+        ["--format", "ctm", "my talk.wav", "good day"],
+        ["my talk.wav", "good day", "--format", "ctm"],
+        ["my talk.wav", "--format", "ctm", "--", "good day"],
+    ],
+)
+def test_options_stand_anywhere(fake, capsys, line):
+    assert main(["align", *line]) == 0
+    assert capsys.readouterr().out.startswith("my_talk 1 0.000 1.000 good")
+
+
 def test_the_text_of_a_file(fake, capsys, tmp_path):
     (tmp_path / "talk.txt").write_bytes(b"\xef\xbb\xbfgood\r\nday")
     assert main(["align", "talk.wav", "--text-file", "talk.txt", "--format", "json"]) == 0

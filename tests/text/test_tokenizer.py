@@ -276,6 +276,7 @@ def refusal(folder, rng):
     return None
 
 
+@pytest.mark.filterwarnings("ignore:lm_head has|vocab.json gives")
 def test_mutated_files(tmp_path):
     rng = random.Random(38)
     refusals = [refusal(tmp_path, rng) for _ in range(400)]
