@@ -2,7 +2,8 @@
 
 Runs in processes of their own, because a bomb or a crash would take the test runner with it. A longer campaign:
 ``python tests/test_untrusted_fuzz.py 10000 [first case]``; it prints each case that went wrong, and how much time and
-memory the worst took. A case depends on its number alone. Checkpoints are damaged as in weights_tools/test_readers_fuzz.
+memory the worst took. A case depends on its number alone. Checkpoints are damaged as in
+weights_tools/test_readers_fuzz.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ import pytest
 from xlsr_ref.cli import main
 from xlsr_ref.cli.say import complain, say, sentence, show_warning
 from xlsr_ref.errors import XlsrError
+from xlsr_ref.ops import threads
 
 ESCAPES = "\x1b[2J\x9b\x7f\r\u202e"
 ESCAPED = "\\u001b[2J\\u009b\\u007f\\u000d\\u202e"
@@ -50,6 +51,20 @@ def test_what_was_typed(capsys, monkeypatch, tmp_path, line):
     out, err = capsys.readouterr()
     assert err != ""
     assert "\x1b" not in out + err
+
+
+def test_numbers_of_very_many_digits(capsys, monkeypatch, tmp_path):
+    for line in (
+        ["finetune", "a.toml", "--data", ".", "--threads"],
+        ["bench", "--threads"],
+        ["lm", "train", "a", "--order"],
+    ):
+        assert main([*line, "9" * 5000]) == 2
+        last = capsys.readouterr().err.splitlines()[-1]
+        assert f"invalid int value: '{'9' * 80}': give at most 18 digits" in last
+    monkeypatch.setenv("XLSR_REF_THREADS", "9" * 5000)
+    with pytest.raises(XlsrError, match=r"XLSR_REF_THREADS is '9{80}': set it to a whole number of at least 1"):
+        threads.count()
 
 
 def test_too_little_memory_says_what_was_too_large():

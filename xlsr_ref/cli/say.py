@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from xlsr_ref.errors import XlsrError
-from xlsr_ref.untrusted import one_line, plain, shown
+from xlsr_ref.untrusted import one_line, plain, shown, whole_number
 
 if TYPE_CHECKING:
     from xlsr_ref.recordings import Recording
@@ -34,6 +34,10 @@ class Parser(argparse.ArgumentParser):
 
     _intermixing = False
 
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.register("type", int, whole)  # of every option with type=int
+
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Positional arguments may stand on both sides of options: FILE --format srt TEXT."""
         if self._subparsers is not None or self._intermixing:
@@ -46,6 +50,14 @@ class Parser(argparse.ArgumentParser):
 
     def _print_message(self, message: str, file: Any = None) -> None:
         super()._print_message(plain(message), file)
+
+
+def whole(text: str) -> int:
+    """The whole number that was typed. Raises argparse.ArgumentTypeError."""
+    number = whole_number(text.removeprefix("-"))
+    if number is None:
+        raise argparse.ArgumentTypeError(f"invalid int value: {text[:80]!r}: give at most 18 digits")
+    return -number if text.startswith("-") else number
 
 
 STYLE: dict[str, Any] = {"formatter_class": layout, "allow_abbrev": False}  # of every command's parser
