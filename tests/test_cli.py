@@ -21,9 +21,9 @@ from xlsr_ref.cli import main
 from xlsr_ref.cli.transcribe import SUFFIXES
 from xlsr_ref.errors import AudioError, CannotTranscribeError, WeightsError
 from xlsr_ref.params import write_safetensors
-from xlsr_ref.recordings import shown
 from xlsr_ref.text.formats import FORMATS
 from xlsr_ref.text.transcript import Span, Transcript
+from xlsr_ref.untrusted import shown
 from xlsr_ref.wav2vec2.config import Config
 from xlsr_ref.wav2vec2.shapes import expected_shapes
 

@@ -92,7 +92,7 @@ def test_the_corpus():
         (HEADER + "\ten\tanna\t1\ttest\thello\n", "line 2: the path is empty"),
         (HEADER + "sub\ten\tanna\t1\ttest\thello\n", "line 2: there is no file"),
         (HEADER + "a\0.wav\ten\tanna\t1\ttest\thello\n", r"there is no file '.*a\\x00.wav'"),
-        (b"RIFF\xff\xfe\x00", "is not a text in UTF-8"),
+        (b"RIFF\xff\xfe\x00", "is not UTF-8 text: byte 4 is 0xff: give a table of recordings"),
     ],
 )
 def test_what_cannot_be_read_is_named(write, content, message):
@@ -109,7 +109,7 @@ def test_an_empty_split_and_those_there_are(write):
 
 
 def test_no_file_and_a_folder(tmp_path):
-    with pytest.raises(ManifestError, match=r"nowhere\.tsv: No such file"):
+    with pytest.raises(ManifestError, match=r"nowhere\.tsv is missing"):
         read_manifest(tmp_path / "nowhere.tsv")
-    with pytest.raises(ManifestError, match=r"Is a directory|Permission denied"):
+    with pytest.raises(ManifestError, match="is a folder"):
         read_manifest(tmp_path)

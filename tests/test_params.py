@@ -8,6 +8,7 @@ import math
 import os
 import random
 import re
+import shutil
 import struct
 import warnings
 from pathlib import Path
@@ -35,6 +36,7 @@ from xlsr_ref.params import (
 from xlsr_ref.wav2vec2.config import KINDS, Config
 from xlsr_ref.wav2vec2.shapes import CLASSIC, PARAMETRIZED, expected_shapes, parameter_count
 
+BUNDLED = Path(params_module.__file__).parent / "data" / "small-ctc"
 CASES = max(300, int(os.environ.get("XLSR_REF_FUZZ", "300")))  # mutated files; a long run: XLSR_REF_FUZZ=5000
 XLSR_53 = Config(
     hidden_size=1024,
@@ -188,7 +190,7 @@ LIES = {
     "length zero": (craft({}, length=0), "not valid JSON"),
     "not UTF-8": (craft(b'{"\xff": 1}'), "not UTF-8"),
     "half a surrogate": (craft(b'{"\\ud800": ' + json.dumps(entry()).encode() + b"}", DATA), "not UTF-8"),
-    "byte order mark": (craft(b"\xef\xbb\xbf{}"), "not valid JSON"),
+    "byte order mark": (craft(b"\xef\xbb\xbf{}"), "it has a byte order mark"),
     "bytes after the JSON": (craft(b"{}\0"), "not valid JSON"),
     "a list": (craft(b"[]"), "must hold a JSON object"),
     "deep": (craft(b'{"a":' + b"[" * 50_000), "nested too deeply"),
@@ -857,3 +859,45 @@ def test_mutated_folders_load_or_are_refused_in_one_line(tmp_path, victim):
     assert loads
     assert messages
     assert all("\n" not in message and len(message) < 4000 for message in messages)
+
+
+# --- what happens to the file afterwards -----------------------------------------------------------------------------
+
+
+def test_a_copy_outlives_its_file(tmp_path):
+    """Mapped weights would end the process (SIGBUS) once the file is cut short."""
+    folder = tmp_path / "model"
+    shutil.copytree(BUNDLED, folder)
+    config = Config.from_folder(folder)
+    mapped, _ = load_params(folder, config, "float32")
+    copied, copied_report = load_params(folder, config, "float32", copy=True)
+    assert copied_report.mapped_bytes == 0
+    expected = {name: array.copy() for name, array in flatten(mapped).items()}
+    del mapped
+    os.truncate(folder / "model.safetensors", 8)
+    for name, array in flatten(copied).items():
+        assert np.array_equal(array, expected[name])
+        assert not array.flags.writeable
+
+
+def test_a_file_that_changes_while_it_is_loaded_is_refused(tmp_path, monkeypatch):
+    folder = tmp_path / "model"
+    shutil.copytree(BUNDLED, folder)
+    config, convert = Config.from_folder(folder), params_module.to_float
+
+    def touching(array, dtype):
+        os.utime(folder / "model.safetensors", (1, 1))
+        return convert(array, dtype)
+
+    monkeypatch.setattr(params_module, "to_float", touching)
+    with pytest.raises(WeightsError, match=r"model\.safetensors has changed while it was read: load it again"):
+        load_params(folder, config)
+
+
+def test_too_little_memory_names_the_tensor(monkeypatch):
+    def full(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(params_module, "to_float", full)
+    with pytest.raises(MemoryError, match=r"the tensor \S+, [\d,]+ bytes as float32"):
+        load_params(BUNDLED, Config.from_folder(BUNDLED))

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from weights_tools.commands import WrongSetting, add_all, overview
 from weights_tools.errors import CheckpointError
+from xlsr_ref.untrusted import one_line, plain
 
 PROG = "python -m weights_tools"
 
@@ -53,12 +54,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _say(text: str) -> None:
-    sys.stdout.write(text)
+    sys.stdout.write(plain(text))
     sys.stdout.flush()
 
 
 def _complain(message: str, status: int) -> int:
-    print(f"weights_tools: {' '.join(message.split())}", file=sys.stderr, flush=True)
+    print(f"weights_tools: {one_line(' '.join(message.split()))}", file=sys.stderr, flush=True)
     return status
 
 

@@ -21,6 +21,7 @@ from weights_tools.errors import CheckpointError, listed, shown
 from weights_tools.names import canonical, scheme_of
 from weights_tools.read import WEIGHTS, Found, read_file, read_folder, read_json
 from weights_tools.tensors import Tensors
+from xlsr_ref.untrusted import LONGEST_JSON, read_bytes
 
 SIDE_FILES = (  # of a Hugging Face folder: kept as they are
     "preprocessor_config.json",
@@ -116,7 +117,7 @@ def understand(
             config = read_json(config_file)
             problems = infer.contradictions(config, weights.shapes, "config.json")
             for name in SIDE_FILES:
-                if (weights.folder / name).is_file():
+                if (weights.folder / name).exists():
                     files[name] = _small(weights.folder / name)
         else:
             saved = fairseq.settings_of(weights.beside)
@@ -143,7 +144,7 @@ def understand(
 def _vocabulary(weights: Weights, config: dict[str, Any], dictionary: str | Path | None) -> dict[str, bytes]:
     """The tokenizer's files for a CTC model; adds the ids of the special tokens to ``config``."""
     if weights.scheme == "hf" or config["architectures"] != ["Wav2Vec2ForCTC"]:
-        return {name: _small(weights.folder / name) for name in SIDE_FILES if (weights.folder / name).is_file()}
+        return {name: _small(weights.folder / name) for name in SIDE_FILES if (weights.folder / name).exists()}
     inside, path = fairseq.dictionary_in(weights.beside), find_dictionary(weights.folder, dictionary)
     symbols = fairseq.read_dictionary(path) if path is not None else inside
     if symbols is None:
@@ -186,11 +187,9 @@ def _preprocessor(config: dict[str, Any], normalize: bool | None) -> dict[str, A
 
 
 def _small(path: Path) -> bytes:
-    if path.stat().st_size > 2**26:
-        raise CheckpointError(f"{shown(path)} has {path.stat().st_size:,} bytes, more than any such file needs")
-    return path.read_bytes()
+    return read_bytes(path, CheckpointError, LONGEST_JSON)
 
 
 def to_json(content: Mapping[str, Any]) -> bytes:
     """The bytes of a JSON file, keys in order, as transformers writes it."""
-    return (json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
+    return (json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n").encode()

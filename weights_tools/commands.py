@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from weights_tools.errors import CheckpointError
+from xlsr_ref.untrusted import parse_json
 
 if TYPE_CHECKING:
     from weights_tools.convert import Conversion
@@ -182,8 +183,6 @@ def add_all(parser: argparse.ArgumentParser, prog: str, style: dict[str, Any]) -
 
 def parse_settings(pairs: list[str]) -> dict[str, Any]:
     """["num_attention_heads=16", "conv_stride=5,2,2"] → {…: 16, …: [5, 2, 2]}. Raises WrongSetting."""
-    import json
-
     settings: dict[str, Any] = {}
     for pair in pairs:
         name, equals, text = pair.partition("=")
@@ -191,13 +190,9 @@ def parse_settings(pairs: list[str]) -> dict[str, Any]:
             raise WrongSetting(f"--set {pair[:80]!r}: expected FIELD=VALUE, such as num_attention_heads=16")
         numbers = re.fullmatch(r"\d{1,9}(,\d{1,9})+", text, re.ASCII)
         try:
-            settings[name] = (
-                [int(n) for n in text.split(",")] if numbers else json.loads(text, parse_constant=_no_number)
-            )
-        except (ValueError, RecursionError):
-            settings[name] = text
+            value = f"[{text}]" if numbers else text
+            found = parse_json(f'{{"value": {value}}}'.encode("utf-8", "replace"), name, WrongSetting)
+        except WrongSetting:
+            found = {}
+        settings[name] = found["value"] if len(found) == 1 else text
     return settings
-
-
-def _no_number(name: str) -> None:
-    raise ValueError(name)

@@ -20,6 +20,7 @@ from typing import Any
 
 from weights_tools.errors import CheckpointError, listed, shown
 from weights_tools.unpickle import Global, Record
+from xlsr_ref.untrusted import LONGEST_JSON, read_text
 
 MOST_VALUES, DEEPEST, MOST_CONVS = 100_000, 40, 64
 FIELDS = {  # fairseq's name → config.json's
@@ -225,12 +226,7 @@ def read_dictionary(path: Path) -> list[str]:
 
     A line is "symbol count", and more may follow the symbol where it says "#fairseq:overwrite".
     """
-    try:
-        if not path.is_file() or path.stat().st_size > 2**24:
-            raise CheckpointError(f"{shown(path)} is no dictionary: expected lines of a symbol and its count")
-        lines = path.read_bytes().decode("utf-8").split("\n")
-    except (OSError, UnicodeDecodeError):
-        raise CheckpointError(f"{shown(path)} cannot be read as UTF-8 text") from None
+    lines = read_text(path, CheckpointError, LONGEST_JSON).split("\n")
     symbols = list(SPECIAL)
     known = set(symbols)
     for number, line in enumerate(lines, 1):

@@ -11,7 +11,6 @@ files of a checkpoint that was cut into several.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from pathlib import Path
@@ -23,6 +22,7 @@ from weights_tools.read_safetensors import read_safetensors
 from weights_tools.read_torch import read_torch
 from weights_tools.read_torch_legacy import SIGNATURE, read_torch_legacy
 from weights_tools.tensors import Tensor, Tensors, map_file
+from xlsr_ref import untrusted
 
 WEIGHTS = (  # of a folder; the best first
     "model.safetensors",
@@ -31,7 +31,7 @@ WEIGHTS = (  # of a folder; the best first
     "pytorch_model.bin.index.json",
     "flax_model.msgpack",
 )
-LONGEST_JSON = 2**24
+MOST_SHARED, SMALL = 8, 2**26  # tensors may share their numbers: together at most so many files, and bytes beyond
 STATE_KEYS = ("model", "state_dict", "model_state_dict")  # under which trainers keep the state dict
 
 
@@ -93,19 +93,7 @@ def shards_of(index: Path) -> list[str]:
 
 def read_json(path: Path) -> dict[str, Any]:
     """The JSON object in a file. Raises CheckpointError."""
-    try:
-        if not os.path.isfile(path):
-            raise CheckpointError(f"{shown(path)} is {'not a regular file' if os.path.exists(path) else 'missing'}")
-        if path.stat().st_size > LONGEST_JSON:
-            raise CheckpointError(f"{shown(path)} has {path.stat().st_size:,} bytes, more than any such file needs")
-        found = json.loads(path.read_bytes().decode("utf-8"))
-    except OSError as problem:
-        raise CheckpointError(f"{shown(path)} cannot be read: {problem.strerror}") from None
-    except (ValueError, RecursionError) as problem:
-        raise CheckpointError(f"{shown(path)} is not valid JSON: {' '.join(str(problem).split())[:200]}") from None
-    if not isinstance(found, dict):
-        raise CheckpointError(f"{shown(path)} must hold a JSON object")
-    return found
+    return untrusted.read_json(path, CheckpointError)
 
 
 def _weight_map(index: Path) -> dict[str, str]:
@@ -135,6 +123,9 @@ def _from_torch(saved: Any, path: Path, form: str) -> Found:
     for name, tensor in tensors.items():
         if tensor.storage.offset < 0:
             raise CheckpointError(f"{shown(path)}: the numbers of {shown(name)} are not in the file")
+    total, size = sum(tensor.nbytes for tensor in tensors.values()), path.stat().st_size
+    if total > MOST_SHARED * size + SMALL:
+        raise CheckpointError(f"{shown(path)} has {size:,} bytes, but its tensors would have {total:,}: refused")
     if all(name.startswith("module.") for name in tensors):  # what torch's DataParallel puts before every name
         tensors = {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
     return Found(tensors, beside, form, left)

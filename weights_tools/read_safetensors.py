@@ -6,15 +6,13 @@ follows from the same header. xlsr_ref/params.py shows the format byte by byte a
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 
 from weights_tools.errors import CheckpointError, shown
 from weights_tools.tensors import DTYPES, Storage, Tensor, Tensors
-
-LONGEST_HEADER = 2**24  # bytes; a large model's has 60,000
+from xlsr_ref.untrusted import LONGEST_JSON, parse_json
 
 
 def read_safetensors(path: Path, data: np.ndarray) -> Tensors:
@@ -23,14 +21,14 @@ def read_safetensors(path: Path, data: np.ndarray) -> Tensors:
 
     what = shown(path)
     length = int.from_bytes(data[:8].tobytes(), "little")
-    if length > min(LONGEST_HEADER, len(data) - 8):
+    if length > min(LONGEST_JSON, len(data) - 8):
         raise CheckpointError(f"{what} is cut short or not safetensors: its header would have {length:,} bytes")
     try:
         with safe_open(path, framework="np"):
             pass
-        header = json.loads(data[8 : 8 + length].tobytes())
     except (SafetensorError, OSError, ValueError, RecursionError) as problem:
         raise CheckpointError(f"{what} is damaged: {' '.join(str(problem).split())[:200]}") from None
+    header = parse_json(data[8 : 8 + length].tobytes(), f"{what}: the header", CheckpointError)
     header.pop("__metadata__", None)
     tensors = {}
     for name, entry in header.items():

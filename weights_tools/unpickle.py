@@ -27,6 +27,8 @@ from weights_tools.tensors import DTYPES, Storage, Tensor
 
 MOST_INSTRUCTIONS = 1_000_000  # XLSR-53 has some 30,000; each makes one object at most
 MOST_BYTES = 2**26
+MOST_COPIED = 2**26  # bytes, nearly, of what instructions copy from objects that are there already; XLSR-53 has 20,000
+ITEM = 16  # bytes, nearly, of one entry of a container
 LONGEST_NUMBER = 64  # bytes of one whole number
 LONGEST_NAME = 1000  # of a global, and of a number that is written in letters
 
@@ -145,6 +147,7 @@ class _Machine:
         self.end = min(len(data), begin + MOST_BYTES)
         self.stack: list[Any] = []
         self.memo: dict[int, Any] = {}
+        self.copied = 0
 
     def run(self) -> Any:
         for _ in range(MOST_INSTRUCTIONS):
@@ -157,6 +160,14 @@ class _Machine:
             if instruction(self) is _END:
                 return self.pop()
         raise CheckpointError(f"the pickle has more than {MOST_INSTRUCTIONS:,} instructions: refused")
+
+    def spend(self, count: int) -> None:
+        """Count what an instruction copies: one of a few bytes can copy a large object that the memo keeps."""
+        self.copied += count
+        if self.copied > MOST_COPIED:
+            raise CheckpointError(
+                f"the pickle copies its own objects, more than {MOST_COPIED:,} bytes of them: refused"
+            )
 
     # reading
 
@@ -235,6 +246,8 @@ class _Machine:
             raise CheckpointError(f"the pickle calls {function} with {len(arguments)} odd arguments: refused") from None
 
     def build_ordered_dict(self, pairs: Any = ()) -> dict:
+        if isinstance(pairs, list | tuple):
+            self.spend(ITEM * len(pairs))
         if not isinstance(pairs, list | tuple) or not all(isinstance(p, list | tuple) and len(p) == 2 for p in pairs):
             raise TypeError
         return {_key(key): value for key, value in pairs}
@@ -243,11 +256,15 @@ class _Machine:
         return {}  # its items follow
 
     def build_size(self, sizes: Any = ()) -> tuple:
-        return tuple(sizes) if isinstance(sizes, list | tuple) else self._refuse("torch.Size")
+        if not isinstance(sizes, list | tuple):
+            self._refuse("torch.Size")
+        self.spend(ITEM * len(sizes))
+        return tuple(sizes)
 
     def build_encode(self, text: Any, encoding: Any) -> bytes:
         if not isinstance(text, str) or encoding not in ("latin1", "utf-8"):
             raise TypeError
+        self.spend(ITEM + len(text))
         try:
             return text.encode(encoding)
         except UnicodeEncodeError:
@@ -258,6 +275,7 @@ class _Machine:
             raise TypeError
         if not isinstance(shape, list | tuple) or not isinstance(strides, list | tuple):
             raise TypeError
+        self.spend(ITEM * (len(shape) + len(strides)))
         return Tensor(storage, first, tuple(shape), tuple(strides))
 
     def build_tensor_with_dtype(
@@ -371,6 +389,7 @@ class _Machine:
             raise IndexError
         made = self.call(kind, arguments)
         if named and isinstance(made, Record):
+            self.spend(ITEM * len(named))
             made.items.extend(named.items())
         self.push(made)
 

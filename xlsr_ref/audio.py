@@ -10,10 +10,8 @@ Nothing here knows the network. Letters: L samples.
 
 from __future__ import annotations
 
-import io
 import math
 import os
-import re
 import reprlib
 import stat
 from collections.abc import Iterable, Iterator
@@ -24,14 +22,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from xlsr_ref import sndfile
 from xlsr_ref.errors import AudioError, ConfigError
 from xlsr_ref.ops.conv_length import receptive_field
 from xlsr_ref.resampling import check_rate, float_type, resample, resample_pieces
-from xlsr_ref.wav2vec2.config import model_folder, read_json
+from xlsr_ref.untrusted import model_folder, read_json, shown
 
 LOUDEST = 1e12  # int32 samples written as floats reach 2e9; beyond this a file is damaged, and float32 would overflow
 BLOCK = 1 << 18  # values decoded at a time: memory follows what a file holds, never what its header promises
-UNKNOWN_SIZE = 0x7F000000  # a recorder that writes to a pipe cannot know the length; it promises about 2 GiB or more
 
 
 # --- what the model expects ------------------------------------------------------------------------------------------
@@ -100,7 +98,13 @@ def read(path: str | os.PathLike[str], sampling_rate: int, dtype: Any = "float32
     Any format that libsndfile knows, any rate, any channel count. Raises AudioError, naming the file.
     An MP3 of varying bit rate that lacks its Xing header is read only as far as libsndfile guesses it to be long.
     """
-    return np.concatenate(list(pieces(path, sampling_rate, dtype)))
+    found: list[np.ndarray] = []
+    try:
+        found.extend(pieces(path, sampling_rate, dtype))
+        return np.concatenate(found)
+    except MemoryError:
+        seconds = sum(map(len, found)) / sampling_rate
+        raise MemoryError(f"{shown(path)}, a recording of at least {seconds:,.0f} s") from None
 
 
 def pieces(path: str | os.PathLike[str], sampling_rate: int, dtype: Any = "float32") -> Iterator[np.ndarray]:
@@ -115,25 +119,26 @@ def blocks(path: str | os.PathLike[str], dtype: Any = "float32") -> Iterator[tup
 
     At least one piece comes. Raises AudioError, at the latest after the last piece, if the file is not whole.
     """
-    name = str(path) if str(path).isprintable() else ascii(str(path))
+    name = shown(path)
     _require_a_file(path, name)
     numbers, done = float_type(dtype), 0
     trouble = "is not audio that libsndfile can read"
     try:
-        with _open(path) as stream:
+        with sndfile.opened(path) as stream:
             trouble = "is cut short or damaged"
             rate = check_rate(stream.samplerate, f"{name}: the sampling rate in its header")
             if stream.format == "RAW":  # libsndfile takes any text for raw samples if it is called x.au or x.vox
                 raise AudioError(f"{name}: is not audio, whatever its name says")
             at_once = max(1, BLOCK // stream.channels)
             while (todo := min(at_once, stream.frames - done)) > 0:
-                piece = stream.read(todo, dtype="float64", always_2d=True)  # (n, channels), integers scaled to [-1, 1)
+                with sndfile.silence():
+                    piece = stream.read(todo, dtype="float64", always_2d=True)  # (n, channels), integers in [-1, 1)
                 if len(piece) == 0:
                     break
                 require_finite(piece, rate, f"{name}: ", done)
                 done += len(piece)
                 yield mono(piece).astype(numbers), rate
-            missing = _missing(path, stream, done)
+            missing = sndfile.missing(path, stream, done)
     except (RuntimeError, TypeError, OSError) as error:  # soundfile's own errors are RuntimeErrors
         reason = " ".join(getattr(error, "error_string", str(error)).split())
         raise AudioError(f"{name}: {trouble} ({reason})") from None
@@ -154,41 +159,6 @@ def _require_a_file(path: str | os.PathLike[str], name: str) -> None:
         raise AudioError(f"{name}: is not a regular file; save the recording to one first")
     if found.st_size == 0:
         raise AudioError(f"{name}: is empty (0 bytes)")
-
-
-def _open(path: str | os.PathLike[str]) -> Any:
-    """A soundfile.SoundFile that reads forward only."""
-    import soundfile  # late: needs libsndfile, which arrays do not
-
-    stream = soundfile.SoundFile(str(path) if os.name == "nt" else os.fsencode(path))
-    if stream.frames == 0 and stream.format in ("WAV", "WAVEX"):
-        # The recorder died, or wrote to a pipe: both sizes were never filled in. 0xFFFFFFFF means "to the end".
-        raw = Path(path).read_bytes()
-        data, promised = raw.find(b"data\0\0\0\0", 12), int.from_bytes(raw[4:8], "little")
-        if data > 0 and promised + 8 != len(raw):
-            stream.close()
-            stream = soundfile.SoundFile(io.BytesIO(raw[: data + 4] + b"\xff\xff\xff\xff" + raw[data + 8 :]))
-    # soundfile seeks after each read if it can, and a seek makes the MP3 decoder forget: clicks between the blocks.
-    stream.seekable = lambda: False
-    return stream
-
-
-def _missing(path: str | os.PathLike[str], stream: Any, done: int) -> str:
-    """What a file lacks of what its header promises, in words; '' if it is whole.
-
-    libsndfile corrects a header that promises too much in silence, but says so in its log.
-    """
-    log = stream.extra_info
-    sizes = re.search(r"^ *(?:data|SSND|BODY|riff|Riff size|Data Size) *: (\d+) \(should be (\d+)\)", log, re.M)
-    if sizes and int(sizes[1]) < UNKNOWN_SIZE:
-        return f"its header promises {sizes[1]} bytes of data, {sizes[2]} are there"
-    if "Junk after the last page" in log:
-        return "its last Ogg page is not complete"
-    known = stream.frames < 1 << 62  # a FLAC from a pipe does not say
-    if stream.format == "MP3":  # a guess from the bit rate, unless there is a Xing or Info header
-        with open(path, "rb") as file:
-            known = re.search(b"Xing|Info", file.read(1 << 20)) is not None
-    return f"its header promises {stream.frames} samples, {done} are there" if known and done < stream.frames else ""
 
 
 # --- arrays ----------------------------------------------------------------------------------------------------------

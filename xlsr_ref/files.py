@@ -20,6 +20,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from xlsr_ref.errors import XlsrError
+from xlsr_ref.untrusted import shown
 
 UNFINISHED = ".unfinished"  # how the name of whatever is not whole yet ends
 LINKS = 40  # on the way to a file: more are a circle, as for Linux
@@ -129,11 +130,6 @@ def descriptor(path: str | Path) -> int | None:
             return None
         path = os.path.join(folder, os.readlink(path))
     return None
-
-
-def shown(path: str | Path) -> str:
-    """A file name that cannot break the line."""
-    return str(path) if str(path) and str(path).isprintable() else ascii(str(path))
 
 
 # --- how -------------------------------------------------------------------------------------------------------------

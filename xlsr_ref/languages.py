@@ -16,7 +16,8 @@ from pathlib import Path
 
 from xlsr_ref.errors import VocabularyError, WeightsError
 from xlsr_ref.params import Flat, listed, read_safetensors
-from xlsr_ref.wav2vec2.config import Config, read_json
+from xlsr_ref.untrusted import read_json
+from xlsr_ref.wav2vec2.config import Config
 from xlsr_ref.wav2vec2.shapes import expected_shapes
 
 KIND = "Wav2Vec2ForCTC"

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from xlsr_ref.errors import ManifestError
+from xlsr_ref.untrusted import read_text, shown
 
 COLUMNS = ("path", "lang", "speaker", "seconds", "split", "text")
 
@@ -50,28 +51,23 @@ def read_manifest(
     for number, fields in lines:
         if len(fields) != len(header):
             raise ManifestError(
-                f"{_shown(path)}, line {number}: has {len(fields)} columns, but the first line names {len(header)}"
+                f"{shown(path)}, line {number}: has {len(fields)} columns, but the first line names {len(header)}"
             )
         row = {name: fields[at] for name, at in where.items()}
         splits.add(row["split"])
         if split is None or row["split"] == split:
-            clips.append(_clip(row, folder, f"{_shown(path)}, line {number}"))
+            clips.append(_clip(row, folder, f"{shown(path)}, line {number}"))
     if not splits:
-        raise ManifestError(f"{_shown(path)}: has a first line but no recordings")
+        raise ManifestError(f"{shown(path)}: has a first line but no recordings")
     if not clips:
-        named = ", ".join(sorted(map(_shown, splits))[:10])
-        raise ManifestError(f"{_shown(path)}: has no recording of the split {_shown(split or '')}, only of {named}")
+        named = ", ".join(sorted(map(shown, splits))[:10])
+        raise ManifestError(f"{shown(path)}: has no recording of the split {shown(split or '')}, only of {named}")
     return clips
 
 
 def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
     """The number and the fields of each line that is not empty; the first is 1."""
-    try:
-        text = path.read_bytes().decode("utf-8-sig")  # some editors begin a UTF-8 file with a mark
-    except OSError as error:
-        raise ManifestError(f"{_shown(path)}: {error.strerror or error}") from None
-    except UnicodeDecodeError:
-        raise ManifestError(f"{_shown(path)}: is not a text in UTF-8: give a table of recordings") from None
+    text = read_text(path, lambda problem: ManifestError(f"{problem}: give a table of recordings"), pipes=True)
     for number, line in enumerate(text.split("\n"), start=1):  # splitlines would cut at rarer characters as well
         if line.strip():
             yield number, line.removesuffix("\r").split("\t")
@@ -82,12 +78,12 @@ def _columns(path: Path, header: list[str]) -> dict[str, int]:
     missing = [name for name in COLUMNS if name not in header]
     if missing:
         raise ManifestError(
-            f"{_shown(path)}, line 1: has no column {', '.join(missing)}; the first line names the columns, "
+            f"{shown(path)}, line 1: has no column {', '.join(missing)}; the first line names the columns, "
             f"with tabs between them: {', '.join(COLUMNS)}"
         )
     twice = [name for name in COLUMNS if header.count(name) > 1]
     if twice:
-        raise ManifestError(f"{_shown(path)}, line 1: names the column {twice[0]} twice")
+        raise ManifestError(f"{shown(path)}, line 1: names the column {twice[0]} twice")
     return {name: header.index(name) for name in COLUMNS}
 
 
@@ -97,16 +93,10 @@ def _clip(row: dict[str, str], folder: Path, place: str) -> Clip:
     except ValueError:
         seconds = math.nan
     if not 0 < seconds < math.inf:
-        raise ManifestError(f"{place}: seconds is {_shown(row['seconds'])}: it must be a number above 0")
+        raise ManifestError(f"{place}: seconds is {shown(row['seconds'])}: it must be a number above 0")
     if not row["path"]:
         raise ManifestError(f"{place}: the path is empty")
     recording = folder / row["path"]
     if not os.path.isfile(recording):  # False, too, for names that no file can have
-        raise ManifestError(f"{place}: there is no file {_shown(recording)}")
+        raise ManifestError(f"{place}: there is no file {shown(recording)}")
     return Clip(recording, row["lang"], row["speaker"], seconds, row["split"], row["text"])
-
-
-def _shown(text: str | Path) -> str:
-    """A text or a file name that cannot break the line."""
-    text = str(text)
-    return text if text and text.isprintable() else ascii(text)

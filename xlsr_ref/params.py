@@ -31,7 +31,8 @@ from xlsr_ref.errors import WeightsError
 from xlsr_ref.files import whole_file
 from xlsr_ref.foreign import read_foreign
 from xlsr_ref.ops.tree import add_to, flatten, nest  # noqa: F401
-from xlsr_ref.wav2vec2.config import CLASSIFIERS, LONGEST_JSON, Config, model_folder, parse_json, read_json
+from xlsr_ref.untrusted import LONGEST_JSON, model_folder, parse_json, read_json
+from xlsr_ref.wav2vec2.config import CLASSIFIERS, Config
 from xlsr_ref.wav2vec2.shapes import CLASSIC, PARAMETRIZED, Shapes, expected_shapes, parameter_count  # noqa: F401
 
 Flat = dict[str, np.ndarray]
@@ -69,6 +70,8 @@ def read_safetensors(path: str | Path) -> Flat:
     if header_bytes > min(LONGEST_JSON, len(mapped) - 8):
         raise WeightsError(f"{path} is cut short or not safetensors: its header would have {header_bytes:,} bytes")
     data = 8 + header_bytes
+    if mapped[8:11].tobytes() == b"\xef\xbb\xbf":  # which other JSON may have
+        raise WeightsError(f"{path}: the header is not valid JSON for safetensors: it has a byte order mark")
     header = parse_json(mapped[8:data].tobytes(), f"{path}: the header", WeightsError)
     notes = header.pop("__metadata__", None)
     if notes is not None and not (isinstance(notes, dict) and all(isinstance(note, str) for note in notes.values())):
@@ -263,17 +266,19 @@ def load_params(
     found: tuple[Flat, tuple[Path, ...]] | None = None,
     *,
     instead: Mapping[str, np.ndarray] | None = None,
+    copy: bool = False,
 ) -> tuple[dict[str, Any], LoadReport]:
     """The parameters of a model folder, nested, as read-only arrays of ``dtype`` (float32 or float64), and the report.
 
     ``found`` are tensors and files that were read already; None: those of the folder. ``instead`` are tensors that take
-    the place of the folder's own, such as a language's adapters.
+    the place of the folder's own, such as a language's adapters. ``copy`` reads all into memory: nothing stays mapped.
     Strict: raises WeightsError, with the names, where a tensor is missing, has another shape than the config implies,
     or holds no floats. Nothing is ever initialised. What this kind of model does not need is left and reported.
     """
     if dtype not in ("float32", "float64"):
         raise WeightsError(f"dtype must be 'float32' or 'float64', found {reprlib.repr(dtype)}")
     flat, files = read_checkpoint(folder) if found is None else found
+    stamps = _stamps(files)
     flat = flat | dict(instead or {})
     kind = config.architectures[0] if config.architectures else _kind_of(flat)
     weight_norm = CLASSIC if any(name.endswith("pos_conv_embed.conv.weight_v") for name in flat) else PARAMETRIZED
@@ -301,7 +306,9 @@ def load_params(
     if problems:
         raise WeightsError(f"{Path(folder)}: {'; '.join(problems)}")
 
-    params = {name: to_float(array, dtype) for name, array in used.items()}
+    params = {name: _converted(name, array, dtype, copy) for name, array in used.items()}
+    if changed := [path for path, stamp in _stamps(files).items() if stamp != stamps[path]]:
+        raise WeightsError(f"{changed[0]} has changed while it was read: load it again")
     mapped = sum(array.nbytes for name, array in params.items() if array is used[name])
     report = LoadReport(
         files=tuple(path.name for path in files),
@@ -319,6 +326,27 @@ def load_params(
         missing=tuple(missing),
     )
     return nest(params), report
+
+
+def _converted(name: str, array: np.ndarray, dtype: str, copy: bool) -> np.ndarray:
+    """One tensor as ``dtype``, in memory of its own where ``copy`` asks for it."""
+    try:
+        converted = to_float(array, dtype)
+        if copy and converted is array:
+            converted = array.copy()
+            converted.flags.writeable = False
+        return converted
+    except MemoryError:
+        needed = array.size * np.dtype(dtype).itemsize
+        raise MemoryError(f"the tensor {shown(name)}, {needed:,} bytes as {dtype}") from None
+
+
+def _stamps(files: Iterable[Path]) -> dict[Path, tuple[int, int]]:
+    """Size and time of the last change of each file."""
+    try:
+        return {path: (path.stat().st_size, path.stat().st_mtime_ns) for path in files}
+    except OSError as problem:
+        raise WeightsError(f"{problem.filename} cannot be read: {problem.strerror or problem}") from None
 
 
 def _kind_of(names: Iterable[str]) -> str:

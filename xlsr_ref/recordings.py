@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from xlsr_ref.errors import XlsrError
-from xlsr_ref.files import shown, write_whole  # noqa: F401 - for whoever writes results
+from xlsr_ref.untrusted import shown
 
 # What libsndfile reads, by its usual suffixes. Not here: headerless samples, and MATLAB's files, seldom sound.
 AUDIO_SUFFIXES = {

@@ -75,6 +75,20 @@ def test_every_format_to_the_output_and_to_a_file(fake, capsys, tmp_path, form):
     assert (tmp_path / "new" / "file").read_text(encoding="utf-8") == out
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        ["my talk.wav", "--format", "ctm", "good day"],
+        ["--format", "ctm", "my talk.wav", "good day"],
+        ["my talk.wav", "good day", "--format", "ctm"],
+        ["my talk.wav", "--format", "ctm", "--", "good day"],
+    ],
+)
+def test_options_stand_anywhere(fake, capsys, line):
+    assert main(["align", *line]) == 0
+    assert capsys.readouterr().out.startswith("my_talk 1 0.000 1.000 good")
+
+
 def test_the_text_of_a_file(fake, capsys, tmp_path):
     (tmp_path / "talk.txt").write_bytes(b"\xef\xbb\xbfgood\r\nday")
     assert main(["align", "talk.wav", "--text-file", "talk.txt", "--format", "json"]) == 0
@@ -105,10 +119,10 @@ def test_wrong_usage(fake, capsys, argv):
         ([".", "x"], ".: is a folder; give one recording"),
         (["a.wav", " "], "TEXT is empty: give what is said"),
         (["a.wav", "--text-file", "empty.txt"], "empty.txt is empty"),
-        (["a.wav", "--text-file", "none.txt"], "none.txt: No such file or directory; give a file with text"),
-        (["a.wav", "--text-file", "."], ".: "),
-        (["a.wav", "--text-file", "a\0b"], "'a\\x00b': "),
-        (["a.wav", "--text-file", "noise.txt"], "noise.txt: is not a text in UTF-8"),
+        (["a.wav", "--text-file", "none.txt"], "none.txt is missing"),
+        (["a.wav", "--text-file", "."], ". is a folder"),
+        (["a.wav", "--text-file", "a\0b"], "'a\\x00b' cannot be read: "),
+        (["a.wav", "--text-file", "noise.txt"], "noise.txt is not UTF-8 text: byte "),
         (["bad.wav", "x"], "xlsr-ref: bad.wav: is not audio"),
         (["short.wav", "x"], "xlsr-ref: short.wav: 7 samples are too few"),
         (["a.wav", "x", "-o", "a.wav"], "a.wav: is read here and would be replaced"),

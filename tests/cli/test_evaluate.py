@@ -121,8 +121,8 @@ def test_wrong_usage(fake, capsys, argv):
 @pytest.mark.parametrize(
     ("argv", "says"),
     [
-        (["none.tsv"], "none.tsv: No such file"),
-        (["."], ".: "),
+        (["none.tsv"], "none.tsv is missing: give a table of recordings"),
+        (["."], ". is a folder"),
         (["one.wav"], "one.wav, line 1: has no column path"),
         (["list.tsv", "--split", "train"], "has no recording of the split train, only of dev, test"),
         (["list.tsv", "--output", "list.tsv"], "list.tsv: is read here and would be replaced"),

@@ -78,7 +78,7 @@ def test_a_name_that_is_nearly_an_exercise_is_pointed_out(folder, capsys):
         ("grade solution.py --memory 0", 2, "--memory 0"),
         ("grade solution.py --seed -1", 2, "--seed -1"),
         ("grade solution.py --exercise softmax", 1, "solution.py: has no function softmax; it has gelu, layer_norm"),
-        ("grade none.py", 1, "none.py: No such file or directory; give a Python file"),
+        ("grade none.py", 1, "none.py is missing; give a Python file"),
         ("grade .", 1, ".: is a folder"),
         ("grade broken.py --seconds 60", 1, "broken.py: line 1: ModuleNotFoundError: No module named 'nosuch'"),
         ("assignment gelu", 2, "-o/--output"),

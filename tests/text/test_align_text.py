@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from xlsr_ref.errors import AlignmentError, ObjectiveError, VocabularyError
-from xlsr_ref.text.align_text import align_words, check_words
+from xlsr_ref.text.align_text import align_words, check_words, words_to_align
 from xlsr_ref.text.tokenizer import Tokenizer, Word
 
 VOCABULARY = {"<pad>": 0, "<s>": 1, "</s>": 2, "<unk>": 3, "|": 4, "a": 5, "b": 6, "ß": 7}
@@ -45,6 +45,18 @@ def test_words_and_characters(tokenizer):
     expected = [("a", 0.5, 1.5), ("b", 1.5, 2.0), (" ", 2.5, 3.0), ("b", 3.5, 4.0), ("b", 4.5, 5.0)]
     assert placed(found.chars) == expected
     assert found.duration == 100.0
+
+
+def test_a_text_in_nfd_is_taken_in_nfc_where_only_so_it_can_be_spelled(tmp_path):
+    """macOS writes file names, and some editors texts, with an é as an e and an accent."""
+    composed = tokenizer_in(tmp_path, VOCABULARY | {"é": 8})
+    assert words_to_align("ae\u0301b", composed, 9) == composed.words_of("aéb")
+    with pytest.raises(AlignmentError, match="the vocabulary has no 'c'"):
+        words_to_align("ae\u0301c", composed, 9)
+    with pytest.raises(AlignmentError, match="the vocabulary has no 'c'"):
+        words_to_align("c", composed, 9)
+    apart = tokenizer_in(tmp_path, VOCABULARY | {"e": 8, "\u0301": 9})
+    assert [word.tokens for word in words_to_align("ae\u0301", apart, 10)] == [("a", "e", "\u0301")]
 
 
 def test_scores(tokenizer):

@@ -119,7 +119,7 @@ def test_damaged_packing(tmp_path, damage):
 
 
 def test_no_file_and_a_folder(tmp_path):
-    with pytest.raises(LanguageModelError, match="cannot be read: No such file"):
+    with pytest.raises(LanguageModelError, match="is missing"):
         read_arpa(tmp_path / "lm.arpa")
-    with pytest.raises(LanguageModelError, match="cannot be read: Is a directory"):
+    with pytest.raises(LanguageModelError, match="is a folder, not a regular file"):
         read_arpa(tmp_path)

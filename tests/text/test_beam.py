@@ -302,7 +302,6 @@ def bad(row):
         (bad([-np.inf] * 3), "frame 1 sum to 0, not 1"),
         (bad([2.0, 1.0, 1e4]), "frame 1 sum to inf, not 1: give log-softmax, not logits"),
         (np.exp(bad([-1, -1, -1])), "frame 0 sum to"),
-        (np.zeros((0, 3)), "there are no frames"),
         (np.zeros(3), r"shape \(3,\)"),
         (np.zeros((5, 3), int), "int64"),
         (np.log(np.full((2, 4), 0.25)), "4 columns, but there are 3 labels"),
@@ -312,6 +311,12 @@ def test_bad_input_is_named(given, message):
     with pytest.raises(DecodingError, match=message) as error:
         beam_search(given, search(make_labels(["", "a", "b"])))
     assert "\n" not in str(error.value)
+
+
+def test_no_frames_are_no_text():
+    how = search(make_labels(["", "a", " "]))
+    for found in (beam_search(np.zeros((0, 3)), how, 5), hypotheses(how, start(how))):
+        assert [(one.text, one.score, one.marks) for one in found] == [("", 0.0, ())]
 
 
 def test_frames_are_counted_over_all_pieces():

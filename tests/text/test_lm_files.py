@@ -67,6 +67,8 @@ def test_hidden_files_do_not_count(folder):
     [
         (["", "a", "b", " ", "⁇"], None),
         (["[PAD]", "a", "b", "|", "<unk>"], None),  # not yet made pyctcdecode's
+        (["[PAD]", "a", "b", "|", "[UNK]"], None),
+        (["", "a", "b", " ", "x"], r"'x' as label 4, but the vocabulary has '\[UNK\]'"),  # which nobody wrote as ⁇
         (["", "a", "b", " ", "⁇", "<s>", "</s>"], None),  # more, as after add_tokens
         (["", "A", "B", " ", "⁇"], None),  # the tokenizer writes lower case
         (["", "a", "c", " ", "⁇"], "'c' as label 2, but the vocabulary has 'b'"),
@@ -75,7 +77,7 @@ def test_hidden_files_do_not_count(folder):
     ],
 )
 def test_the_alphabet_must_be_the_tokenizers(alphabet, message):
-    opened = Opened(None, alphabet=tuple("⁇" if text == "<unk>" else text for text in alphabet))
+    opened = Opened(None, alphabet=tuple(alphabet))
     labels = make_labels(["", "a", "b", " ", "[UNK]"])
     if message is None:
         opened.check(labels)
@@ -88,11 +90,11 @@ def test_the_alphabet_must_be_the_tokenizers(alphabet, message):
     ("file", "content", "message"),
     [
         ("language_model/attrs.json", None, "no language_model folder with attrs.json"),
-        ("language_model/attrs.json", "{", "attrs.json is not JSON"),
+        ("language_model/attrs.json", "{", "attrs.json is not valid JSON"),
         ("language_model/attrs.json", "[]", "must hold a JSON object"),
         ("language_model/attrs.json", json.dumps(ATTRS | {"alpha": "x"}), "'x' as alpha"),
         ("language_model/attrs.json", json.dumps(ATTRS | {"beta": None}), "None as beta"),
-        ("language_model/attrs.json", '{"alpha": 1, "beta": NaN, "unk_score_offset": 1}', "nan as beta"),
+        ("language_model/attrs.json", '{"alpha": 1, "beta": NaN, "unk_score_offset": 1}', "NaN is not JSON"),
         ("language_model/attrs.json", json.dumps(ATTRS | {"score_boundary": 1}), "1 as score_boundary"),
         ("language_model/other.arpa", "", "2 files that may be the model"),
         ("language_model/2gram.arpa", None, "0 files that may be the model"),
@@ -114,7 +116,7 @@ def test_a_broken_folder_is_one_line(folder, file, content, message):
 
 def test_words_that_are_no_text(folder):
     (folder / "language_model" / "unigrams.txt").write_bytes(b"\xff\xfe")
-    with pytest.raises(LanguageModelError, match="cannot be read as UTF-8"):
+    with pytest.raises(LanguageModelError, match="is not UTF-8 text"):
         open_lm(folder)
 
 
@@ -134,7 +136,7 @@ def test_a_damaged_binary(tmp_path):
 
 
 def test_no_file_and_an_empty_one(tmp_path):
-    with pytest.raises(LanguageModelError, match="cannot be read: No such file"):
+    with pytest.raises(LanguageModelError, match="is missing"):
         open_lm(tmp_path / "lm.arpa")
     (tmp_path / "lm.arpa").write_bytes(b"")
     with pytest.raises(LanguageModelError, match=r"lm\.arpa ends after line 0"):
@@ -145,9 +147,12 @@ def test_lines_of_a_text(tmp_path):
     path = tmp_path / "text"
     path.write_bytes("\ufeffché\r\nb".encode())
     assert [line.split() for line in read_lines(path)] == [["ché"], ["b"]]
-    for content, message in ((b"a\n\xff", "line 2: this is not UTF-8"), (b"RIFF\0", "line 1: this is no text")):
+    for content, message in (
+        (b"a\n\xff", "line 2: is not UTF-8 text: byte 0 is 0xff"),
+        (b"RIFF\0", "line 1: this is no text"),
+    ):
         path.write_bytes(content)
         with pytest.raises(LanguageModelError, match=message):
             list(read_lines(path))
-    with pytest.raises(LanguageModelError, match="Is a directory"):
+    with pytest.raises(LanguageModelError, match="is a folder"):
         list(read_lines(tmp_path))

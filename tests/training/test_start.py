@@ -225,5 +225,5 @@ def test_what_cannot_be_is_named(tmp_path):
 def test_a_vocabulary_that_is_not_text_is_named(tmp_path):
     rewritten("xlsr", tmp_path, str)
     (tmp_path / "vocab.json").write_bytes(b"\xff\xfe")
-    with pytest.raises(TrainingError, match=r"vocab.json cannot be read"):
+    with pytest.raises(TrainingError, match=r"vocab.json is not UTF-8 text"):
         begin(config={}, start=".", folder=tmp_path, head="keep")

@@ -278,6 +278,26 @@ def test_a_bomb_ends_early(kind, refused, monkeypatch):
     refused(unpickle, BOMBS[kind], "x.bin")
 
 
+LIST = b"]q\0(" + b"K\1" * 1000 + b"e0"  # memo 0: a list of 1,000 numbers
+PAIRS = b"]q\0(" + b"".join(b"M" + struct.pack("<H", i) + b"N\x86" for i in range(1000)) + b"e0"
+NAMED = b"}q\0(" + b"".join(b"M" + struct.pack("<H", i) + b"N" for i in range(1000)) + b"u0"
+COPIES = {
+    "torch.Size": b"\x80\2" + LIST + b"ctorch\nSize\nq\x010(" + b"h\1h\0\x85R" * 100 + b"l.",
+    "OrderedDict": b"\x80\2" + PAIRS + b"ccollections\nOrderedDict\nq\x010" + b"h\1h\0\x85R0" * 100 + b"N.",
+    "bytes": b"\x80\2" + text("a" * 9000) + b"q\x000" + b"c_codecs\nencode\nq\x010("
+    + (b"h\1h\0" + text("latin1") + b"\x86R") * 100 + b"l.",
+    "named arguments": b"\x80\4" + NAMED + b"cargparse\nNamespace\nq\x010(" + b"h\1)h\0\x92" * 100 + b"l.",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", COPIES)
+def test_what_a_pickle_copies_is_counted(kind, refused, monkeypatch):
+    """A few bytes of a pickle can copy a large object that it has made before."""
+    read(COPIES[kind])
+    monkeypatch.setattr(machine, "MOST_COPIED", 2**17)
+    assert "copies its own objects" in refused(unpickle, COPIES[kind], "x.bin")
+
+
 def test_a_pickle_may_not_be_longer_than_any_checkpoints(monkeypatch, refused):
     monkeypatch.setattr(machine, "MOST_BYTES", 100)
     assert read(pickle.dumps("x" * 50, 2)) == "x" * 50

@@ -141,7 +141,7 @@ def _lengths(text: str) -> tuple[float, ...]:
 
 def _require_writable(path: Path) -> None:
     """Now, not after minutes of measuring."""
-    from xlsr_ref.files import shown
+    from xlsr_ref.untrusted import shown
 
     if path.is_dir():
         raise XlsrError(f"{shown(path)} is a folder: give the name of a file")

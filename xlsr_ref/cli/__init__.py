@@ -33,7 +33,7 @@ from xlsr_ref.cli import (
 )
 from xlsr_ref.cli.apart import check
 from xlsr_ref.cli.ended import Ended, unwinding
-from xlsr_ref.cli.say import STYLE, ReaderLeft, WrongUsage, complain, say, sentence, show_warning, speak_utf8
+from xlsr_ref.cli.say import STYLE, Parser, ReaderLeft, WrongUsage, complain, say, sentence, show_warning, speak_utf8
 
 INTERRUPTED, READER_LEFT = 130, 141  # what a shell reports for a program that SIGINT or SIGPIPE ended
 
@@ -96,10 +96,10 @@ def _run(argv: Sequence[str] | None) -> int:
         return done.code if isinstance(done.code, int) else 1
 
 
-def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
+def _parsers() -> tuple[Parser, dict[str, Parser]]:
     """The parser of the whole line, and those of the commands."""
     width = max(map(len, COMMANDS))
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="xlsr-ref",
         usage="xlsr-ref [-h] [--version] COMMAND ...",
         description="Speech to text with wav2vec 2.0 and XLSR, in NumPy.",

@@ -43,9 +43,10 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Lay the text over the recording and write where its words are."""
-    from xlsr_ref.files import shown, write_whole
+    from xlsr_ref.files import write_whole
     from xlsr_ref.recordings import find
     from xlsr_ref.text.formats import format_alignment
+    from xlsr_ref.untrusted import LONGEST_LINE, plain, read_text, shown
 
     if (arguments.text is None) == (arguments.text_file is None):
         raise WrongUsage("give the text that is spoken: TEXT, or --text-file FILE, and not both")
@@ -53,7 +54,9 @@ def run(arguments: argparse.Namespace) -> int:
         raise XlsrError("AUDIO is an empty name: give a recording")
     if os.path.isdir(arguments.audio):
         raise XlsrError(f"{shown(arguments.audio)}: is a folder; give one recording")
-    text = arguments.text if arguments.text_file is None else _read(arguments.text_file)
+    text, file = arguments.text, arguments.text_file
+    if file is not None:
+        text = read_text(file, XlsrError, LONGEST_LINE, pipes=True)
     if not text.strip():
         where = "TEXT" if arguments.text_file is None else shown(arguments.text_file)
         raise AlignmentError(f"{where} is empty: give what is said in the recording")
@@ -77,17 +80,5 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.output is None:
         say(content)
     else:
-        write_whole(Path(arguments.output), content)
+        write_whole(Path(arguments.output), plain(content))
     return 0
-
-
-def _read(name: str) -> str:
-    """The text in a file."""
-    from xlsr_ref.files import shown
-
-    try:
-        return Path(name).read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise XlsrError(f"{shown(name)}: is not a text in UTF-8") from None
-    except (OSError, ValueError) as error:  # ValueError: a name with a zero in it
-        raise XlsrError(f"{shown(name)}: {getattr(error, 'strerror', None) or error}; give a file with text") from None

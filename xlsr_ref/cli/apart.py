@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from xlsr_ref.errors import XlsrError
-from xlsr_ref.files import descriptor, shown
+from xlsr_ref.files import descriptor
+from xlsr_ref.untrusted import shown
 
 # How the options and arguments of all commands are called that name files or folders.
 READ = (

@@ -31,7 +31,7 @@ def add(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Write the notebooks and name them."""
     from xlsr_ref.errors import ExerciseError
-    from xlsr_ref.files import shown
+    from xlsr_ref.untrusted import shown
 
     if not arguments.output:
         raise WrongUsage("--output DIR is an empty name")

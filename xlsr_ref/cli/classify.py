@@ -31,6 +31,7 @@ def add(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """A line for each label: the recording where there are several, the probability, the label."""
     from xlsr_ref.recordings import find
+    from xlsr_ref.untrusted import one_line
 
     if arguments.model is None:
         raise WrongUsage("give --model: the one in the package writes text and knows no labels")
@@ -58,6 +59,6 @@ def run(arguments: argparse.Namespace) -> int:
                 failed = True
                 complain(about(recording, error))
                 continue
-            name = f"{recording.name}\t" if several else ""
-            say("".join(f"{name}{probability:.3f}\t{label}\n" for label, probability in likeliest))
+            name = f"{one_line(recording.name)}\t" if several else ""
+            say("".join(f"{name}{probability:.3f}\t{one_line(label)}\n" for label, probability in likeliest))
     return int(failed)

@@ -35,8 +35,9 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Judge every clip, print the table, write the hypotheses. A clip that cannot be read does not stop the others."""
-    from xlsr_ref.files import shown, write_whole
+    from xlsr_ref.files import write_whole
     from xlsr_ref.manifest import read_manifest
+    from xlsr_ref.untrusted import plain, shown
 
     if arguments.confusions < 0:
         raise WrongUsage(f"--confusions is {arguments.confusions}: give 0 or more")
@@ -77,7 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.output is not None:
         folder = Path(arguments.manifests[0]).parent
         names = [Path(os.path.relpath(one.clip.path, folder)).as_posix() for one in judged]
-        write_whole(Path(arguments.output), hypotheses(judged, names))
+        write_whole(Path(arguments.output), plain(hypotheses(judged, names)))
     if failed:
         complain(f"{failed} of {len(clips)} recordings could not be judged and are not in the table")
     return int(failed > 0)

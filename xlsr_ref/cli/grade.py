@@ -39,8 +39,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.list:
         return _list(arguments.json)
 
-    from xlsr_ref.files import shown
     from xlsr_ref.teach.grade import sandbox, submission
+    from xlsr_ref.untrusted import shown
 
     text = submission.read(arguments.file)
     names = _asked(arguments.exercise, submission.names(text, arguments.file), shown(arguments.file))

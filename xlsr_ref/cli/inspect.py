@@ -29,7 +29,8 @@ def run(arguments: argparse.Namespace) -> int:
     from xlsr_ref.audio import Preprocessor
     from xlsr_ref.hub import local_folder
     from xlsr_ref.params import listed, load_params
-    from xlsr_ref.wav2vec2.config import CLASSIFIERS, Config, read_json
+    from xlsr_ref.untrusted import read_json, shown
+    from xlsr_ref.wav2vec2.config import CLASSIFIERS, Config
     from xlsr_ref.wav2vec2.summary import format_table, stage_table
 
     bundled = Path(__file__).parents[1] / "data" / "small-ctc"
@@ -40,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
         try:
             config = Config.from_dict(values)
         except ConfigError as error:
-            raise ConfigError(f"{path}: {error}") from None
+            raise ConfigError(f"{shown(path)}: {error}") from None
     else:
         config = Config.from_folder(path)
     rate = Preprocessor.from_folder(folder).sampling_rate

@@ -25,8 +25,7 @@ def add(commands: Any) -> None:
         epilog="examples:\n"
         "  xlsr-ref transcribe                                   the clips in the package\n"
         "  xlsr-ref transcribe talks --format srt --output out   a folder: subtitles, a file each\n"
-        "  xlsr-ref transcribe talk.wav --lm lm.arpa             with a language model\n"
-        "  cat talk.wav | xlsr-ref transcribe -                  from a pipe",
+        "  xlsr-ref transcribe talk.wav --lm lm.arpa             with a language model",
         **STYLE,
     )
     p.add_argument("files", metavar="FILE", nargs="*", help="recordings, folders of them, or - for the standard input")
@@ -43,6 +42,7 @@ def add(commands: Any) -> None:
         default="float32",
         help="compute in float32 or float64 (default: float32)",
     )
+    p.add_argument("--copy", action="store_true", help="read the weights into memory, so that their file may change")
     p.add_argument("--chunk", metavar="SEC", type=float, help="cut into pieces (default: 30 s over 60; 0: none)")
     p.add_argument("--stride", metavar="SEC", type=float, help="of a piece, context on each side (default: a sixth)")
     p.add_argument("--beam", metavar="N", type=int, help="search among N texts (with one of the next: 100)")
@@ -58,6 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
     from xlsr_ref.files import write_whole
     from xlsr_ref.recordings import find, targets
     from xlsr_ref.text.formats import format_transcript, format_transcripts
+    from xlsr_ref.untrusted import plain
 
     form, heard = arguments.format, []
     searching, hotwords = searches(arguments), hotwords_of(arguments.hotwords or "")
@@ -81,8 +82,9 @@ def run(arguments: argparse.Namespace) -> int:
         from xlsr_ref.text.beam import WIDTH
 
         on_compilation(lambda: complain("compiling for this machine: this is done once and takes some seconds"))
-        language = {} if arguments.language is None else {"language": arguments.language}
-        model = xlsr_ref.load(arguments.model, arguments.dtype, **language)
+        given = {"language": arguments.language, "copy": arguments.copy or None}
+        asked = {name: value for name, value in given.items() if value is not None}
+        model = xlsr_ref.load(arguments.model, arguments.dtype, **asked)
         chunking(arguments.chunk, arguments.stride, model.seconds_per_frame)  # what is wrong here is so for all
         with lean_start():
             gelu(np.zeros(1, arguments.dtype))  # the first kernel, whichever it is
@@ -96,7 +98,7 @@ def run(arguments: argparse.Namespace) -> int:
                 try:
                     transcript = model.transcribe(recording.path, **how)
                     if target is not None:
-                        write_whole(target, format_transcript(transcript, form))
+                        write_whole(target, plain(format_transcript(transcript, form)))
                         continue
                 except Exception as error:
                     if _stops_all(error, model):

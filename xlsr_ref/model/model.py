@@ -45,7 +45,7 @@ from xlsr_ref.ops import threads
 from xlsr_ref.ops.memory import keep_freed_memory
 from xlsr_ref.ops.softmax import log_softmax
 from xlsr_ref.params import LoadReport, load_params
-from xlsr_ref.text.align_text import align_words, check_words
+from xlsr_ref.text.align_text import align_words, words_to_align
 from xlsr_ref.text.beam import BEAM_PRUNE, TOKEN_MIN, WIDTH, Search, feed, hypotheses, start
 from xlsr_ref.text.beam import search as beam_settings
 from xlsr_ref.text.fusion import HOTWORD, fuse
@@ -81,6 +81,7 @@ def load(
     *,
     language: str | None = None,
     transformers_4: bool = False,
+    copy: bool = False,
 ) -> Model:
     """The model in the folder ``source``, in the Hugging Face layout; None is the small one inside the package.
 
@@ -94,6 +95,12 @@ def load(
 
     ``dtype`` is "float32" (how it runs) or "float64" (how it is verified), whatever the file stores. ``threads`` is how
     many the model computes on; None for `XLSR_REF_THREADS` or, without that, as many as there are cores.
+
+    Weights are mapped, not read: loading takes no time, and programs share the memory. A weights file must then stay as
+    it is while its model lives; one that is cut short meanwhile, or is on a drive that goes away, ends the process
+    (SIGBUS). ``copy=True`` reads the weights into memory at load, after which their files are not needed. A file that
+    changes while it is loaded is refused either way.
+
     Raises ConfigError, WeightsError or VocabularyError with one sentence that says what is wrong with the folder, and
     HubError where it could not be had.
     """
@@ -111,7 +118,7 @@ def load(
         of_the_language = None
         if language is not None:
             config, of_the_language, file = read_language(folder, config, language)
-        params, report = load_params(folder, config, name, foreign, instead=of_the_language)
+        params, report = load_params(folder, config, name, foreign, instead=of_the_language, copy=copy)
         if language is not None:
             report = replace(report, files=(*report.files, file), language=language)
         tokenizer = Tokenizer.from_folder(folder, language) if (folder / "vocab.json").exists() else None
@@ -349,8 +356,8 @@ class Model:
         """
         tokenizer = self._require_tokenizer()
         how = chunking(chunk_seconds, stride_seconds, self.seconds_per_frame)
-        words = tokenizer.words_of(text, phonemes)
-        check_words(words, tokenizer, len(self.params["lm_head"]["weight"]))  # before the work, which may take minutes
+        entries = len(self.params["lm_head"]["weight"])
+        words = words_to_align(text, tokenizer, entries, phonemes)  # refused before the work, which may take minutes
         seconds, parts = hear(self, recording, sampling_rate, how)
         log_probs = np.concatenate([log_softmax(logits).astype(self.dtype) for _, logits in parts])
         return align_words(log_probs, words, tokenizer, self.seconds_per_frame, seconds)

@@ -21,6 +21,7 @@ from itertools import pairwise
 from typing import Any, TypeVar
 
 from xlsr_ref.errors import XlsrError
+from xlsr_ref.untrusted import whole_number
 
 Task = Callable[[], Any]
 Result = TypeVar("Result")
@@ -166,9 +167,10 @@ def _work_through(pending: deque[Task]) -> None:
 def _default_count() -> int:
     asked = os.environ.get("XLSR_REF_THREADS", "")
     if asked:
-        if not asked.isdecimal() or int(asked) < 1:
-            raise XlsrError(f"XLSR_REF_THREADS is {asked!r}: set it to a whole number of at least 1")
-        return int(asked)
+        number = whole_number(asked)
+        if not number:
+            raise XlsrError(f"XLSR_REF_THREADS is {asked[:80]!r}: set it to a whole number of at least 1")
+        return number
     if hasattr(os, "sched_getaffinity"):  # Linux: the cores that this process may use
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

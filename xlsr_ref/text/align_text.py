@@ -11,6 +11,7 @@ Frame t covers t · seconds_per_frame to (t + 1) · seconds_per_frame. Letters: 
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Sequence
 
 import numpy as np
@@ -68,6 +69,22 @@ def align_words(
         score=of_tokens(spelled) if spelled else None,
         duration=duration,
     )
+
+
+def words_to_align(text: str, tokenizer: Tokenizer, entries: int, phonemes: bool = False) -> list[Word]:
+    """The words of ``text``, as a network with ``entries`` outputs spells them. Raises AlignmentError where it cannot.
+
+    A text in Unicode's NFD, where an é is an e and an accent, is taken in NFC where only so it can be spelled.
+    """
+    words, composed = tokenizer.words_of(text, phonemes), unicodedata.normalize("NFC", text)
+    try:
+        check_words(words, tokenizer, entries)
+    except AlignmentError:
+        if composed == text:
+            raise
+        words = tokenizer.words_of(composed, phonemes)
+        check_words(words, tokenizer, entries)
+    return words
 
 
 def check_words(words: Sequence[Word], tokenizer: Tokenizer, entries: int) -> None:

@@ -13,16 +13,15 @@ Where: Doug Paul's format of 1991, described in the SRILM manual under ngram-for
 
 from __future__ import annotations
 
-import gzip
-import zlib
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, NamedTuple
 
 import numpy as np
 
 from xlsr_ref.errors import LanguageModelError
+from xlsr_ref.untrusted import lines as lines_of
+from xlsr_ref.untrusted import opened, shown, whole_number
 
 HIGHEST = 20  # no file has a higher order; a head that says so is a mistake
 
@@ -42,8 +41,8 @@ class Arpa(NamedTuple):
 
 def read_arpa(path: str | Path) -> Arpa:
     """Read an ARPA file. Raises LanguageModelError, with the line, for one that is broken or breaks its promises."""
-    name = Path(path).name
-    with _opened(path) as file:
+    name = shown(Path(path).name)
+    with opened(path, LanguageModelError) as file:
         lines = _Lines(file, name)
         counts = _head(lines)
         ids: dict[bytes, int] = {}
@@ -75,25 +74,11 @@ def write_arpa(arpa: Arpa) -> Iterator[str]:
 # --- the parts of the file -------------------------------------------------------------------------------------------
 
 
-@contextmanager
-def _opened(path: str | Path) -> Iterator[IO[bytes]]:
-    """The file's bytes, unpacked where they begin as gzip does; what goes wrong while reading becomes one line."""
-    name = Path(path).name
-    try:
-        with open(path, "rb") as plain:
-            packed = plain.peek(2)[:2] == b"\x1f\x8b"  # a pipe cannot be wound back
-            yield gzip.GzipFile(fileobj=plain) if packed else plain  # type: ignore[misc]
-    except (EOFError, zlib.error, gzip.BadGzipFile):
-        raise LanguageModelError(f"{name}: the packed file ends early or is damaged: copy it again") from None
-    except OSError as error:
-        raise LanguageModelError(f"{path} cannot be read: {error.strerror or error}") from None
-
-
 class _Lines:
     """The lines that are not empty, one at a time, and the number of the last one."""
 
-    def __init__(self, file: Iterable[bytes], name: str) -> None:
-        self.file, self.name, self.number, self.text = enumerate(file, start=1), name, 0, b""
+    def __init__(self, file: IO[bytes], name: str) -> None:
+        self.file, self.name, self.number, self.text = lines_of(file, name, LanguageModelError), name, 0, b""
 
     def __iter__(self) -> Iterator[bytes]:
         for number, line in self.file:
@@ -116,11 +101,12 @@ def _head(lines: _Lines) -> list[int]:
         if not line.startswith(b"ngram "):
             break
         order, equals, count = line.removeprefix(b"ngram ").partition(b"=")
-        if not (equals and order.strip().isdigit() and count.strip().isdigit()):
+        nth, promised = whole_number(order), whole_number(count)
+        if not equals or nth is None or promised is None:
             raise lines.error(f"{_shown(line)} should be like 'ngram 1=1000'")
-        if int(order) != len(counts) + 1 or len(counts) == HIGHEST:
+        if nth != len(counts) + 1 or len(counts) == HIGHEST:
             raise lines.error(f"{_shown(line)} stands where the count of the {len(counts) + 1}-grams should")
-        counts.append(int(count))
+        counts.append(promised)
     if not counts or counts[0] == 0:
         raise lines.error("the head promises no 1-grams: this is no language model")
     return counts

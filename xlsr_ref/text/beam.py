@@ -218,10 +218,8 @@ class _Found(NamedTuple):
 def hypotheses(how: Search, state: State, n: int = 1, final: bool = True) -> list[Hypothesis]:
     """The ``n`` best texts of a state, best first. ``final=False``: more frames may follow, the last word may go on.
 
-    Raises DecodingError before the first frame.
+    Before the first frame the text is "", as greedy decoding has it.
     """
-    if state.frames == 0:
-        raise DecodingError("there are no frames to decode: log_probs are empty")
     if not isinstance(n, int | np.integer) or isinstance(n, bool) or n < 1:
         raise DecodingError(f"the number of texts is {n!r}: give a whole number of at least 1")
     found = _scored(how, state, final)

@@ -41,17 +41,18 @@ def make_labels(written: Sequence[str], blank: int = 0) -> Labels:
 def labels_of(tokenizer: Tokenizer, columns: int) -> Labels:
     """The labels of the first ``columns`` ids of a tokenizer, whose pad token is the blank.
 
-    Raises DecodingError where the blank or a column's token is missing.
+    An id without a token is read as the unknown token, as greedy decoding reads it.
+    Raises DecodingError where the blank is missing, or a column's token where there is no unknown token.
     """
     if tokenizer.pad_id is None or tokenizer.pad_id >= columns:
         raise DecodingError("the vocabulary has no pad token among the scores' columns: it is the blank of the search")
     missing = [id for id in range(columns) if id not in tokenizer.tokens]
-    if missing:
+    if missing and tokenizer.unk_token is None:
         raise DecodingError(
             f"the scores have {columns} columns, but the vocabulary has no token {missing[0]}: they do not fit together"
         )
     space = tokenizer.files.replace_word_delimiter_char
-    tokens = [tokenizer.tokens[id] for id in range(columns)]
+    tokens = [tokenizer.token(id) for id in range(columns)]
     spaces = np.array([tokenizer.written(token) == space for token in tokens])
     spaces[tokenizer.pad_id] = False
     written = [" " if is_space else tokenizer.lower(token) for token, is_space in zip(tokens, spaces)]

@@ -10,20 +10,21 @@ That is what `Wav2Vec2ProcessorWithLM.save_pretrained` and pyctcdecode write; th
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import re
 import sys
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, NamedTuple
 
 from xlsr_ref.errors import LanguageModelError
 from xlsr_ref.text.fusion import ALPHA, BETA, UNKNOWN_WORD, Model
 from xlsr_ref.text.kenlm_file import KenLM
 from xlsr_ref.text.labels import Labels
 from xlsr_ref.text.lm import read_lm
+from xlsr_ref.untrusted import open_regular, opened, read_json, read_text, shown, text_lines
 
 BINARY = b"mmap lm http://kheafield.com/code"  # how KenLM's binary files begin
 BLANK, UNKNOWN = re.compile(r"[<\[]pad[>\]]", re.IGNORECASE), re.compile(r"[<\[]unk[>\]]", re.IGNORECASE)
@@ -46,12 +47,14 @@ class Opened(NamedTuple):
             return
         ours = ["⁇" if UNKNOWN.fullmatch(text) else text for text in labels.written]
         theirs = ["" if BLANK.fullmatch(text) else " " if text == "|" else text for text in self.alphabet]
+        theirs = ["⁇" if UNKNOWN.fullmatch(text) else text for text in theirs]
         if len(theirs) < len(ours):
             raise LanguageModelError(f"alphabet.json has {len(theirs)} labels, but the scores have {len(ours)} columns")
         for column, (one, other) in enumerate(zip(ours, theirs)):
             if one != other and one.lower() != other.lower():
                 raise LanguageModelError(
-                    f"alphabet.json has {other!r} as label {column}, but the vocabulary has {one!r}: "
+                    f"alphabet.json has {self.alphabet[column]!r} as label {column}, "
+                    f"but the vocabulary has {labels.written[column]!r}: "
                     "the language model was made for another model"
                 )
 
@@ -66,41 +69,41 @@ def open_lm(path: str | os.PathLike[str]) -> Opened:
 
 def read_lines(path: str | os.PathLike[str]) -> Iterator[str]:
     """The lines of a text in UTF-8, `-` being the standard input. Raises LanguageModelError."""
-    name = "the standard input" if path == "-" else str(path)
+    name = "the standard input" if path == "-" else shown(path)
     try:
-        with open(sys.stdin.fileno() if path == "-" else path, "rb", closefd=path != "-") as file:
-            for number, line in enumerate(file, start=1):
-                if b"\0" in line:
-                    raise LanguageModelError(f"{name}, line {number}: this is no text: give one sentence per line")
-                yield line.decode("utf-8").removeprefix("\ufeff")
-    except UnicodeDecodeError:
-        raise LanguageModelError(f"{name}, line {number}: this is not UTF-8: convert the text") from None
+        with _input(path) as file:
+            for _, line in text_lines(file, name, LanguageModelError):
+                yield line
     except OSError as error:
         raise LanguageModelError(f"{name} cannot be read: {error.strerror or error}") from None
 
 
+def _input(path: str | os.PathLike[str]) -> AbstractContextManager[IO[bytes]]:
+    return open(sys.stdin.fileno(), "rb", closefd=False) if path == "-" else opened(path, LanguageModelError)
+
+
 def _open_file(path: Path) -> Model:
-    try:
-        with open(path, "rb") as file:
-            beginning = file.peek(len(BINARY))[: len(BINARY)]  # type: ignore[attr-defined]
-    except OSError as error:
-        raise LanguageModelError(f"{path} cannot be read: {error.strerror or error}") from None
-    if beginning == BINARY:
-        return KenLM(path)
+    if path.is_file():  # what a pipe has given once it does not give again
+        with open_regular(path, LanguageModelError) as file:
+            beginning = file.read(len(BINARY))
+        if beginning == BINARY:
+            return KenLM(path)
     return read_lm(path)
 
 
 def _open_folder(folder: Path) -> Opened:
     inner = folder / "language_model" if (folder / "language_model").is_dir() else folder
     if not (inner / "attrs.json").exists():
-        raise LanguageModelError(f"{folder} has no language_model folder with attrs.json: name the model's file itself")
+        raise LanguageModelError(
+            f"{shown(folder)} has no language_model folder with attrs.json: name the model's file itself"
+        )
     models = [
         path for path in sorted(inner.iterdir())
         if path.name not in ("attrs.json", "unigrams.txt") and not path.name.startswith((".", "__"))
     ]  # fmt: skip
     if len(models) != 1:
-        raise LanguageModelError(f"{inner} has {len(models)} files that may be the model: leave exactly one")
-    attrs = _read_object(inner / "attrs.json")
+        raise LanguageModelError(f"{shown(inner)} has {len(models)} files that may be the model: leave exactly one")
+    attrs = read_json(inner / "attrs.json", LanguageModelError)
     numbers = {}
     for name in ("alpha", "beta", "unk_score_offset"):
         value = attrs.get(name)
@@ -110,10 +113,12 @@ def _open_folder(folder: Path) -> Opened:
     boundary = attrs.get("score_boundary", True)
     if not isinstance(boundary, bool):
         raise LanguageModelError(f"attrs.json has {boundary!r} as score_boundary: it must be true or false")
-    words = _read_words(inner / "unigrams.txt") if (inner / "unigrams.txt").exists() else frozenset()
+    words: frozenset[str] = frozenset()
+    if os.path.lexists(inner / "unigrams.txt"):
+        words = frozenset(read_text(inner / "unigrams.txt", LanguageModelError).split("\n")) - {""}
     alphabet = None
     if (folder / "alphabet.json").exists():
-        content = _read_object(folder / "alphabet.json")
+        content = read_json(folder / "alphabet.json", LanguageModelError)
         found = content.get("labels")
         if not isinstance(found, list) or not all(isinstance(text, str) for text in found):
             raise LanguageModelError("alphabet.json has no list of labels: it is damaged")
@@ -124,22 +129,3 @@ def _open_folder(folder: Path) -> Opened:
         _open_file(models[0]), words or None, numbers["alpha"], numbers["beta"], numbers["unk_score_offset"], boundary,
         alphabet,
     )  # fmt: skip
-
-
-def _read_words(path: Path) -> frozenset[str]:
-    try:
-        return frozenset(path.read_text(encoding="utf-8").split("\n")) - {""}
-    except (OSError, UnicodeDecodeError) as error:
-        raise LanguageModelError(f"{path} cannot be read as UTF-8 text: {error}") from None
-
-
-def _read_object(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise LanguageModelError(f"{path} cannot be read: {error.strerror or error}") from None
-    except (ValueError, RecursionError) as error:
-        raise LanguageModelError(f"{path} is not JSON text in UTF-8: {error}") from None
-    if not isinstance(value, dict):
-        raise LanguageModelError(f"{path} must hold a JSON object")
-    return value

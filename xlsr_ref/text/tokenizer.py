@@ -15,6 +15,7 @@ instead of returned as None: encoding a character that is unknown where vocab.js
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -67,16 +68,19 @@ class Tokenizer:
         return cls(files)
 
     def check_rows(self, rows: int) -> None:
-        """Raise VocabularyError when some output of a network with ``rows`` outputs has no token in the files."""
+        """Warn of outputs of a network with ``rows`` outputs that have no token in the files: they are read as unknown.
+
+        Raises VocabularyError where there is no unknown token, or where more than half of the outputs have none.
+        """
         stated = {*self.files.vocabulary.values(), *self.files.added}
         stated.update(self._added_ids[token] for token in self.files.stated if token)
         missing = [number for number in range(rows) if number not in stated]
         if missing:
             named = ", ".join(map(str, missing[:10])) + (f" and {len(missing) - 10} more" if len(missing) > 10 else "")
-            raise VocabularyError(
-                f"lm_head has {rows} rows, but the vocabulary has no token for the ids {named}: "
-                "take the vocab.json that the network was trained with"
-            )
+            lacking = f"lm_head has {rows} rows, but the vocabulary has no token for the ids {named}"
+            if self.unk_token is None or 2 * len(missing) > rows:
+                raise VocabularyError(f"{lacking}: take the vocab.json that the network was trained with")
+            warnings.warn(f"{lacking}: they are read as {self.unk_token}", stacklevel=3)
 
     @property
     def each_is_a_word(self) -> bool:

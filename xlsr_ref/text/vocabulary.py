@@ -13,13 +13,15 @@ Everything is checked here, so that the tokenizer can trust what it is given.
 
 from __future__ import annotations
 
-import json
+import os
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from reprlib import repr as short  # of a value that a message quotes: the file may hold anything
 from typing import Any, NamedTuple
 
 from xlsr_ref.errors import VocabularyError
+from xlsr_ref.untrusted import read_json, shown
 
 # The roles that a token can have, in the order in which tokens that vocab.json lacks are given their ids.
 ROLES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
@@ -192,7 +194,7 @@ def _languages(vocabulary: dict) -> str:
 
 
 def _check_ids(vocabulary: dict, added: dict[int, AddedToken], nested: bool) -> None:
-    """Ids are whole numbers from 0 up, and no id stands for two tokens.
+    """Ids are whole numbers from 0 up. One that stands for two tokens is the later one, with a warning.
 
     Added tokens of a nested vocabulary belong to the language they were saved with; under another language
     their ids may be taken, and the vocabulary's own token then has the id.
@@ -204,9 +206,8 @@ def _check_ids(vocabulary: dict, added: dict[int, AddedToken], nested: bool) -> 
                 f"vocab.json gives {short(token)} the id {short(number)}; ids are whole numbers from 0 up"
             )
         if number in owner:
-            raise VocabularyError(
-                f"vocab.json gives the id {short(number)} to two tokens, {short(owner[number])} and {short(token)}"
-            )
+            two = f"the id {short(number)} to two tokens, {short(owner[number])} and {short(token)}"
+            warnings.warn(f"vocab.json gives {two}: it is read as {short(token)}, the later one", stacklevel=4)
         owner[number] = token
     for number, token in added.items():
         if not nested and owner.get(number, token.content) != token.content:
@@ -303,16 +304,8 @@ def _kind(value: Any) -> str:
 
 def _read_object(path: Path, needed: bool) -> dict:
     """The JSON object in ``path``; {} when the file is absent and not ``needed``."""
-    try:
-        text = path.read_bytes().decode("utf-8")
-        value = json.loads(text)
-        json.dumps(value, ensure_ascii=False).encode("utf-8")  # half a surrogate pair is no text
-    except FileNotFoundError:
+    if not os.path.lexists(path):
         if needed:
-            raise VocabularyError(f"{path.parent} has no {path.name}: without it there is no text to write") from None
+            raise VocabularyError(f"{shown(path.parent)} has no {path.name}: without it there is no text to write")
         return {}
-    except OSError as error:
-        raise VocabularyError(f"{path} cannot be read: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
-        raise VocabularyError(f"{path} is not JSON text in UTF-8: {type(error).__name__}, {error}") from None
-    return _object(path.name, value)
+    return read_json(path, VocabularyError)

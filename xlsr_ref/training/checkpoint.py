@@ -25,9 +25,14 @@ from xlsr_ref.errors import TrainingError, XlsrError
 from xlsr_ref.files import UNFINISHED, leftovers, whole_folder
 from xlsr_ref.ops.adam import AdamState
 from xlsr_ref.params import Flat, listed, read_safetensors, write_safetensors
+from xlsr_ref.untrusted import read_json
 
 MODEL, OPTIMIZER, STATE = "model.safetensors", "optimizer.safetensors", "state.json"
 KEPT = 2
+
+
+class NotOfThisRun(TrainingError):
+    """A checkpoint is whole, but another run wrote it."""
 
 
 def name_of(step: int) -> str:
@@ -83,7 +88,7 @@ def restore(folder: Path, params: Flat, files: Mapping[str, str]) -> tuple[AdamS
     """
     try:
         _require_alike(folder, files)
-        state = json.loads((folder / STATE).read_text("utf-8"))
+        state = read_json(folder / STATE, TrainingError, finite=False)
         adam = AdamState(steps=state.pop("steps"))
         stored = read_safetensors(folder / MODEL)
         if set(adam.steps) and (folder / OPTIMIZER).exists():
@@ -95,7 +100,7 @@ def restore(folder: Path, params: Flat, files: Mapping[str, str]) -> tuple[AdamS
         wrong = [name for name, array in params.items() if name not in stored or stored[name].shape != array.shape]
         if wrong:
             raise ValueError(f"it has no {listed(wrong)} of the right shape")
-    except TrainingError:
+    except NotOfThisRun:
         raise
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise TrainingError(f"{folder} is damaged ({_why(error)}): delete it to resume from the one before") from None
@@ -134,13 +139,13 @@ def publish(checkpoint: Path, model: Path) -> None:
 
 def _require_alike(folder: Path, files: Mapping[str, str]) -> None:
     """Raises TrainingError where a checkpoint is whole, but not of this run: its kind, and the meaning of its ids."""
-    stored = json.loads((folder / "config.json").read_text("utf-8"))["architectures"]
+    stored = read_json(folder / "config.json", TrainingError)["architectures"]
     wanted = json.loads(files["config.json"])["architectures"]
     if stored != wanted:
-        raise TrainingError(f"{folder} holds a {stored[0]}, and this trains a {wanted[0]}: give another --out")
+        raise NotOfThisRun(f"{folder} holds a {stored[0]}, and this trains a {wanted[0]}: give another --out")
     name = "vocab.json"
-    if name in files and json.loads((folder / name).read_text("utf-8")) != json.loads(files[name]):
-        raise TrainingError(f"{folder} has another {name}: the texts of the corpus have changed; give another --out")
+    if name in files and read_json(folder / name, TrainingError) != json.loads(files[name]):
+        raise NotOfThisRun(f"{folder} has another {name}: the texts of the corpus have changed; give another --out")
 
 
 def _why(error: BaseException) -> str:

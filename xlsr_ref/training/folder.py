@@ -19,6 +19,7 @@ from typing import Any, TextIO
 from xlsr_ref.errors import TrainingError
 from xlsr_ref.files import UNFINISHED, leftovers, write_whole
 from xlsr_ref.training.recipe import Recipe, difference, read_recipe
+from xlsr_ref.untrusted import parse_json, read_bytes
 
 RECIPE, METRICS, LOCK = "recipe.toml", "metrics.jsonl", ".lock"
 HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES, errno.EDEADLK)
@@ -78,10 +79,10 @@ def add_metrics(folder: Path, report: dict[str, Any]) -> None:
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
     """The reports so far; a line that was cut short when the machine stopped is left out."""
     path, reports = folder / METRICS, []
-    for line in path.read_text("utf-8", errors="replace").splitlines() if path.exists() else []:
-        with suppress(json.JSONDecodeError):
-            found = json.loads(line)
-            if isinstance(found, dict) and "step" in found:
+    for line in read_bytes(path, TrainingError).splitlines() if path.exists() else []:
+        with suppress(TrainingError):
+            found = parse_json(line, "a line", TrainingError, finite=False)
+            if "step" in found:
                 reports.append(found)
     return reports
 

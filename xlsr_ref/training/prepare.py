@@ -29,6 +29,7 @@ from xlsr_ref.training.folder import RECIPE, require_usable, rewind_metrics, tak
 from xlsr_ref.training.recipe import DataPart, Recipe, read_recipe
 from xlsr_ref.training.shipped import base_of
 from xlsr_ref.training.start import Start, prepare_start
+from xlsr_ref.untrusted import LONGEST_TOML, read_text
 
 Task = Literal["pretrain", "finetune"]
 Say = Callable[[str], None]
@@ -99,7 +100,7 @@ def prepare_run(task: Task, recipe_file: Path, folder: Path, corpus: Path, resum
         if resume:
             _go_back(run, say)
         else:
-            write(folder / RECIPE, recipe_file.read_text("utf-8"))
+            write(folder / RECIPE, read_text(recipe_file, TrainingError, LONGEST_TOML))
     except BaseException:
         let_go(run)
         raise

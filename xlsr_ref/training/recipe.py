@@ -19,7 +19,6 @@ import dataclasses
 import difflib
 import json
 import math
-import tomllib
 import typing
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -29,6 +28,7 @@ from typing import Any, Literal
 from xlsr_ref.errors import TrainingError
 from xlsr_ref.model.finetune import Learn
 from xlsr_ref.training.augment import Augmentation
+from xlsr_ref.untrusted import read_toml, shown
 from xlsr_ref.wav2vec2.config import Config
 
 
@@ -114,16 +114,11 @@ class Recipe:
 
 def read_recipe(path: str | Path) -> Recipe:
     """The recipe in a TOML file. Raises TrainingError, naming the key, for whatever it cannot mean."""
-    try:
-        table = tomllib.loads(Path(path).read_bytes().decode())
-    except OSError as error:
-        raise TrainingError(f"{path}: {error.strerror or error}: give a recipe, a TOML file") from None
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise TrainingError(f"{path}: is not TOML: {error}") from None
+    table = read_toml(path, lambda problem: TrainingError(f"{problem}: give a recipe, a TOML file"))
     try:
         return from_table(table)
     except TrainingError as error:
-        raise TrainingError(f"{path}: {error}") from None
+        raise TrainingError(f"{shown(path)}: {error}") from None
 
 
 def from_table(table: dict[str, Any]) -> Recipe:

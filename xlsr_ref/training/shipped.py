@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from xlsr_ref.errors import TrainingError
-from xlsr_ref.files import shown
+from xlsr_ref.untrusted import shown
 
 FOLDER = Path(__file__).parents[1] / "data" / "recipes"
 

@@ -26,7 +26,8 @@ from xlsr_ref.errors import ConfigError, TrainingError
 from xlsr_ref.ops.tree import flatten
 from xlsr_ref.params import Flat, listed, load_params
 from xlsr_ref.training.recipe import Recipe
-from xlsr_ref.wav2vec2.config import Config, read_json
+from xlsr_ref.untrusted import LONGEST_JSON, read_json, read_text
+from xlsr_ref.wav2vec2.config import Config
 from xlsr_ref.wav2vec2.shapes import CLASSIC, PARAMETRIZED, Shapes, expected_shapes
 
 VOCABULARY = "vocab.json"
@@ -86,7 +87,7 @@ def prepare_start(
         old, _ = load_params(folder, Config.from_folder(folder), dtype)
         preprocessor = Preprocessor.from_folder(folder)
         wanted = (*SOUND_FILES, *(TEXT_FILES if kind == "Wav2Vec2ForCTC" else ()))
-        files |= {name: _text(folder / name) for name in wanted if (folder / name).is_file()}
+        files |= {name: _text(folder / name) for name in wanted if (folder / name).exists()}
     values |= part.config | {"architectures": [kind], "dtype": dtype}
     if kind == "Wav2Vec2ForCTC":
         has_head = old is not None and "lm_head" in old and VOCABULARY in files
@@ -132,10 +133,7 @@ def _folder(name: str, base: Path, bundled: Path | None) -> Path:
 
 
 def _text(path: Path) -> str:
-    try:
-        return path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise TrainingError(f"{path} cannot be read: {error}") from None
+    return read_text(path, TrainingError, LONGEST_JSON)
 
 
 def _text_files(vocabulary: dict[str, int]) -> dict[str, str]:

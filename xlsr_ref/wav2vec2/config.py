@@ -15,23 +15,21 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import reprlib
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from xlsr_ref.errors import ConfigError, XlsrError
+from xlsr_ref.errors import ConfigError
 from xlsr_ref.ops.conv_length import frames, hop, receptive_field
+from xlsr_ref.untrusted import model_folder, read_json
 
 CLASSIFIERS = ("Wav2Vec2ForSequenceClassification", "Wav2Vec2ForAudioFrameClassification", "Wav2Vec2ForXVector")
 KINDS = ("Wav2Vec2Model", "Wav2Vec2ForCTC", "Wav2Vec2ForPreTraining", *CLASSIFIERS)
 PROBLEMS = ("regression", "single_label_classification", "multi_label_classification")
 LARGEST_SIZE = 2**20  # of any one axis; the largest released model has 8192
 MOST_LAYERS = 1000
-LONGEST_JSON = 2**24  # bytes; a config has 2,000 and a large model's safetensors header 60,000
 
 
 def _field(default: Any, accepts: str, check: Any) -> Any:
@@ -288,7 +286,7 @@ class Config:
         try:
             return cls.from_dict(values)
         except ConfigError as error:
-            raise ConfigError(f"{path}: {error}") from None
+            raise ConfigError(f"{shown(path)}: {error}") from None
 
 
 def _by_id(labels: Any) -> Any:
@@ -301,61 +299,3 @@ def _by_id(labels: Any) -> Any:
 
 def _is_id(key: Any) -> bool:
     return isinstance(key, str) and key.isascii() and key.isdigit() and len(key) < 10
-
-
-# --- JSON from strangers ---------------------------------------------------------------------------------------------
-
-
-def model_folder(folder: str | Path, error: type[XlsrError]) -> Path:
-    """``folder`` as a Path. Raises ``error`` when it is not a folder."""
-    path = Path(folder)
-    if not os.path.isdir(path):
-        found = "a file, not a model folder" if os.path.exists(path) else "not there; give the folder of a model"
-        raise error(f"{path} is {found}")
-    return path
-
-
-def read_json(path: Path, error: type[XlsrError]) -> dict[str, Any]:
-    """The JSON object in a file. Raises ``error`` with one line, whatever the file holds."""
-    if not os.path.isfile(path):  # a pipe or a device would never end
-        raise error(f"{path} is {'not a regular file' if os.path.exists(path) else 'missing'}")
-    try:
-        size = path.stat().st_size
-        if size > LONGEST_JSON:
-            raise error(f"{path} has {size:,} bytes, more than any such file needs ({LONGEST_JSON:,})")
-        text = path.read_bytes()
-    except OSError as problem:
-        raise error(f"{path} cannot be read: {problem.strerror}") from None
-    return parse_json(text, str(path), error)
-
-
-def parse_json(text: bytes, what: str, error: type[XlsrError]) -> dict[str, Any]:
-    """The JSON object that ``text`` spells. Stricter than json.loads, as the standard is: no NaN, no key twice."""
-
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) < len(pairs):
-            (twice, _), *_ = Counter(key for key, _ in pairs).most_common(1)
-            raise ValueError(f"the key {reprlib.repr(twice)} stands twice in one object")
-        return found
-
-    def no_constant(name: str) -> None:
-        raise ValueError(f"{name} is not JSON")
-
-    def whole(digits: str) -> int | float:
-        return -0.0 if digits == "-0" else int(digits)  # a minus zero is a float
-
-    try:
-        string = text.decode("utf-8")
-        found = json.loads(string, object_pairs_hook=once, parse_constant=no_constant, parse_int=whole)
-        if "\\u" in string:
-            json.dumps(found, ensure_ascii=False).encode()  # fails on half a surrogate pair, which nothing can print
-    except UnicodeError:
-        raise error(f"{what} is not UTF-8 text") from None
-    except RecursionError:
-        raise error(f"{what} is nested too deeply") from None
-    except ValueError as problem:
-        raise error(f"{what} is not valid JSON: {problem}") from None
-    if not isinstance(found, dict):
-        raise error(f"{what} must hold a JSON object, found {reprlib.repr(found)}")
-    return found

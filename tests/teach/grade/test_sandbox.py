@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,66 @@ def test_what_ends_python_is_told_in_words(text, words):
 def test_memory_is_limited():
     """The array is larger than the limit and smaller than any machine's memory."""
     assert "MemoryError: Unable to allocate 300. MiB" in found(run("return np.ones(300 << 17)", memory_mb=200))
+
+
+STARTS = {  # each way to start a process: it must raise PermissionError
+    "fork": "os.fork()",
+    "forkpty": "os.forkpty()",
+    "pty.fork": "import pty; pty.fork()",
+    "system": "os.system('true')",
+    "popen": "os.popen('true')",
+    "exec": "os.execv(sys.executable, [sys.executable, '-c', ''])",
+    "spawn": "os.spawnv(os.P_WAIT, sys.executable, [sys.executable, '-c', ''])",
+    "posix_spawn": "os.posix_spawn(sys.executable, [sys.executable, '-c', ''], {})",
+    "subprocess": "subprocess.run([sys.executable, '-c', ''])",
+    "_posixsubprocess": "import multiprocessing.util as u; u.spawnv_passfds(b'/bin/true', [b'true'], [])",
+    "multiprocessing spawn": "multiprocessing.get_context('spawn').Process(target=len).start()",
+    "multiprocessing fork": "multiprocessing.get_context('fork').Process(target=len).start()",
+    "multiprocessing forkserver": "multiprocessing.get_context('forkserver').Process(target=len).start()",
+    "multiprocessing resources": "from multiprocessing import resource_tracker as r; r.ensure_running()",
+    "asyncio": "asyncio.run(asyncio.create_subprocess_exec('true'))",
+    "ctypes fork": "ctypes.CDLL(None).fork()",
+    "ctypes system": "ctypes.CDLL(None).system(b'true')",
+    "ctypes execv": "ctypes.CDLL(None).execv(b'/bin/true', None)",
+    "ctypes posix_spawn": "ctypes.CDLL(None)['posix_spawnp']",
+    "ctypes popen": "ctypes.PyDLL(None).popen(b'true', b'r')",
+    "ctypes syscall": "ctypes.CDLL(None).syscall(57)",
+}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX's ways")
+def test_no_process_is_started_by_any_of_pythons_ways():
+    attempts = "\n".join(
+        f"try:\n    {text}\nexcept PermissionError as error:\n    assert 'grader' in str(error)\n"
+        f"else:\n    raise RuntimeError({name!r} + ' starts a process')"
+        for name, text in STARTS.items()
+    )
+    right = RUDE[RUDE.index("mean = ") :]
+    verdict = run(f"import asyncio, ctypes, multiprocessing, os, subprocess, sys\n{attempts}\n{right}")
+    assert verdict.passed, str(verdict)
+
+
+def test_the_answer_is_out_of_reach():
+    """It deletes every temporary file that is named after the grader."""
+    clean = "import glob, os, shutil, tempfile\nplace = tempfile.gettempdir()\n"
+    clean += "for name in glob.glob(place + '/xlsr-ref-grade*'):\n    shutil.rmtree(name, ignore_errors=True)\n"
+    verdict = run(clean + RUDE[RUDE.index("mean = ") :])
+    assert verdict.passed, str(verdict)
+    kept = Path(tempfile.gettempdir()).glob("xlsr-ref-grade*")
+    assert list(kept) == []  # there was nothing to delete
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="needs SIGSTOP")
+def test_a_process_that_stops_itself_is_ended(monkeypatch):
+    monkeypatch.setattr(sandbox, "LATE", 0.1)
+    stop = "import os, signal\nos.kill(os.getpid(), signal.SIGSTOP)"
+    assert found(run(stop, seconds=1)) == "did not come to an end within 1 s"
+
+
+def test_a_students_words_bring_no_control_characters():
+    verdict = run("raise ValueError('\\x1b[2J\\x9b1 of 1 passed \\u202e')")
+    assert "ValueError: \\u001b[2J\\u009b1 of 1 passed \\u202e" in found(verdict)
+    assert "\x1b" not in str(verdict)
 
 
 def test_how_a_process_ended_is_told_in_words():

@@ -53,7 +53,11 @@ def test_what_is_no_text(data, words, tmp_path):
 
 
 def test_what_is_no_file(tmp_path):
-    for name, words in (("none.py", "No such file"), ("", "is a folder"), ("a.ipynb", "is a notebook")):
+    for name, words in (
+        ("none.py", "is missing; give a Python file"),
+        ("", "is a folder"),
+        ("a.ipynb", "is a notebook"),
+    ):
         with pytest.raises(ExerciseError, match=words):
             submission.read(str(tmp_path / name))
 

@@ -1,9 +1,11 @@
-"""The program that checks one function, in a process of its own: ``python -m xlsr_ref.teach.grade.child FOLDER``.
+"""The program that checks one function, in a process of its own: ``python -m xlsr_ref.teach.grade.child < LETTER``.
 
-It reads FOLDER/request.json and leaves FOLDER/answer.json. In between it gives up everything that the function could
+The letter (exchange.py) holds the request and takes the answer. In between the process gives up what the function could
 harm: input and output go nowhere, memory, processor time and the size of files are limited where the system can do so,
 no other process may be started, and a watchdog ends the process when the time is over and notes the line it was in.
-All this holds against accidents. It is no wall against somebody who wants to get out.
+Processes are refused at Python's own ways to start one, that of multiprocessing included, and at C's functions for it
+where ctypes looks them up. All this holds against accidents. It is no wall against somebody who wants to get out:
+compiled code that starts processes by itself is not seen.
 """
 
 from __future__ import annotations
@@ -12,19 +14,30 @@ import faulthandler
 import json
 import math
 import os
+import re
 import sys
 import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from xlsr_ref.teach.grade import exchange
+
 FILE_SIZE = 64 << 20  # bytes: the largest file that the function may write
-PROCESSES = {"os.fork", "os.forkpty", "os.posix_spawn", "os.system", "os.exec", "os.spawn", "subprocess.Popen"}
+PROCESSES = {  # of Python's audit events
+    *("os.fork", "os.forkpty", "os.posix_spawn", "os.system", "os.exec", "os.spawn", "os.startfile", "os.startfile/2"),
+    *("subprocess.Popen", "pty.spawn", "_winapi.CreateProcess"),
+}
+C_PROCESSES = re.compile(
+    r"v?fork|_?fork1?|forkpty|clone3?|__clone|syscall|w?system|_?w?popen|(f?exec|posix_spawn|_w?exec).*|"
+    r"_w?spawn.*|(Create|Shell)(Process|Execute).*|WinExec"
+)
 
 
-def main(folder: str) -> None:
+def main() -> None:
     """Check the function, write the answer, end the process: nothing that the function left behind runs on."""
-    request = json.loads(Path(folder, "request.json").read_text(encoding="utf-8"))
+    letter = exchange.Mapped(0)
+    request = json.loads(letter.request())
     import numpy as np  # all that is heavy comes before the limits
 
     from xlsr_ref.teach.grade import sandbox, travel
@@ -41,6 +54,8 @@ def main(folder: str) -> None:
     faulthandler.enable(crash)
     faulthandler.dump_traceback_later(request["seconds"], exit=True, file=crash)
     sys.addaudithook(alone)
+    refuse_processes()
+    letter.begin()
     me = os.getpid()
     try:
         try:
@@ -51,7 +66,7 @@ def main(folder: str) -> None:
             answer = {"stopped": travel.happened(error, parcel)}
         if os.getpid() == me:
             faulthandler.cancel_dump_traceback_later()
-            leave(folder, answer | {"notes": notes})
+            letter.answer(json.dumps(answer | {"notes": notes}))
     except MemoryError:
         os._exit(MEMORY)
     except BaseException:
@@ -59,16 +74,8 @@ def main(folder: str) -> None:
     os._exit(0)
 
 
+NO_PROCESS = "the grader lets no function start a process"
 MEMORY, BROKEN = 77, 78  # the exit status for: not even memory to say so, and: Python itself no longer works
-
-
-def leave(folder: str, answer: dict[str, Any]) -> None:
-    """Write the answer, all or nothing, whatever files the function left open, or closed though not its own."""
-    text = json.dumps(answer)
-    os.closerange(3, 4096)
-    unfinished = Path(folder, "unfinished.json")
-    unfinished.write_text(text, encoding="utf-8")
-    os.replace(unfinished, Path(folder, "answer.json"))
 
 
 def quiet() -> int:
@@ -104,10 +111,23 @@ def limit(seconds: float, memory_mb: float) -> list[str]:
 def alone(event: str, arguments: tuple) -> None:
     """An audit hook: the function starts no process and ends none but its own."""
     if event in PROCESSES:
-        raise PermissionError("the grader lets no function start a process")
+        raise PermissionError(NO_PROCESS)
+    if event == "ctypes.dlsym" and C_PROCESSES.fullmatch(str(arguments[1])):
+        raise PermissionError(NO_PROCESS)
     if event in ("os.kill", "os.killpg") and arguments[0] not in (os.getpid(), 0):
         raise PermissionError("the grader lets no function send signals to other processes")
 
 
+def refuse_processes() -> None:
+    """Close the way by which multiprocessing starts processes, of which Python's audit events say nothing."""
+    with suppress(ImportError):
+        import _posixsubprocess
+
+        def fork_exec(*_: object) -> int:
+            raise PermissionError(NO_PROCESS)
+
+        _posixsubprocess.fork_exec = fork_exec
+
+
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main()

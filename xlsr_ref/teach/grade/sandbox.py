@@ -1,8 +1,9 @@
 """Checking a function in a process of its own, with limits of time and memory.
 
-The process is :mod:`child`. A folder of its own carries the request there and the answer back, so that nothing that the
-function prints or closes can be mistaken for an answer. If no answer comes, how the process ended says why: its
-time was over, its memory, a signal. Where no process can be started the function is checked here, and a note says so.
+The process is :mod:`child`. A file without a name, which the process maps into its memory, carries the request there
+and the answer back: whatever the function prints, closes or deletes, it cannot be mistaken for an answer, nor lost. If
+no answer comes, how the process ended says why: its time was over, its memory, a signal. Where no process can be
+started the function is checked here, and a note says so.
 """
 
 from __future__ import annotations
@@ -14,14 +15,16 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
 from xlsr_ref.errors import ExerciseError
+from xlsr_ref.teach.grade import exchange
 from xlsr_ref.teach.grade.exercise import Exercise, find
 from xlsr_ref.teach.grade.judge import judge
 from xlsr_ref.teach.grade.travel import CannotUnpack, Parcel, file_parcel, pack, unpack
@@ -29,6 +32,8 @@ from xlsr_ref.teach.grade.verdict import Verdict
 
 SECONDS, MEMORY_MB = 5.0, 1024  # a function's own: the start of Python comes on top
 START = 30.0  # seconds that Python may take to start, on a machine that has much else to do
+LATE = 5.0  # seconds after the limit in which the process ends itself, unless it is stopped (SIGSTOP)
+POLL = 0.01  # seconds
 RUNS = "runs to its end"  # the property that a function lacks whose process does not come back
 inside = False  # True in the child: a file that grades itself when it is imported grades nothing there
 
@@ -72,18 +77,13 @@ def run(
         "memory_mb": memory_mb,
         "path": [os.path.abspath(place) for place in sys.path],
     }
-    with tempfile.TemporaryDirectory(prefix="xlsr-ref-grade-", ignore_cleanup_errors=True) as folder:
-        Path(folder, "request.json").write_text(json.dumps(request), encoding="utf-8")
-        try:
-            status = _process(folder, seconds)
-        except (OSError, NotImplementedError) as error:  # as in a browser, or where no more processes are allowed
-            why = f"no process can be started here ({error})"
-            return _in_process(task, function if source is None else parcel, seed, why)
-        try:
-            answer = json.loads(Path(folder, "answer.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            crash = Path(folder, "crash.txt").read_text(encoding="utf-8", errors="replace")
-            return failed(name, _why_it_ended(status, crash, parcel, seconds, memory_mb))
+    try:
+        status, answer, crash = _process(request, seconds)
+    except (OSError, NotImplementedError) as error:  # as in a browser, or where no more processes are allowed
+        why = f"no process can be started here ({error})"
+        return _in_process(task, function if source is None else parcel, seed, why)
+    if answer is None:
+        return failed(name, _why_it_ended(status, crash, parcel, seconds, memory_mb))
     if "broken" in answer:
         if function is None:
             raise ExerciseError(answer["broken"])
@@ -111,8 +111,16 @@ def _in_process(task: Exercise, function: Any, seed: int, why: str) -> Verdict:
 # --- the process ------------------------------------------------------------------------------------------------------
 
 
-def _process(folder: str, seconds: float) -> int | None:
-    """Run the child to its end. Returns its exit status, None when it had to be ended from here."""
+def _process(request: dict[str, Any], seconds: float) -> tuple[int | None, dict[str, Any] | None, str]:
+    """Run the child to its end: its exit status (None: it was ended from here), its answer, and what a crash left."""
+    with tempfile.TemporaryFile(buffering=0) as file, tempfile.TemporaryFile() as crash:
+        letter = exchange.Letter(file, json.dumps(request))
+        status = _run(letter, crash, seconds)
+        crash.seek(0)
+        return status, letter.answer(), crash.read().decode("utf-8", "replace")
+
+
+def _run(letter: exchange.Letter, crash: IO[bytes], seconds: float) -> int | None:
     if not sys.executable:
         raise OSError("the place of Python itself is not known")
     root = str(Path(__file__).parents[3])
@@ -120,18 +128,20 @@ def _process(folder: str, seconds: float) -> int | None:
     paths = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
     # the NumPy twins start without Numba, and one thread's processor time is no more than the time on the clock
     environment = os.environ | one | {"XLSR_REF_BACKEND": "numpy", "PYTHONPATH": paths}
-    command = [sys.executable, "-P", "-m", "xlsr_ref.teach.grade.child", folder]
-    with open(Path(folder, "crash.txt"), "wb") as crash:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=crash,
-            env=environment,
-            start_new_session=True,  # Ctrl-C is for us; and a group that can be ended as a whole
-        )
+    command = [sys.executable, "-P", "-m", "xlsr_ref.teach.grade.child"]
+    process = subprocess.Popen(
+        command,
+        stdin=letter.file,
+        stdout=subprocess.DEVNULL,
+        stderr=crash,
+        env=environment,
+        start_new_session=True,  # Ctrl-C is for us; and a group that can be ended as a whole
+    )
     try:
-        return process.wait(START + seconds)
+        end = time.monotonic() + START
+        while process.poll() is None and not letter.begun() and time.monotonic() < end:
+            time.sleep(POLL)
+        return process.wait(seconds + LATE)
     except subprocess.TimeoutExpired:
         return None
     finally:  # also after Ctrl-C

@@ -10,8 +10,8 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from xlsr_ref.errors import ExerciseError
-from xlsr_ref.files import shown
 from xlsr_ref.teach.grade.exercise import all_exercises
+from xlsr_ref.untrusted import LONGEST_LINE, read_bytes, shown
 
 
 def read(path: str) -> str:
@@ -20,10 +20,8 @@ def read(path: str) -> str:
         raise ExerciseError(f"{shown(path)}: is a folder; give one file with functions, such as solution.py")
     if Path(path).suffix == ".ipynb":
         raise ExerciseError(f"{shown(path)}: is a notebook; call grade() in it, or save its functions as a .py file")
-    try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise ExerciseError(f"{shown(path)}: {error.strerror or error}; give a Python file with functions") from None
+    advice = "give a Python file with functions"
+    data = read_bytes(path, lambda problem: ExerciseError(f"{problem}; {advice}"), LONGEST_LINE, pipes=True)
     try:
         encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)  # UTF-8, or what a comment on top says
         text = data.decode(encoding)

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from xlsr_ref.teach.table import Shown, Table
+from xlsr_ref.untrusted import plain
 
 
 @dataclass(frozen=True, repr=False)
@@ -63,21 +64,22 @@ class Verdict(Shown):
 
     def to_dict(self) -> dict[str, Any]:
         """Plain lists, strings and numbers, the score among them."""
-        plain = asdict(self)
-        return plain | {
+        return asdict(self) | {
             "properties": [list(each) for each in self.properties],
             "notes": list(self.notes),
             "score": self.score,
         }
 
     @classmethod
-    def from_dict(cls, plain: Mapping[str, Any]) -> Verdict:
-        """The verdict from what :meth:`to_dict` made of it."""
+    def from_dict(cls, found: Mapping[str, Any]) -> Verdict:
+        """The verdict from what :meth:`to_dict` made of it; a student's words come without control characters."""
         return cls(
-            exercise=str(plain["exercise"]),
-            passed=bool(plain["passed"]),
-            properties=tuple((str(name), bool(passed), str(what)) for name, passed, what in plain["properties"]),
-            mistake=plain["mistake"],
-            distance=plain["distance"],
-            notes=tuple(map(str, plain["notes"])),
+            exercise=str(found["exercise"]),
+            passed=bool(found["passed"]),
+            properties=tuple(
+                (plain(str(name)), bool(passed), plain(str(what))) for name, passed, what in found["properties"]
+            ),
+            mistake=found["mistake"],
+            distance=found["distance"],
+            notes=tuple(plain(str(note)) for note in found["notes"]),
         )
