@@ -21,6 +21,7 @@ from typing import Any, overload
 import numpy as np
 
 from xlsr_ref import audio
+from xlsr_ref.agreement import check_agreement
 from xlsr_ref.audio import Preprocessor
 from xlsr_ref.chunks import Chunking, chunking
 from xlsr_ref.config import Config
@@ -104,7 +105,7 @@ def load(
         name = np.dtype(dtype).name
     except TypeError:
         raise WeightsError(f"dtype is {dtype!r}: it must be float32 or float64") from None
-    if threads is not None and (not isinstance(threads, int) or threads < 1):
+    if threads is not None and (type(threads) is not int or threads < 1):
         raise XlsrError(f"threads is {threads!r}: give a whole number of at least 1")
     keep_freed_memory()
     folder = BUNDLED if source is None else local_folder(source, language)
@@ -120,6 +121,7 @@ def load(
         tokenizer = Tokenizer.from_folder(folder, language) if (folder / "vocab.json").exists() else None
         if tokenizer is not None and "lm_head" in params:
             tokenizer.check_rows(len(params["lm_head"]["weight"]))
+        check_agreement(folder, config, len(params["lm_head"]["weight"]) if "lm_head" in params else None, tokenizer)
     return Model(config, params, preprocessor, tokenizer, report, threads, transformers_4)
 
 

@@ -19,6 +19,7 @@ from typing import Literal, TextIO
 import numpy as np
 
 from xlsr_ref import audio
+from xlsr_ref.agreement import require_one_blank
 from xlsr_ref.errors import TrainingError
 from xlsr_ref.manifest import Clip
 from xlsr_ref.ops.lattice import frames_needed
@@ -87,6 +88,9 @@ def prepare_run(task: Task, recipe_file: Path, folder: Path, corpus: Path, resum
     tokenizer = None
     if task == "finetune":
         dev, tokenizer = _to_check_with(by_manifest, recipe.data.dev), _tokenizer(start)
+        require_one_blank(
+            start.config, tokenizer, len(start.params["lm_head.weight"]), f"model.start {recipe.model.start}"
+        )
         _name_unknown_letters(clips, tokenizer, "learnt as unknown", say)
         _name_unknown_letters([c for group in dev.values() for c in group], tokenizer, "always wrong in dev", say)
         clips, targets = _with_targets(clips, start, tokenizer, say)
