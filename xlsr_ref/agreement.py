@@ -90,7 +90,9 @@ def _ids(folder: Path, tokenizer: Tokenizer) -> Iterator[str]:
 def _sound(folder: Path) -> Iterator[str]:
     nested = _read(folder, "processor_config.json")
     inner, own = nested.get("feature_extractor"), _read(folder, "preprocessor_config.json")
-    for name in OF_SOUND if isinstance(inner, dict) else ():
+    if not isinstance(inner, dict):
+        return
+    for name in OF_SOUND:
         if name in inner and name in own and inner[name] != own[name]:
             yield (
                 f"preprocessor_config.json says {name}={own[name]!r}, processor_config.json {inner[name]!r}: the "

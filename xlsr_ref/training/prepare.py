@@ -18,7 +18,6 @@ from typing import Literal, TextIO
 
 import numpy as np
 
-from xlsr_ref import audio
 from xlsr_ref.agreement import require_one_blank
 from xlsr_ref.errors import TrainingError
 from xlsr_ref.manifest import Clip
@@ -30,6 +29,7 @@ from xlsr_ref.training.folder import RECIPE, require_usable, rewind_metrics, tak
 from xlsr_ref.training.optim import AdamState
 from xlsr_ref.training.recipe import DataPart, Recipe, read_recipe
 from xlsr_ref.training.start import Start, prepare_start
+from xlsr_ref.training.step import frames_of
 
 Task = Literal["pretrain", "finetune"]
 Say = Callable[[str], None]
@@ -48,6 +48,7 @@ class Place:
     best: tuple[float, int] | None = None  # the lowest mean error on the dev split, and its step
     bad: int = 0  # steps that were left out
     bad_in_a_row: int = 0
+    clips_left_out: int = 0  # in all steps together
 
 
 @dataclass
@@ -213,9 +214,8 @@ def _those_that_fit(clips: list[Clip], fits: list[bool], why_not: str, say: Say)
 
 
 def _frames(clip: Clip, start: Start) -> int:
-    """T, by the length that the list of recordings gives."""
-    samples = int(clip.seconds * start.preprocessor.sampling_rate)
-    return audio.frames(samples, start.config.conv_kernel, start.config.conv_stride)
+    """What the network makes of a clip, by the length that the list gives; step.py does so by the clip itself."""
+    return frames_of(int(clip.seconds * start.preprocessor.sampling_rate), start.config)
 
 
 # --- resuming --------------------------------------------------------------------------------------------------------
