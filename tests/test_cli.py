@@ -17,6 +17,7 @@ import pytest
 
 import xlsr_ref
 from xlsr_ref import cli
+from xlsr_ref.chunks import Chunking, chunking
 from xlsr_ref.cli import main
 from xlsr_ref.cli.transcribe import SUFFIXES
 from xlsr_ref.config import Config
@@ -44,6 +45,9 @@ class FakeModel:
     """Hears the name of the file; what is called bad.* cannot be read, and so on."""
 
     tokenizer, params, seconds_per_frame = object(), {"lm_head": {}}, 0.02
+
+    def chunking(self, chunk_seconds: float | None, stride_seconds: float | None) -> Chunking:
+        return chunking(chunk_seconds, stride_seconds, self.seconds_per_frame)
 
     def transcribe(self, path: Path, **lengths: float | None) -> Transcript:
         if path.stem == "bad":

@@ -210,7 +210,7 @@ class Model:
         CannotTranscribeError where the model has no lm_head.
         """
         self._require_head()
-        how = self._chunking(0 if chunk_seconds is None else chunk_seconds, stride_seconds)
+        how = self.chunking(0 if chunk_seconds is None else chunk_seconds, stride_seconds)
         x, c = self._mono(waveform, sampling_rate), self.config
         if how.size == 0:
             return self._network(self._normalised(x), keep=False)[0]
@@ -290,7 +290,7 @@ class Model:
         """
         tokenizer = self._require_tokenizer()
         search = self._search(beam, lm, hotwords)
-        how = self._chunking(chunk_seconds, stride_seconds)
+        how = self.chunking(chunk_seconds, stride_seconds)
         if isinstance(recording, str | os.PathLike | np.ndarray):
             return self._transcribe_one(recording, sampling_rate, how, tokenizer, search)
         if not isinstance(recording, Sequence):
@@ -305,8 +305,12 @@ class Model:
             threads.run(partial(one, i, item) for i, item in enumerate(recording))
         return [transcripts[i] for i in range(len(recording))]
 
-    def _chunking(self, chunk_seconds: float | None, stride_seconds: float | None) -> Chunking:
-        """How to cut. Behind a convolutional adapter frames are not where chunks.py cuts: there is one piece only."""
+    def chunking(self, chunk_seconds: float | None = None, stride_seconds: float | None = None) -> Chunking:
+        """How a long recording is cut, for the arguments of that name of :meth:`transcribe`.
+
+        Above a convolutional adapter frames are not where chunks.py cuts: a recording is one piece, however long.
+        Raises AudioError for what is no length, and for a length where there is one piece only.
+        """
         if not self.config.add_adapter:
             return chunking(chunk_seconds, stride_seconds, self.seconds_per_frame)
         if chunk_seconds or stride_seconds:
@@ -353,7 +357,7 @@ class Model:
         for the recording, or has what the vocabulary cannot spell.
         """
         tokenizer = self._require_tokenizer()
-        how = chunking(chunk_seconds, stride_seconds, self.seconds_per_frame)
+        how = self.chunking(chunk_seconds, stride_seconds)
         words = tokenizer.words_of(text, phonemes)
         check_words(words, tokenizer, len(self.params["lm_head"]["weight"]))  # before the work, which may take minutes
         seconds, parts = hear(self, recording, sampling_rate, how)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import xlsr_ref
+from xlsr_ref.chunks import Chunking, chunking
 from xlsr_ref.cli import main
 from xlsr_ref.cli.align import FORMATS
 from xlsr_ref.errors import AudioError
@@ -22,6 +23,9 @@ class FakeModel:
     """Lays a second under each word."""
 
     tokenizer, seconds_per_frame = None, 0.02
+
+    def chunking(self, chunk_seconds: float | None, stride_seconds: float | None) -> Chunking:
+        return chunking(chunk_seconds, stride_seconds, self.seconds_per_frame)
 
     def align(self, path: Path, text: str, **how) -> Transcript:
         self.how = how

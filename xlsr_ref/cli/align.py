@@ -62,12 +62,11 @@ def run(arguments: argparse.Namespace) -> int:
             raise XlsrError(f"{shown(arguments.output)}: is the recording and would be replaced; give another --output")
 
         import xlsr_ref
-        from xlsr_ref.chunks import chunking
         from xlsr_ref.ops.backend import on_compilation
 
         on_compilation(lambda: complain("compiling for this machine: this is done once and takes some seconds"))
         model = xlsr_ref.load(arguments.model)
-        chunking(arguments.chunk, arguments.stride, model.seconds_per_frame)  # wrong lengths are not the recording's
+        model.chunking(arguments.chunk, arguments.stride)  # wrong lengths are not the recording's
         how = {"chunk_seconds": arguments.chunk, "stride_seconds": arguments.stride, "phonemes": arguments.phonemes}
         try:
             aligned = model.align(recording.path, text, **how)

@@ -72,7 +72,6 @@ def run(arguments: argparse.Namespace) -> int:
         import numpy as np
 
         import xlsr_ref
-        from xlsr_ref.chunks import chunking
         from xlsr_ref.ops.activation import gelu
         from xlsr_ref.ops.backend import lean_start, on_compilation
         from xlsr_ref.text.beam import WIDTH
@@ -80,7 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
         on_compilation(lambda: complain("compiling for this machine: this is done once and takes some seconds"))
         language = {} if arguments.language is None else {"language": arguments.language}
         model = xlsr_ref.load(arguments.model, arguments.dtype, **language)
-        chunking(arguments.chunk, arguments.stride, model.seconds_per_frame)  # what is wrong here is so for all
+        model.chunking(arguments.chunk, arguments.stride)  # what is wrong here is so for all
         with lean_start():
             gelu(np.zeros(1, arguments.dtype))  # the first kernel, whichever it is
         how: dict[str, Any] = {"chunk_seconds": arguments.chunk, "stride_seconds": arguments.stride}
