@@ -31,6 +31,7 @@ import numpy as np
 
 from xlsr_ref.config import model_folder, read_json
 from xlsr_ref.errors import AudioError, ConfigError
+from xlsr_ref.ops.unmasked import refuse_masked
 from xlsr_ref.resampling import check_rate, float_type, resample, resample_pieces
 
 LOUDEST = 1e12  # int32 samples written as floats reach 2e9; beyond this a file is damaged, and float32 would overflow
@@ -232,6 +233,7 @@ def from_array(array: Any, sampling_rate: Any, target_rate: int, dtype: Any = "f
     if sampling_rate is None:
         raise AudioError("an array does not say its sampling rate, and it is not guessed: give sampling_rate in Hz")
     rate, target, numbers = check_rate(sampling_rate), check_rate(target_rate), float_type(dtype)
+    refuse_masked(array, "the samples", AudioError)
     try:
         array = np.asarray(array)
     except (ValueError, TypeError, RuntimeError) as error:  # ragged lists, tensors that live elsewhere
@@ -298,6 +300,7 @@ def normalise(x: np.ndarray, sampling_rate: int | None = None) -> np.ndarray:
     Mean and variance are taken in float64 and the result is rounded once. Raises AudioError for no samples, and for
     NaN or Inf (with its second where ``sampling_rate`` is given). As Wav2Vec2FeatureExtractor.zero_mean_unit_var_norm.
     """
+    refuse_masked(x, "the samples", AudioError)
     float_type(x.dtype)
     if len(x) == 0:
         raise AudioError("there are no samples to normalise")

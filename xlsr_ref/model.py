@@ -51,6 +51,7 @@ from xlsr_ref.objectives.pretraining import PretrainLosses, pretrain_loss
 from xlsr_ref.ops import threads
 from xlsr_ref.ops.memory import keep_freed_memory
 from xlsr_ref.ops.norm import Moments
+from xlsr_ref.ops.unmasked import refuse_masked
 from xlsr_ref.params import LoadReport, load_params
 from xlsr_ref.text.align_text import align_words, check_words
 from xlsr_ref.text.beam import BEAM_PRUNE, TOKEN_MIN, WIDTH, Search, feed, hypotheses, log_softmax, start
@@ -533,6 +534,9 @@ class Model:
         noise (T, G, V) from network/quantizer.py. ``tau`` is the quantizer's temperature. The rest is described in
         objectives/pretraining.py. Raises AudioError and ObjectiveError.
         """
+        for name, arrays in (("spans", spans), ("negatives", negatives), ("gumbel", gumbel)):
+            for array in arrays:
+                refuse_masked(array, name, ObjectiveError)
         inputs = [self._input(waveform, sampling_rate) for waveform in waveforms]
         with self._threads():
             return pretrain_loss(
