@@ -31,6 +31,7 @@ import numpy as np
 
 from xlsr_ref.config import model_folder, read_json
 from xlsr_ref.errors import AudioError, ConfigError
+from xlsr_ref.ffmpeg import decoded, is_for_ffmpeg
 from xlsr_ref.ops.unmasked import refuse_masked
 from xlsr_ref.resampling import check_rate, float_type, resample, resample_pieces
 
@@ -127,7 +128,8 @@ def require_a_frame(
 def read(path: str | os.PathLike[str], sampling_rate: int, dtype: Any = "float32") -> np.ndarray:
     """The recording in ``path`` as (L,) mono samples at ``sampling_rate`` Hz, in float32 or float64.
 
-    Any format that libsndfile knows, any rate, any channel count. Raises AudioError, naming the file.
+    Any format that libsndfile knows, or, where that program is installed, ffmpeg; any rate, any channel count.
+    Raises AudioError, naming the file.
     An MP3 of varying bit rate that lacks its Xing header is read only as far as libsndfile guesses it to be long.
     """
     return np.concatenate(list(pieces(path, sampling_rate, dtype)))
@@ -148,6 +150,9 @@ def blocks(path: str | os.PathLike[str], dtype: Any = "float32") -> Iterator[tup
     name = str(path) if str(path).isprintable() else ascii(str(path))
     _require_a_file(path, name)
     numbers, done = float_type(dtype), 0
+    if is_for_ffmpeg(path):
+        yield from _blocks_of_ffmpeg(path, name, numbers)
+        return
     trouble = "is not audio that libsndfile can read"
     try:
         with _open(path) as stream:
@@ -169,6 +174,18 @@ def blocks(path: str | os.PathLike[str], dtype: Any = "float32") -> Iterator[tup
         raise AudioError(f"{name}: {trouble} ({reason})") from None
     if missing:
         raise AudioError(f"{name}: is cut short or damaged: {missing}")
+    if done == 0:
+        raise AudioError(f"{name}: holds no samples")
+
+
+def _blocks_of_ffmpeg(path: str | os.PathLike[str], name: str, numbers: Any) -> Iterator[tuple[np.ndarray, int]]:
+    """What :func:`blocks` gives, for a file that libsndfile does not read."""
+    done = 0
+    for piece, header_rate in decoded(path, name, BLOCK):
+        rate = check_rate(header_rate, f"{name}: the sampling rate in its header")
+        require_finite(piece, rate, f"{name}: ", done)
+        done += len(piece)
+        yield mono(piece).astype(numbers), rate
     if done == 0:
         raise AudioError(f"{name}: holds no samples")
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from xlsr_ref.errors import XlsrError
+from xlsr_ref.ffmpeg import SUFFIXES as FFMPEG_SUFFIXES
 
 # What libsndfile reads, by its usual suffixes. Not here: headerless samples, and MATLAB's files, seldom sound.
 AUDIO_SUFFIXES = {
@@ -25,6 +26,9 @@ AUDIO_SUFFIXES = {
     ".aifc", ".au", ".snd", ".caf", ".sph", ".nist", ".voc", ".avr", ".htk", ".iff", ".svx", ".8svx", ".paf", ".pvf",
     ".sd2", ".sds", ".sf", ".ircam", ".wve", ".xi",
 }  # fmt: skip
+
+
+NAMED = 5  # files in a line
 
 
 class Recording(NamedTuple):
@@ -74,8 +78,29 @@ def _audio_files(folder: Path, problems: list[str]) -> Iterator[Path]:
     for here, folders, files in os.walk(folder, onerror=unreadable):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in files:
-            if Path(name).suffix.lower() in AUDIO_SUFFIXES and not name.startswith("."):
+            if is_audio(name) and not name.startswith("."):
                 yield Path(here, name).relative_to(folder)
+
+
+def is_audio(name: str) -> bool:
+    """Is that how the name of a recording ends?"""
+    return Path(name).suffix.lower() in AUDIO_SUFFIXES | FFMPEG_SUFFIXES
+
+
+def passed_over(arguments: Sequence[str]) -> Iterator[str]:
+    """A line for each folder among the arguments of :func:`find` that has files which do not stand for recordings."""
+    for argument in filter(os.path.isdir, arguments):
+        others = []
+        for here, folders, files in os.walk(argument):
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            others += [
+                Path(here, name).relative_to(argument) for name in files if name[0] != "." and not is_audio(name)
+            ]
+        if others:
+            named = ", ".join(shown(name) for name in sorted(others)[:NAMED])
+            more = f" and {len(others) - NAMED} more" if len(others) > NAMED else ""
+            count = "1 file is" if len(others) == 1 else f"{len(others)} files are"
+            yield f"{shown(argument)}: {count} passed over, not named like audio: {named}{more}"
 
 
 def _spool_stdin(cleanup: ExitStack) -> Path:

@@ -30,7 +30,7 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """A line for each label: the recording where there are several, the probability, the label."""
-    from xlsr_ref.recordings import find
+    from xlsr_ref.recordings import find, passed_over
 
     if arguments.model is None:
         raise WrongUsage("give --model: the one in the package writes text and knows no labels")
@@ -38,8 +38,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise WrongUsage(f"--top {arguments.top}: give a whole number of at least 1")
     with ExitStack() as cleanup:
         recordings, several, problems = find(arguments.files, cleanup)
-        for problem in problems:
-            complain(problem)
+        for line in (*problems, *passed_over(arguments.files)):
+            complain(line)
         if not recordings:
             return 1
 

@@ -54,7 +54,7 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write down what is said in each recording. A bad one does not stop the others."""
-    from xlsr_ref.recordings import find, targets, write_whole
+    from xlsr_ref.recordings import find, passed_over, targets, write_whole
     from xlsr_ref.text.formats import format_transcript, format_transcripts
 
     form, heard = arguments.format, []
@@ -63,8 +63,8 @@ def run(arguments: argparse.Namespace) -> int:
         recordings, several, problems = find(arguments.files, cleanup)
         if several and form in ONE_RECORDING and arguments.output is None:
             raise WrongUsage(f"{form} holds one recording: name one file, or give --output DIR")
-        for problem in problems:
-            complain(problem)
+        for line in (*problems, *passed_over(arguments.files)):
+            complain(line)
         places = targets(recordings, arguments.output, SUFFIXES[form])
         if not recordings:
             return 1
