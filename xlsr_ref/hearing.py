@@ -29,6 +29,7 @@ Source = str | os.PathLike[str]
 Recording = Source | np.ndarray
 Pieces = Callable[[], Iterable[np.ndarray]]  # a recording, piece by piece, as often as it is called
 Part = tuple[slice, np.ndarray]  # frames of the recording, and their logits (T', V)
+Progress = Callable[[float, float], None]  # is told the seconds of a recording that are done, and all of them
 
 STATISTICS_ROWS = 4096  # of the first convolution, made at once where only group norm's statistics are wanted
 
@@ -42,6 +43,14 @@ def hear(model: Model, recording: Recording, sampling_rate: int | None, how: Chu
     scale, short = first_pass(pieces(), how.above * rate)
     parts = in_chunks(model, pieces, scale, how) if short is None else _in_one_piece(model, short)
     return scale.samples / rate, parts
+
+
+def reported(parts: Iterator[Part], model: Model, seconds: float, progress: Progress | None) -> Iterator[Part]:
+    """The same parts; after each, ``progress`` is told the seconds that are done and all ``seconds``."""
+    for frames, logits in parts:
+        yield frames, logits
+        if progress is not None:
+            progress(min(frames.stop * model.seconds_per_frame, seconds), seconds)
 
 
 def pieces_of(model: Model, recording: Recording, sampling_rate: int | None) -> Pieces:

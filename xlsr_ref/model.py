@@ -35,7 +35,7 @@ from xlsr_ref.errors import (
     XlsrError,
 )
 from xlsr_ref.foreign import model_files
-from xlsr_ref.hearing import Recording, Source, hear, in_chunks, pieces_of
+from xlsr_ref.hearing import Progress, Recording, Source, hear, in_chunks, pieces_of, reported
 from xlsr_ref.hub import local_folder
 from xlsr_ref.languages import read_language
 from xlsr_ref.network.adapter import adapter_frames
@@ -251,6 +251,7 @@ class Model:
         beam: int | Search | None = None,
         lm: Source | LanguageModel | KenLM | Opened | None = None,
         hotwords: Mapping[str, float] | Collection[str] = (),
+        progress: Progress | None = None,
     ) -> Transcript: ...
     @overload
     def transcribe(
@@ -263,6 +264,7 @@ class Model:
         beam: int | Search | None = None,
         lm: Source | LanguageModel | KenLM | Opened | None = None,
         hotwords: Mapping[str, float] | Collection[str] = (),
+        progress: Progress | None = None,
     ) -> list[Transcript]: ...
     def transcribe(
         self,
@@ -274,6 +276,7 @@ class Model:
         beam: int | Search | None = None,
         lm: Source | LanguageModel | KenLM | Opened | None = None,
         hotwords: Mapping[str, float] | Collection[str] = (),
+        progress: Progress | None = None,
     ) -> Transcript | list[Transcript]:
         """The words of a recording, with their times in seconds and a confidence.
 
@@ -285,7 +288,8 @@ class Model:
         ``stride_seconds`` on each side are context. By default 30 s, and a sixth of the chunk.
         ``beam`` searches for the likeliest text among so many instead of taking each frame's best token; ``lm`` (a file
         or folder, see text/lm_files.py) and ``hotwords`` help it choose, with a beam of 100 unless told.
-        ``beam=model.search(…)`` has all settings.
+        ``beam=model.search(…)`` has all settings. ``progress`` is called after each chunk of a single recording, with
+        the seconds that are done and all of them.
         Raises AudioError for what cannot be read and CannotTranscribeError for a model without a head or a vocabulary,
         DecodingError and LanguageModelError for settings and files of the search that cannot be used.
         """
@@ -293,7 +297,7 @@ class Model:
         search = self._search(beam, lm, hotwords)
         how = self.chunking(chunk_seconds, stride_seconds)
         if isinstance(recording, str | os.PathLike | np.ndarray):
-            return self._transcribe_one(recording, sampling_rate, how, tokenizer, search)
+            return self._transcribe_one(recording, sampling_rate, how, tokenizer, search, progress)
         if not isinstance(recording, Sequence):
             raise AudioError(f"a recording is a path or an array, not {type(recording).__name__}")
         transcripts: dict[int, Transcript] = {}
@@ -327,8 +331,10 @@ class Model:
         how: Chunking,
         tokenizer: Tokenizer,
         search: Search | None,
+        progress: Progress | None = None,
     ) -> Transcript:
         seconds, parts = hear(self, recording, sampling_rate, how)
+        parts = reported(parts, self, seconds, progress)
         if search is None:
             paths = [best_path(logits, frames.start) for frames, logits in parts]
             best, probability = map(np.concatenate, zip(*paths))
@@ -348,12 +354,13 @@ class Model:
         phonemes: bool = False,
         chunk_seconds: float | None = None,
         stride_seconds: float | None = None,
+        progress: Progress | None = None,
     ) -> Transcript:
         """When each word and character of ``text``, which is what was said in the recording, is spoken.
 
-        ``recording``, ``sampling_rate`` and the chunks are those of :meth:`transcribe`; of the hours of a long one only
-        the log-probabilities are kept. A word that is only "*" stands for anything. Where the model hears phonemes,
-        ``text`` goes through the package phonemizer, or is itself in ``phonemes`` with spaces between them.
+        ``recording``, ``sampling_rate``, the chunks and ``progress`` are those of :meth:`transcribe`; of the hours of a
+        long one only the log-probabilities are kept. A word that is only "*" stands for anything. Where the model hears
+        phonemes, ``text`` goes through the package phonemizer, or is itself in ``phonemes`` with spaces between them.
         Raises AudioError, CannotTranscribeError, VocabularyError, and AlignmentError for a text that is empty, too long
         for the recording, or has what the vocabulary cannot spell.
         """
@@ -362,6 +369,7 @@ class Model:
         words = tokenizer.words_of(text, phonemes)
         check_words(words, tokenizer, len(self.params["lm_head"]["weight"]))  # before the work, which may take minutes
         seconds, parts = hear(self, recording, sampling_rate, how)
+        parts = reported(parts, self, seconds, progress)
         log_probs = np.concatenate([log_softmax(logits).astype(self.dtype) for _, logits in parts])
         return align_words(log_probs, words, tokenizer, self.seconds_per_frame, seconds)
 

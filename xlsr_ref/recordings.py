@@ -103,6 +103,24 @@ def passed_over(arguments: Sequence[str]) -> Iterator[str]:
             yield f"{shown(argument)}: {count} passed over, not named like audio: {named}{more}"
 
 
+def missing(recordings: Sequence[Recording]) -> list[str]:
+    """A line for each recording that is not there: told before anything heavy begins."""
+    return [f"{shown(one.name)}: cannot be opened ({why})" for one in recordings if (why := _why_not(one.path))]
+
+
+def is_there(recording: Recording) -> bool:
+    """Does the file exist?"""
+    return not _why_not(recording.path)
+
+
+def _why_not(path: Path) -> str:
+    try:
+        os.stat(path)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        return str(getattr(error, "strerror", None) or error)
+    return ""
+
+
 def _spool_stdin(cleanup: ExitStack) -> Path:
     """The standard input as a file that is deleted when ``cleanup`` ends: a decoder may have to seek."""
     if sys.stdin is None or sys.stdin.isatty():
@@ -135,6 +153,13 @@ def targets(recordings: Sequence[Recording], output: str | None, suffix: str) ->
             raise XlsrError(f"{shown(target)}: is one of the recordings and would be replaced; give another --output")
         targets.append(target)
     return targets
+
+
+def renamed(recordings: Sequence[Recording], targets: Sequence[Path | None]) -> Iterator[str]:
+    """A line for each recording whose result cannot have its name, since another one's has it."""
+    for recording, target in zip(recordings, targets):
+        if target is not None and target.stem != recording.place.name:
+            yield f"{shown(recording.name)}: another recording has this name, too: its result goes to {shown(target)}"
 
 
 def write_whole(path: Path, content: str | bytes) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import xlsr_ref
+from xlsr_ref import recordings
 from xlsr_ref.chunks import Chunking, chunking
 from xlsr_ref.cli import main
 from xlsr_ref.cli.align import FORMATS
@@ -44,11 +45,12 @@ def fake(monkeypatch, tmp_path):
     """A model that needs no computing, in an empty folder. The value: the folders that were loaded, and the model."""
     loads, model = [], FakeModel()
 
-    def load(folder):
+    def load(folder, dtype, **more):
         loads.append(folder)
         return model
 
     monkeypatch.setattr(xlsr_ref, "load", load, raising=False)
+    monkeypatch.setattr(recordings, "_why_not", lambda path: "")  # every file is there
     monkeypatch.chdir(tmp_path)
     return loads, model
 

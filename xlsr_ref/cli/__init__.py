@@ -30,7 +30,7 @@ from xlsr_ref.cli import (
     transcribe,
     weights,
 )
-from xlsr_ref.cli.say import STYLE, ReaderLeft, WrongUsage, complain, say, sentence, show_warning, speak_utf8
+from xlsr_ref.cli.say import STYLE, ReaderLeft, WrongUsage, complain, hush, say, sentence, show_warning, speak_utf8
 
 INTERRUPTED, READER_LEFT = 130, 141  # what a shell reports for a program that SIGINT or SIGPIPE ended
 
@@ -71,6 +71,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         complain(sentence(error))
         return 1
+    finally:
+        hush(False)
 
 
 def _run(argv: Sequence[str] | None) -> int:
@@ -80,6 +82,7 @@ def _run(argv: Sequence[str] | None) -> int:
         if arguments.command is None:
             parser.print_help(sys.stderr)
             return 2
+        hush(getattr(arguments, "quiet", False))
         try:
             return arguments.call(arguments)
         except WrongUsage as error:

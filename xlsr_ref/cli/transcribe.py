@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Any
 
-from xlsr_ref.cli.say import STYLE, WrongUsage, about, complain, say
+from xlsr_ref.cli.options import add_model, following, load_model
+from xlsr_ref.cli.say import STYLE, WrongUsage, about, complain, is_quiet, note, say
 from xlsr_ref.errors import CannotTranscribeError
 
 SUFFIXES = {"text": ".txt", "json": ".json", "srt": ".srt", "vtt": ".vtt", "tsv": ".tsv"}
@@ -20,28 +21,18 @@ def add(commands: Any) -> None:
     p = commands.add_parser(
         "transcribe",
         usage="xlsr-ref transcribe [options] [FILE ...]",
-        description="Write down what is said in recordings: any format that libsndfile reads, any rate.",
+        description="Write down what is said in recordings: any sound file, any rate, any length.",
         epilog="examples:\n"
         "  xlsr-ref transcribe                                   the clips in the package\n"
-        "  xlsr-ref transcribe talks --format srt --output out   a folder: subtitles, a file each\n"
-        "  xlsr-ref transcribe talk.wav --lm lm.arpa             with a language model\n"
-        "  cat talk.wav | xlsr-ref transcribe -                  from a pipe",
+        "  xlsr-ref transcribe talks --format srt --output out   a folder: subtitles, a file each",
         **STYLE,
     )
     p.add_argument("files", metavar="FILE", nargs="*", help="recordings, folders of them, or - for the standard input")
-    p.add_argument("--model", metavar="MODEL", help="folder, or OWNER/NAME[@REVISION] on the Hugging Face Hub")
-    p.add_argument("--language", metavar="CODE", help="of a multilingual model (MMS), such as fra")
+    add_model(p)
     p.add_argument(
         "--format", metavar="FORMAT", choices=SUFFIXES, default="text", help=f"{', '.join(SUFFIXES)} (default: text)"
     )
     p.add_argument("--output", metavar="DIR", help="write one file per recording into this folder")
-    p.add_argument(
-        "--dtype",
-        metavar="DTYPE",
-        choices=("float32", "float64"),
-        default="float32",
-        help="compute in float32 or float64 (default: float32)",
-    )
     p.add_argument("--chunk", metavar="SEC", type=float, help="cut into pieces (default: 30 s over 60; 0: none)")
     p.add_argument("--stride", metavar="SEC", type=float, help="of a piece, context on each side (default: a sixth)")
     p.add_argument("--beam", metavar="N", type=int, help="search among N texts (with one of the next: 100)")
@@ -54,7 +45,7 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write down what is said in each recording. A bad one does not stop the others."""
-    from xlsr_ref.recordings import find, passed_over, targets, write_whole
+    from xlsr_ref.recordings import find, is_there, missing, passed_over, renamed, targets, write_whole
     from xlsr_ref.text.formats import format_transcript, format_transcripts
 
     form, heard = arguments.format, []
@@ -63,22 +54,23 @@ def run(arguments: argparse.Namespace) -> int:
         recordings, several, problems = find(arguments.files, cleanup)
         if several and form in ONE_RECORDING and arguments.output is None:
             raise WrongUsage(f"{form} holds one recording: name one file, or give --output DIR")
-        for line in (*problems, *passed_over(arguments.files)):
+        problems += missing(recordings)
+        recordings = [recording for recording in recordings if is_there(recording)]
+        for line in problems:
             complain(line)
         places = targets(recordings, arguments.output, SUFFIXES[form])
+        for line in (*passed_over(arguments.files), *renamed(recordings, places)):
+            note(line)
         if not recordings:
             return 1
 
         import numpy as np
 
-        import xlsr_ref
         from xlsr_ref.ops.activation import gelu
-        from xlsr_ref.ops.backend import lean_start, on_compilation
+        from xlsr_ref.ops.backend import lean_start
         from xlsr_ref.text.beam import WIDTH
 
-        on_compilation(lambda: complain("compiling for this machine: this is done once and takes some seconds"))
-        language = {} if arguments.language is None else {"language": arguments.language}
-        model = xlsr_ref.load(arguments.model, arguments.dtype, **language)
+        model = load_model(arguments)
         model.chunking(arguments.chunk, arguments.stride)  # what is wrong here is so for all
         with lean_start():
             gelu(np.zeros(1, arguments.dtype))  # the first kernel, whichever it is
@@ -90,7 +82,8 @@ def run(arguments: argparse.Namespace) -> int:
         with progress(list(zip(recordings, places))) as (counted, aside):
             for recording, target in counted:
                 try:
-                    transcript = model.transcribe(recording.path, **how)
+                    with following(len(recordings) == 1) as shown_to:
+                        transcript = model.transcribe(recording.path, **how, **shown_to)
                     if target is not None:
                         write_whole(target, format_transcript(transcript, form))
                         continue
@@ -125,6 +118,8 @@ def searches(arguments: argparse.Namespace) -> bool:
 
 def hotwords_of(line: str) -> dict[str, float]:
     """The words in `anna,zagreb:5` and their weights."""
+    if not line:
+        return {}
     from xlsr_ref.text.fusion import HOTWORD
 
     found = {}
@@ -148,7 +143,7 @@ def _stops_all(error: Exception, model: Any) -> bool:
 @contextmanager
 def progress(items: Sequence[Any]) -> Iterator[tuple[Any, Callable[[], AbstractContextManager]]]:
     """The items, counted by a progress bar where somebody looks; and a context to print in beside the bar."""
-    if len(items) < 2 or sys.stderr is None or not sys.stderr.isatty():
+    if len(items) < 2 or is_quiet() or sys.stderr is None or not sys.stderr.isatty():
         yield items, nullcontext
         return
     from tqdm import tqdm
