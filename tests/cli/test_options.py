@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 import xlsr_ref
-from xlsr_ref.cli import main, say
+from xlsr_ref.cli import main
 from xlsr_ref.cli.options import clock, following
+from xlsr_ref.cli.say import hush
 from xlsr_ref.errors import WeightsError
 
 DATA = Path(xlsr_ref.__file__).parent / "data"
@@ -73,7 +74,7 @@ def test_threads_that_cannot_be_are_wrong_usage(asked, command, capsys):
 @pytest.mark.parametrize("command", ["transcribe", "align", "classify", "explain"])
 def test_a_missing_file_is_told_before_numba_is_loaded(tmp_path, command):
     line = [word.replace(CLIP, "nowhere.wav") for word in LINES[command]]
-    code = "import sys; from xlsr_ref.cli import main; status = main(sys.argv[1:]); print('numba' in sys.modules); exit(status)"
+    code = "import sys; from xlsr_ref.cli import main; n = main(sys.argv[1:]); print('numba' in sys.modules); exit(n)"
     done = subprocess.run([sys.executable, "-c", code, command, *line], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stdout == "False\n"
@@ -121,12 +122,12 @@ def test_progress_is_in_seconds_of_sound_on_a_terminal_only(monkeypatch):
         how["progress"](3700.0, 3700.0)
     shown = sys.stderr.getvalue().split("\r\x1b[K")
     assert shown == ["", "1:05 of 1:01:40  2 %", "1:01:40 of 1:01:40  100 %", ""]
-    say.hush(True)
+    hush(True)
     try:
         with following() as how:
             assert how == {}
     finally:
-        say.hush(False)
+        hush(False)
 
 
 def test_a_recording_of_one_piece_shows_nothing(monkeypatch):
