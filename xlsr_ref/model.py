@@ -35,7 +35,17 @@ from xlsr_ref.errors import (
     XlsrError,
 )
 from xlsr_ref.foreign import model_files
-from xlsr_ref.hearing import Progress, Recording, Source, hear, in_chunks, pieces_of, reported
+from xlsr_ref.hearing import (
+    Progress,
+    Recording,
+    Source,
+    hear,
+    in_chunks,
+    not_a_recording,
+    pieces_of,
+    reported,
+    taken,
+)
 from xlsr_ref.hub import local_folder
 from xlsr_ref.languages import read_language
 from xlsr_ref.network.adapter import adapter_frames
@@ -53,6 +63,8 @@ from xlsr_ref.ops.memory import keep_freed_memory
 from xlsr_ref.ops.norm import Moments
 from xlsr_ref.ops.unmasked import refuse_masked
 from xlsr_ref.params import LoadReport, load_params
+from xlsr_ref.resampling import check_rate
+from xlsr_ref.saving import save
 from xlsr_ref.text.align_text import align_words, check_words
 from xlsr_ref.text.beam import BEAM_PRUNE, TOKEN_MIN, WIDTH, Search, feed, hypotheses, log_softmax, start
 from xlsr_ref.text.beam import search as beam_settings
@@ -169,6 +181,11 @@ class Model:
         convolutional adapter."""
         return self.config.output_hop / self.preprocessor.sampling_rate
 
+    def save(self, folder: Source) -> None:
+        """Write the model into a new ``folder``, from which :func:`load` and transformers read it: config, weights,
+        vocabulary and preprocessor; it is whole, or not there (saving.py). Raises XlsrError."""
+        save(self, folder)
+
     # --- the network -------------------------------------------------------------------------------------------------
 
     def forward(self, waveform: np.ndarray, sampling_rate: int, keep: Keep = True) -> tuple[np.ndarray, Stages]:
@@ -280,8 +297,9 @@ class Model:
     ) -> Transcript | list[Transcript]:
         """The words of a recording, with their times in seconds and a confidence.
 
-        ``recording`` is the path of a file that libsndfile reads, or an array (L,) or (L, channels) with its
-        ``sampling_rate`` in Hz; any rate, it is resampled. A list of recordings gives a list of transcripts: they run
+        ``recording`` is the path of a sound file, or an array (L,) or (L, channels) with its ``sampling_rate`` in Hz;
+        any rate, it is resampled. It may also be {"array": …, "sampling_rate": …}, the bytes of a file, or a file that
+        is open for reading them. A list of recordings gives a list of transcripts: they run
         side by side, each at its own length, with the same result as one by one.
         What is longer than 60 s is computed in chunks (chunks.py says how), and a file is then never whole in memory.
         ``chunk_seconds`` cuts all recordings into chunks of this length, and 0 cuts none; of each chunk
@@ -296,10 +314,10 @@ class Model:
         tokenizer = self._require_tokenizer()
         search = self._search(beam, lm, hotwords)
         how = self.chunking(chunk_seconds, stride_seconds)
-        if isinstance(recording, str | os.PathLike | np.ndarray):
+        if not isinstance(recording, Sequence) or isinstance(recording, str | bytes | bytearray | memoryview):
             return self._transcribe_one(recording, sampling_rate, how, tokenizer, search, progress)
-        if not isinstance(recording, Sequence):
-            raise AudioError(f"a recording is a path or an array, not {type(recording).__name__}")
+        if len(recording) and isinstance(recording[0], int | float | np.number):
+            raise AudioError(not_a_recording(recording))
         transcripts: dict[int, Transcript] = {}
 
         def one(i: int, item: Recording) -> None:
@@ -333,15 +351,16 @@ class Model:
         search: Search | None,
         progress: Progress | None = None,
     ) -> Transcript:
-        seconds, parts = hear(self, recording, sampling_rate, how)
-        parts = reported(parts, self, seconds, progress)
-        if search is None:
-            paths = [best_path(logits, frames.start) for frames, logits in parts]
-            best, probability = map(np.concatenate, zip(*paths))
-            return spell(best, probability, tokenizer, self.seconds_per_frame, seconds)
-        state = start(search)
-        for _, logits in parts:
-            state = feed(search, state, log_softmax(logits))
+        with taken(recording, sampling_rate) as (source, rate):
+            seconds, parts = hear(self, source, rate, how)
+            parts = reported(parts, self, seconds, progress)
+            if search is None:
+                paths = [best_path(logits, frames.start) for frames, logits in parts]
+                best, probability = map(np.concatenate, zip(*paths))
+                return spell(best, probability, tokenizer, self.seconds_per_frame, seconds)
+            state = start(search)
+            for _, logits in parts:
+                state = feed(search, state, log_softmax(logits))
         found = hypotheses(search, state, NBEST)
         return transcript_of(found, search.labels, tokenizer, self.seconds_per_frame, seconds)
 
@@ -368,9 +387,10 @@ class Model:
         how = self.chunking(chunk_seconds, stride_seconds)
         words = tokenizer.words_of(text, phonemes)
         check_words(words, tokenizer, len(self.params["lm_head"]["weight"]))  # before the work, which may take minutes
-        seconds, parts = hear(self, recording, sampling_rate, how)
-        parts = reported(parts, self, seconds, progress)
-        log_probs = np.concatenate([log_softmax(logits).astype(self.dtype) for _, logits in parts])
+        with taken(recording, sampling_rate) as (source, rate):
+            seconds, parts = hear(self, source, rate, how)
+            parts = reported(parts, self, seconds, progress)
+            log_probs = np.concatenate([log_softmax(logits).astype(self.dtype) for _, logits in parts])
         return align_words(log_probs, words, tokenizer, self.seconds_per_frame, seconds)
 
     def search(
@@ -471,9 +491,8 @@ class Model:
 
     def _heard(self, recording: Recording, sampling_rate: int | None) -> np.ndarray:
         """A whole recording as the network takes it."""
-        if not isinstance(recording, str | os.PathLike | np.ndarray):
-            raise AudioError(f"a recording is a path or an array, not {type(recording).__name__}")
-        return self._normalised(np.concatenate(list(pieces_of(self, recording, sampling_rate)())))
+        with taken(recording, sampling_rate) as (source, rate):
+            return self._normalised(np.concatenate(list(pieces_of(self, source, rate)())))
 
     def _several(self, several: bool | None) -> bool:
         problem = self.config.problem_type
@@ -567,7 +586,7 @@ class Model:
 
     def _mono(self, waveform: np.ndarray, sampling_rate: int) -> np.ndarray:
         rate = self.preprocessor.sampling_rate
-        if sampling_rate is not None and sampling_rate != rate:
+        if sampling_rate is not None and check_rate(sampling_rate) != rate:
             raise AudioError(
                 f"the model takes {rate} Hz, not {sampling_rate}: resample first, or use transcribe, which does"
             )
