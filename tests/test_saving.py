@@ -22,6 +22,12 @@ FOLDERS = [
 FOLDERS += [GOLDEN / "heads" / "convolutions", GOLDEN / "heads" / "languages"]
 
 
+FIELDS = (
+    "vocabulary", "added", "special", "extra_special", "word_delimiter", "replace_word_delimiter_char", "do_lower_case",
+    "clean_up_tokenization_spaces", "split_special_tokens", "phonemes",
+)  # fmt: skip
+
+
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 def test_what_is_saved_is_what_was_loaded(tmp_path, folder, rng):
     first = xlsr_ref.load(folder)
@@ -61,8 +67,7 @@ def test_special_and_added_tokens_and_phonemes_are_saved(tmp_path):
         first = xlsr_ref.load(folder)
         first.save(tmp_path / f"saved-{number}")
         files = xlsr_ref.load(tmp_path / f"saved-{number}").tokenizer.files
-        for field in ("vocabulary", "added", "special", "extra_special", "word_delimiter", "replace_word_delimiter_char",
-                      "do_lower_case", "clean_up_tokenization_spaces", "split_special_tokens", "phonemes"):  # fmt: skip
+        for field in FIELDS:
             assert getattr(files, field) == getattr(first.tokenizer.files, field), field
 
 
