@@ -18,6 +18,7 @@ from weights_tools.compare import assert_same, relative_error
 from xlsr_ref.errors import AudioError, CannotClassifyError, CannotTranscribeError, ObjectiveError
 from xlsr_ref.ops import threads
 from xlsr_ref.ops.tree import flatten, nest
+from xlsr_ref.text.tokenizer import Tokenizer
 
 GOLDEN = Path(__file__).parent / "golden" / "heads"
 NAMES = ["recording", "frames", "voices", "convolutions", "languages"]
@@ -204,6 +205,21 @@ def test_frames_behind_an_adapter_are_further_apart():
     np.testing.assert_array_equal(model.logits(waveform, RATE, chunk_seconds=0), model.logits(waveform, RATE))
     with pytest.raises(AudioError, match="takes a recording in one piece"):
         model.logits(waveform, RATE, chunk_seconds=0.1)
+
+
+def test_a_text_is_laid_over_all_frames_behind_an_adapter(tmp_path, rng):
+    """Over 60 s a recording is cut into chunks, but not behind an adapter, whose frames are elsewhere."""
+    model = load("convolutions")
+    vocabulary = {"<pad>": 0, **{letter: i for i, letter in enumerate("|abcde", start=1)}}
+    (tmp_path / "vocab.json").write_text(json.dumps(vocabulary), "utf-8")
+    model.tokenizer = Tokenizer.from_folder(tmp_path)
+    waveform = rng.standard_normal(61 * RATE).astype(np.float32)
+    aligned, read = model.align(waveform, "* abc *", RATE), model.transcribe(waveform, RATE)
+    assert aligned.words[-1].end == 61  # the last frame would end at 61.02 s
+    assert read.chars[-1].end > 50
+    for use in (lambda: model.align(waveform, "abc", RATE, chunk_seconds=9.0), lambda: model.chunking(9.0)):
+        with pytest.raises(AudioError, match="takes a recording in one piece"):
+            use()
 
 
 def test_pretraining_does_not_go_through_an_adapter(tmp_path):

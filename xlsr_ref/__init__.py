@@ -19,8 +19,12 @@ if TYPE_CHECKING:
     from xlsr_ref.errors import CannotTranscribeError as CannotTranscribeError
     from xlsr_ref.errors import ConfigError as ConfigError
     from xlsr_ref.errors import DecodingError as DecodingError
+    from xlsr_ref.errors import ExerciseError as ExerciseError
     from xlsr_ref.errors import HubError as HubError
     from xlsr_ref.errors import LanguageModelError as LanguageModelError
+    from xlsr_ref.errors import ManifestError as ManifestError
+    from xlsr_ref.errors import ObjectiveError as ObjectiveError
+    from xlsr_ref.errors import TrainingError as TrainingError
     from xlsr_ref.errors import VocabularyError as VocabularyError
     from xlsr_ref.errors import WeightsError as WeightsError
     from xlsr_ref.errors import XlsrError as XlsrError
@@ -38,6 +42,7 @@ _HOME = {
     "XlsrError": "errors", "ConfigError": "errors", "WeightsError": "errors", "AudioError": "errors",
     "VocabularyError": "errors", "CannotTranscribeError": "errors", "CannotClassifyError": "errors",
     "AlignmentError": "errors", "HubError": "errors", "DecodingError": "errors", "LanguageModelError": "errors",
+    "ObjectiveError": "errors", "ManifestError": "errors", "TrainingError": "errors", "ExerciseError": "errors",
 }  # fmt: skip
 __all__ = ["__version__", *_HOME]
 

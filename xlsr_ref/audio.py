@@ -24,7 +24,9 @@ import numpy as np
 
 from xlsr_ref import sndfile
 from xlsr_ref.errors import AudioError, ConfigError
+from xlsr_ref.ffmpeg import decoded, is_for_ffmpeg
 from xlsr_ref.ops.conv_length import receptive_field
+from xlsr_ref.ops.unmasked import refuse_masked
 from xlsr_ref.resampling import check_rate, float_type, resample, resample_pieces
 from xlsr_ref.untrusted import model_folder, read_json, shown
 
@@ -95,7 +97,8 @@ def require_a_frame(
 def read(path: str | os.PathLike[str], sampling_rate: int, dtype: Any = "float32") -> np.ndarray:
     """The recording in ``path`` as (L,) mono samples at ``sampling_rate`` Hz, in float32 or float64.
 
-    Any format that libsndfile knows, any rate, any channel count. Raises AudioError, naming the file.
+    Any format that libsndfile knows, or, where that program is installed, ffmpeg; any rate, any channel count.
+    Raises AudioError, naming the file.
     An MP3 of varying bit rate that lacks its Xing header is read only as far as libsndfile guesses it to be long.
     """
     found: list[np.ndarray] = []
@@ -122,6 +125,9 @@ def blocks(path: str | os.PathLike[str], dtype: Any = "float32") -> Iterator[tup
     name = shown(path)
     _require_a_file(path, name)
     numbers, done = float_type(dtype), 0
+    if is_for_ffmpeg(path):
+        yield from _blocks_of_ffmpeg(path, name, numbers)
+        return
     trouble = "is not audio that libsndfile can read"
     try:
         with sndfile.opened(path) as stream:
@@ -144,6 +150,18 @@ def blocks(path: str | os.PathLike[str], dtype: Any = "float32") -> Iterator[tup
         raise AudioError(f"{name}: {trouble} ({reason})") from None
     if missing:
         raise AudioError(f"{name}: is cut short or damaged: {missing}")
+    if done == 0:
+        raise AudioError(f"{name}: holds no samples")
+
+
+def _blocks_of_ffmpeg(path: str | os.PathLike[str], name: str, numbers: Any) -> Iterator[tuple[np.ndarray, int]]:
+    """What :func:`blocks` gives, for a file that libsndfile does not read."""
+    done = 0
+    for piece, header_rate in decoded(path, name, BLOCK):
+        rate = check_rate(header_rate, f"{name}: the sampling rate in its header")
+        require_finite(piece, rate, f"{name}: ", done)
+        done += len(piece)
+        yield mono(piece).astype(numbers), rate
     if done == 0:
         raise AudioError(f"{name}: holds no samples")
 
@@ -173,6 +191,7 @@ def from_array(array: Any, sampling_rate: Any, target_rate: int, dtype: Any = "f
     if sampling_rate is None:
         raise AudioError("an array does not say its sampling rate, and it is not guessed: give sampling_rate in Hz")
     rate, target, numbers = check_rate(sampling_rate), check_rate(target_rate), float_type(dtype)
+    refuse_masked(array, "the samples", AudioError)
     try:
         array = np.asarray(array)
     except (ValueError, TypeError, RuntimeError) as error:  # ragged lists, tensors that live elsewhere
@@ -239,6 +258,7 @@ def normalise(x: np.ndarray, sampling_rate: int | None = None) -> np.ndarray:
     Mean and variance are taken in float64 and the result is rounded once. Raises AudioError for no samples, and for
     NaN or Inf (with its second where ``sampling_rate`` is given). As Wav2Vec2FeatureExtractor.zero_mean_unit_var_norm.
     """
+    refuse_masked(x, "the samples", AudioError)
     float_type(x.dtype)
     if len(x) == 0:
         raise AudioError("there are no samples to normalise")

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from xlsr_ref.errors import XlsrError
+from xlsr_ref.ffmpeg import SUFFIXES as FFMPEG_SUFFIXES
 from xlsr_ref.untrusted import shown
 
 # What libsndfile reads, by its usual suffixes. Not here: headerless samples, and MATLAB's files, seldom sound.
@@ -26,6 +27,9 @@ AUDIO_SUFFIXES = {
     ".aifc", ".au", ".snd", ".caf", ".sph", ".nist", ".voc", ".avr", ".htk", ".iff", ".svx", ".8svx", ".paf", ".pvf",
     ".sd2", ".sds", ".sf", ".ircam", ".wve", ".xi",
 }  # fmt: skip
+
+
+NAMED = 5  # files in a line
 
 
 class Recording(NamedTuple):
@@ -75,8 +79,47 @@ def _audio_files(folder: Path, problems: list[str]) -> Iterator[Path]:
     for here, folders, files in os.walk(folder, onerror=unreadable):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in files:
-            if Path(name).suffix.lower() in AUDIO_SUFFIXES and not name.startswith("."):
+            if is_audio(name) and not name.startswith("."):
                 yield Path(here, name).relative_to(folder)
+
+
+def is_audio(name: str) -> bool:
+    """Is that how the name of a recording ends?"""
+    return Path(name).suffix.lower() in AUDIO_SUFFIXES | FFMPEG_SUFFIXES
+
+
+def passed_over(arguments: Sequence[str]) -> Iterator[str]:
+    """A line for each folder among the arguments of :func:`find` that has files which do not stand for recordings."""
+    for argument in filter(os.path.isdir, arguments):
+        others = []
+        for here, folders, files in os.walk(argument):
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            others += [
+                Path(here, name).relative_to(argument) for name in files if name[0] != "." and not is_audio(name)
+            ]
+        if others:
+            named = ", ".join(shown(name) for name in sorted(others)[:NAMED])
+            more = f" and {len(others) - NAMED} more" if len(others) > NAMED else ""
+            count = "1 file is" if len(others) == 1 else f"{len(others)} files are"
+            yield f"{shown(argument)}: {count} passed over, not named like audio: {named}{more}"
+
+
+def missing(recordings: Sequence[Recording]) -> list[str]:
+    """A line for each recording that is not there: told before anything heavy begins."""
+    return [f"{shown(one.name)}: cannot be opened ({why})" for one in recordings if (why := _why_not(one.path))]
+
+
+def is_there(recording: Recording) -> bool:
+    """Does the file exist?"""
+    return not _why_not(recording.path)
+
+
+def _why_not(path: Path) -> str:
+    try:
+        os.stat(path)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        return str(getattr(error, "strerror", None) or error)
+    return ""
 
 
 def _spool_stdin(cleanup: ExitStack) -> Path:
@@ -117,3 +160,10 @@ def targets(recordings: Sequence[Recording], output: str | None, suffix: str) ->
         target = folder / place.with_name(place.name + suffix)
         targets.append(target)
     return targets
+
+
+def renamed(recordings: Sequence[Recording], targets: Sequence[Path | None]) -> Iterator[str]:
+    """A line for each recording whose result cannot have its name, since another one's has it."""
+    for recording, target in zip(recordings, targets):
+        if target is not None and target.stem != recording.place.name:
+            yield f"{shown(recording.name)}: another recording has this name, too: its result goes to {shown(target)}"

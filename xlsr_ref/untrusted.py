@@ -19,6 +19,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import BufferedReader, RawIOBase
+from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from xlsr_ref.errors import XlsrError
@@ -32,7 +33,7 @@ MOST_DIGITS = 300  # of a whole number; any such number fits a float64
 MOST_DOTS = 500  # in what may be a key of TOML
 UNPACKED = 200, 2**26  # a packed file unpacks to at most so many times its size, or to so many bytes
 
-Path = str | os.PathLike[str]
+Name = str | os.PathLike[str]  # of a file
 T = TypeVar("T")
 Fault = Callable[[str], XlsrError | ValueError]  # makes the error to raise; usually its class
 
@@ -76,7 +77,7 @@ def model_folder(folder: str | Path, error: type[XlsrError]) -> Path:
 # --- bytes -----------------------------------------------------------------------------------------------------------
 
 
-def open_regular(path: Path, error: Fault, pipes: bool = False) -> IO[bytes]:
+def open_regular(path: Name, error: Fault, pipes: bool = False) -> IO[bytes]:
     """The file ``path``, open for reading; a pipe as well where ``pipes``. Raises ``error`` for whatever else it is."""
     _require_regular(_ask(lambda: os.stat(path), path, error), path, error, pipes)  # opening a device can do something
     waiting = 0 if pipes else getattr(os, "O_NONBLOCK", 0)
@@ -90,7 +91,7 @@ def open_regular(path: Path, error: Fault, pipes: bool = False) -> IO[bytes]:
         raise
 
 
-def _ask(what: Callable[[], T], path: Path, error: Fault) -> T:
+def _ask(what: Callable[[], T], path: Name, error: Fault) -> T:
     """What the system says of ``path``. Raises ``error``."""
     try:
         return what()
@@ -100,14 +101,14 @@ def _ask(what: Callable[[], T], path: Path, error: Fault) -> T:
         raise error(f"{shown(path)} cannot be read: {getattr(problem, 'strerror', None) or problem}") from None
 
 
-def _require_regular(found: os.stat_result, path: Path, error: Fault, pipes: bool) -> None:
+def _require_regular(found: os.stat_result, path: Name, error: Fault, pipes: bool) -> None:
     if stat.S_ISDIR(found.st_mode):
         raise error(f"{shown(path)} is a folder, not a regular file")
     if not (stat.S_ISREG(found.st_mode) or (pipes and (stat.S_ISFIFO(found.st_mode) or stat.S_ISSOCK(found.st_mode)))):
         raise error(f"{shown(path)} is not a regular file")
 
 
-def read_bytes(path: Path, error: Fault, most: int = LONGEST_TEXT, pipes: bool = False) -> bytes:
+def read_bytes(path: Name, error: Fault, most: int = LONGEST_TEXT, pipes: bool = False) -> bytes:
     """All bytes of a file. Raises ``error`` where there are more than ``most``."""
     with open_regular(path, error, pipes) as file:
         try:
@@ -169,7 +170,7 @@ def decode(data: bytes, what: str, error: Fault) -> str:
         raise error(f"{what} is not UTF-8 text: {found}") from None
 
 
-def read_text(path: Path, error: Fault, most: int = LONGEST_TEXT, pipes: bool = False) -> str:
+def read_text(path: Name, error: Fault, most: int = LONGEST_TEXT, pipes: bool = False) -> str:
     """The text in a file. Raises ``error``."""
     return decode(read_bytes(path, error, most, pipes), shown(path), error)
 
@@ -196,7 +197,7 @@ def text_lines(file: IO[bytes], what: str, error: Fault) -> Iterator[tuple[int, 
 
 
 @contextmanager
-def opened(path: Path, error: Fault) -> Iterator[IO[bytes]]:
+def opened(path: Name, error: Fault) -> Iterator[IO[bytes]]:
     """A file that somebody named, a pipe as well; a packed one is unpacked. Raises ``error``, also while it is read."""
     with open_regular(path, error, pipes=True) as file:
         try:
@@ -216,7 +217,7 @@ def whole_number(text: str | bytes) -> int | None:
 # --- JSON and TOML ---------------------------------------------------------------------------------------------------
 
 
-def read_json(path: Path, error: Fault, finite: bool = True) -> dict[str, Any]:
+def read_json(path: Name, error: Fault, finite: bool = True) -> dict[str, Any]:
     """The JSON object in a file. Raises ``error`` with one line, whatever the file holds."""
     return parse_json(read_bytes(path, error, LONGEST_JSON), shown(path), error, finite)
 
@@ -247,7 +248,7 @@ def parse_json(text: bytes, what: str, error: Fault, finite: bool = True) -> dic
     return found
 
 
-def read_toml(path: Path, error: Fault) -> dict[str, Any]:
+def read_toml(path: Name, error: Fault) -> dict[str, Any]:
     """The table in a TOML file. Raises ``error``."""
     import tomllib
 

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 import xlsr_ref
+from xlsr_ref import recordings
+from xlsr_ref.chunks import Chunking, chunking
 from xlsr_ref.cli import main
 from xlsr_ref.cli.align import FORMATS
 from xlsr_ref.errors import AudioError
@@ -22,6 +24,9 @@ class FakeModel:
     """Lays a second under each word."""
 
     tokenizer, seconds_per_frame = None, 0.02
+
+    def chunking(self, chunk_seconds: float | None, stride_seconds: float | None) -> Chunking:
+        return chunking(chunk_seconds, stride_seconds, self.seconds_per_frame)
 
     def align(self, path: Path, text: str, **how) -> Transcript:
         self.how = how
@@ -40,11 +45,12 @@ def fake(monkeypatch, tmp_path):
     """A model that needs no computing, in an empty folder. The value: the folders that were loaded, and the model."""
     loads, model = [], FakeModel()
 
-    def load(folder):
+    def load(folder, dtype, **more):
         loads.append(folder)
         return model
 
     monkeypatch.setattr(xlsr_ref, "load", load, raising=False)
+    monkeypatch.setattr(recordings, "_why_not", lambda path: "")  # every file is there
     monkeypatch.chdir(tmp_path)
     return loads, model
 

@@ -41,7 +41,7 @@ class FakeModel:
 def fake(monkeypatch, tmp_path):
     """A model that needs no computing, in a folder with a manifest. The value: the model."""
     model = FakeModel()
-    monkeypatch.setattr(xlsr_ref, "load", lambda folder: model, raising=False)
+    monkeypatch.setattr(xlsr_ref, "load", lambda folder, dtype, **more: model, raising=False)
     monkeypatch.chdir(tmp_path)
     manifest("list.tsv", *ROWS)
     return model

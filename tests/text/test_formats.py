@@ -1,7 +1,9 @@
 """The written formats, read back by small parsers of their grammars."""
 
+import dataclasses
 import json
 import re
+from itertools import pairwise
 
 import pytest
 
@@ -72,8 +74,8 @@ def test_tsv_keeps_its_shape_around_tabs_and_line_ends():
 
 @pytest.mark.parametrize("name", ["srt", "vtt"])
 def test_subtitles(name):
-    read = cues(format_transcript(spoken("hello", "you", begin=3599.9), name), name)
-    assert read == [(3599.9, pytest.approx(3600.4), ["hello you"])]
+    read = cues(format_transcript(spoken("hello", "you", length=0.4, begin=3599.9), name), name)
+    assert read == [(3599.9, pytest.approx(3600.8), ["hello you"])]
 
 
 @pytest.mark.parametrize(
@@ -107,7 +109,7 @@ def test_cues_are_short_and_break_at_pauses(name):
 @pytest.mark.parametrize("seconds", [3.0, 40.0])  # too many characters for a cue, and too long as well
 @pytest.mark.parametrize("name", ["srt", "vtt"])
 def test_a_language_without_spaces_is_cut_by_characters(name, seconds):
-    transcript = spoken("好" * 200, length=seconds)
+    transcript = dataclasses.replace(spoken("好" * 200, length=seconds), duration=seconds)
     read = cues(format_transcript(transcript, name), name)
     assert all(end - start <= 6.001 for start, end, _ in read)  # each end is rounded to a millisecond
     assert all(len(lines) <= 2 and all(len(line) <= 42 for line in lines) for _, _, lines in read)
@@ -140,7 +142,8 @@ def test_white_space_in_words_makes_no_empty_lines(name):
 @pytest.mark.parametrize("name", FORMATS)
 def test_an_empty_transcript_is_a_valid_file(name):
     text = format_transcript(EMPTY, name)
-    expected = {"text": "\n", "srt": "", "vtt": "WEBVTT\n", "tsv": "start\tend\ttext\tscore\n"}
+    empty_cue = "1\n00:00:00,000 --> 00:00:00,800\n\u200b\n"  # players refuse a file of no bytes
+    expected = {"text": "\n", "srt": empty_cue, "vtt": "WEBVTT\n", "tsv": "start\tend\ttext\tscore\n"}
     if name == "json":
         assert json.loads(text) == {"text": "", "score": None, "words": [], "chars": []}
     else:
@@ -170,6 +173,77 @@ def test_subtitles_of_several_recordings_need_a_file_each(name):
 def test_unknown_format(write):
     with pytest.raises(XlsrError, match="'docx' is not known: choose one of text, json, srt, vtt, tsv"):
         write("docx")
+
+
+# --- pauses and short cues -------------------------------------------------------------------------------------------
+
+
+def heard(*letters, duration=None):
+    """A transcript of letters (text, start, end), whose words stand between spaces."""
+    chars, words, word = [Span(text, start, end, 0.5) for text, start, end in letters], [], []
+    for char in [*chars, Span(" ", 0, 0, 0.5)]:
+        if char.text != " ":
+            word.append(char)
+        elif word:
+            words.append(Span("".join(one.text for one in word), word[0].start, word[-1].end, 0.5))
+            word = []
+    return Transcript(" ".join(one.text for one in words), tuple(words), tuple(chars), 0.5, duration)
+
+
+GULF = heard(
+    ("a", 0.0, 0.5), ("b", 0.5, 0.9), ("c", 13.0, 13.4), ("d", 13.6, 14.0), (" ", 14.0, 14.1), ("e", 14.2, 15.0)
+)
+
+
+@pytest.mark.parametrize("name", ["srt", "vtt"])
+def test_no_cue_bridges_a_pause_inside_a_word(name):
+    read = cues(format_transcript(GULF, name), name)
+    assert read == [(0.0, 0.9, ["ab"]), (13.0, 15.0, ["cd e"])]
+    assert len(cues(format_transcript(heard(("a", 0.0, 0.4), ("b", 1.2, 1.6)), name), name)) == 1  # just 0.8 s
+    assert GULF.text == "abcd e"
+    assert [word.text for word in GULF.words] == ["abcd", "e"]
+
+
+def test_json_marks_a_word_that_holds_a_pause():
+    words = json.loads(format_transcript(GULF, "json"))["words"]
+    assert words[0]["pause"] == [0.9, 13.0]
+    assert "pause" not in words[1]
+    two = heard(("a", 0.0, 0.1), ("b", 1.0, 1.1), ("c", 5.0, 5.1))
+    assert json.loads(format_transcript(two, "json"))["words"][0]["pause"] == [1.1, 5.0]  # the longest
+
+
+@pytest.mark.parametrize("name", ["srt", "vtt"])
+@pytest.mark.parametrize(
+    ("letters", "duration", "expected"),
+    [
+        ([("a", 1.0, 1.02)], None, [(1.0, 1.8)]),  # a frame
+        ([("a", 1.0, 1.02)], 1.5, [(0.7, 1.5)]),  # not beyond the end: earlier
+        ([("a", 0.2, 0.22)], 0.4, [(0.0, 0.4)]),
+        ([("a", 1.0, 1.02), ("b", 1.9, 1.92)], None, [(1.0, 1.8), (1.9, 2.7)]),
+        ([("a", 1.0, 1.02), ("b", 1.9, 1.92)], 2.0, [(1.0, 1.8), (1.8, 2.0)]),
+        ([("a", 1.0, 3.0)], 3.0, [(1.0, 3.0)]),
+    ],
+)
+def test_no_cue_is_too_short_to_be_seen_and_none_overlap(name, letters, duration, expected):
+    read = cues(format_transcript(heard(*letters, duration=duration), name), name)
+    assert [(start, end) for start, end, _ in read] == expected
+
+
+@pytest.mark.parametrize("name", ["srt", "vtt"])
+def test_cues_in_a_row_never_overlap(name):
+    """Every word is a cue of its own, longer than a line, and a frame long."""
+    words = [("x" * 50, 0.02 * n, 0.02 * n + 0.02) for n in range(40)]
+    spans = tuple(Span(text, start, end, 0.5) for text, start, end in words)
+    read = cues(format_transcript(Transcript("", spans, (), duration=1.0), name), name)
+    assert all(end <= following for (_, end, _), (following, _, _) in pairwise(read))
+    assert read[-1][1] <= 1.0
+
+
+def test_silence_is_a_file_that_players_take():
+    silence = dataclasses.replace(EMPTY, duration=12.5)
+    assert format_transcript(silence, "srt") == "1\n00:00:00,000 --> 00:00:12,500\n\u200b\n"
+    assert format_transcript(silence, "vtt") == "WEBVTT\n"
+    assert format_alignment(silence, "srt", "talk", 12.5, "characters").startswith("1\n")
 
 
 # --- of an alignment -------------------------------------------------------------------------------------------------

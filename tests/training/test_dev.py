@@ -29,3 +29,12 @@ def test_errors_of_groups(rng):
     silent = sum(not text for text in texts[:2])
     assert errors["right"] == silent / sum(len(text) or 1 for text in texts[:2])
     assert errors["wrong"] == pytest.approx(2 / (len(texts[2]) + 2))
+
+
+def test_a_clip_that_is_too_short_for_a_frame_is_heard_as_nothing(rng):
+    recipe = from_table({"model": {"start": "small-ctc", "head": "keep"}, "data": {"manifests": ["none.tsv"]}})
+    bundled = Path(xlsr_ref.__file__).parent / "data"
+    start = prepare_start(recipe, "Wav2Vec2ForCTC", [], Path(), bundled=bundled)
+    sounds = [np.zeros(0, np.float32), np.zeros(399, np.float32)]
+    groups = {"short": [Clip(Path(), "en", "", 0.5, "dev", "ab"), Clip(Path(), "en", "", 0.5, "dev", "c")]}
+    assert errors_on(groups, sounds, start, xlsr_ref.load().tokenizer) == {"short": 1.0}

@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+import soundfile
 from tiny_run import fingerprint, make_corpus, recipe
 
 from xlsr_ref.errors import ObjectiveError, TrainingError
@@ -105,6 +106,32 @@ def test_a_step_without_a_usable_gradient_is_left_out_and_counted(begin, monkeyp
     assert (run.place.bad, run.place.bad_in_a_row) == (2, 0)
     assert set(run.adam.steps.values()) == {2}
     assert [line["left_out"] for line in read_metrics(run.folder) if "loss" in line] == [1, 2]
+
+
+@pytest.mark.parametrize("task", ["pretrain", "finetune"])
+def test_lists_are_not_believed(begin, tmp_path, task):
+    """A clip that is shorter than its list says is named, once, counted, and left out; the others are learnt from."""
+    for name in ("a", "d"):  # d is in the dev split
+        soundfile.write(tmp_path / "corpus" / f"{name}.wav", np.zeros(500), 16000)
+    run, said = begin(task, text=recipe(steps=6).replace("batch_seconds = 0.8", "batch_seconds = 8.0"))
+    train(run, said.append)
+    of_a = [line for line in said if "a.wav" in line]
+    assert of_a[0] == "warning: a.wav has 0.03 s, not the 0.4 s of its list"
+    assert of_a[1].startswith("warning: a.wav is left out of its batches: it makes 1 frames, and ")
+    assert of_a[1].endswith({"pretrain": "a masked span has 3", "finetune": "its text needs 2"}[task])
+    assert len(of_a) == 2
+    assert ("warning: d.wav has 0.03 s, not the 0.4 s of its list" in said) == (task == "finetune")
+    assert (run.place.bad, run.place.clips_left_out) == (0, 6)
+    assert [line["clips_left_out"] for line in read_metrics(run.folder) if "loss" in line] == [2, 4, 6]
+    assert any(line.endswith("clips left out 6") for line in said)
+
+
+def test_a_clip_that_is_longer_than_its_list_says_does_not_fill_the_memory(begin, tmp_path):
+    soundfile.write(tmp_path / "corpus" / "a.wav", np.zeros(16000 * 30), 16000)
+    run, said = begin(steps=3)
+    train(run, said.append)
+    assert "warning: a.wav is left out of its batches: it is longer than data.longest = 20 s" in said
+    assert run.place.clips_left_out > 0
 
 
 def test_many_such_steps_in_a_row_end_the_run_and_the_last_checkpoint_stays(begin, monkeypatch):

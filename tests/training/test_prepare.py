@@ -135,6 +135,22 @@ def test_unknown_letters_are_listed_with_their_counts_before_training(prepare, t
     assert "warning: not in the vocabulary, and always wrong in dev: 'э' 1 times" in said
 
 
+def test_a_start_with_two_blanks(prepare, tmp_path):
+    run, _ = prepare(steps=1)
+    train(run, lambda text: None)
+    (tmp_path / "run").rename(tmp_path / "start")
+    path = tmp_path / "start" / "model" / "config.json"
+    path.write_text(path.read_text().replace('"pad_token_id": 0', '"pad_token_id": 2'))
+    text = recipe(steps=1, model='start = "start/model"\nhead = "keep"').replace("[model.config]", "[model.config]\n")
+    refused(
+        prepare,
+        tmp_path,
+        r"model\.start start/model: config\.json says pad_token_id=2 .* the id 0",
+        XlsrError,
+        text=text,
+    )
+
+
 @pytest.mark.parametrize(
     ("model", "config", "says"),
     [

@@ -157,6 +157,52 @@ def test_what_learns_is_passed_on():
     assert grads.keys() == {"lm_head.weight", "lm_head.bias"}
 
 
+@pytest.mark.parametrize("zero_infinity", [False, True])
+@pytest.mark.parametrize("reduction", ["sum", "mean"])
+def test_a_clip_with_too_few_frames_takes_no_part(reduction, zero_infinity):
+    """The others' randomness is that of their places in the batch; whether it counts in the mean, the config says."""
+    how = {"ctc_loss_reduction": reduction, "ctc_zero_infinity": zero_infinity}
+    recipe, start = begin("Wav2Vec2ForCTC", **how)
+    targets = [np.array(ids, int) for ids in TARGETS]
+
+    def learn(waveforms):
+        batch = Batch(waveforms, targets, 7, Stage())
+        return finetune_step(nest(start.params), start.config, recipe, start.preprocessor, batch)
+
+    x = sounds()
+    for short in (x[0][:80], x[0][:3]):  # 3 frames for 3 targets with two equal neighbours; no frame at all
+        numbers, grads = learn([short, x[1], x[2]])
+        _, whole = learn(x)
+        assert grads.keys() == whole.keys()
+        each = []
+        for i in (1, 2):  # alone, in its place
+            alone = [x[j] if j == i else x[j][:0] for j in range(3)]
+            each.append(learn(alone))
+        share = 1.0 if reduction == "sum" or zero_infinity else 1 / 2  # alone the mean is over one
+        assert numbers["loss"] == pytest.approx(share * sum(one[0]["loss"] for one in each), rel=1e-12)
+        for name, grad in grads.items():
+            expected = share * sum(one[1][name] for one in each)
+            np.testing.assert_allclose(grad, expected, rtol=1e-9, atol=1e-13 * np.abs(expected).max() + 1e-300)
+
+
+def test_the_frames_of_a_clip_are_counted_above_the_adapter():
+    """1300 samples make 64 frames, and 8 above three layers of stride 2: too few for ten letters."""
+    recipe, start = begin("Wav2Vec2ForCTC", add_adapter=True)
+    for letters, fits in ((8, True), (9, False)):
+        batch = Batch([np.ones(1300)], [np.arange(letters) % 2 + 3], 1, QUIET)
+        assert step.fits_ctc(batch.waveforms[0], batch.targets[0], start.config) is fits
+    with pytest.raises(ObjectiveError, match="none of its 1 clips has as many frames as its text needs"):
+        finetune_step(nest(start.params), start.config, recipe, start.preprocessor, batch)
+
+
+def test_a_clip_without_room_for_a_masked_span_takes_no_part_in_pretraining():
+    x = sounds()
+    numbers, _ = take("Wav2Vec2ForPreTraining", waveforms=[x[0], x[1][:30], x[2]])
+    assert np.isfinite(numbers["loss"])
+    with pytest.raises(ObjectiveError, match="none of its 3 clips has the 3 frames of a masked span"):
+        take("Wav2Vec2ForPreTraining", waveforms=[one[:30] for one in x])
+
+
 def test_nan_is_an_error():
     recipe, start = begin("Wav2Vec2ForCTC")
     start.params["lm_head.weight"][:] = np.nan

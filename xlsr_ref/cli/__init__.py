@@ -33,7 +33,18 @@ from xlsr_ref.cli import (
 )
 from xlsr_ref.cli.apart import check
 from xlsr_ref.cli.ended import Ended, unwinding
-from xlsr_ref.cli.say import STYLE, Parser, ReaderLeft, WrongUsage, complain, say, sentence, show_warning, speak_utf8
+from xlsr_ref.cli.say import (
+    STYLE,
+    Parser,
+    ReaderLeft,
+    WrongUsage,
+    complain,
+    hush,
+    say,
+    sentence,
+    show_warning,
+    speak_utf8,
+)
 
 INTERRUPTED, READER_LEFT = 130, 141  # what a shell reports for a program that SIGINT or SIGPIPE ended
 
@@ -78,6 +89,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         complain(sentence(error))
         return 1
+    finally:
+        hush(False)
 
 
 def _run(argv: Sequence[str] | None) -> int:
@@ -87,6 +100,7 @@ def _run(argv: Sequence[str] | None) -> int:
         if arguments.command is None:
             parser.print_help(sys.stderr)
             return 2
+        hush(getattr(arguments, "quiet", False))
         try:
             check(arguments)
             return arguments.call(arguments)

@@ -8,7 +8,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from xlsr_ref.cli.say import STYLE, WrongUsage, about, complain, say
+from xlsr_ref.cli.options import add_model, following, load_model
+from xlsr_ref.cli.say import STYLE, WrongUsage, about, say
 from xlsr_ref.errors import AlignmentError, XlsrError
 
 FORMATS = ("textgrid", "json", "srt", "vtt", "ctm")
@@ -17,6 +18,7 @@ FORMATS = ("textgrid", "json", "srt", "vtt", "ctm")
 def add(commands: Any) -> None:
     p = commands.add_parser(
         "align",
+        usage="xlsr-ref align [options] AUDIO [TEXT]",
         description="Say when each word of a known text is spoken. A word that is only * stands for anything.",
         epilog="examples:\n"
         '  xlsr-ref align talk.wav "good morning" -o talk.TextGrid     for Praat\n'
@@ -27,7 +29,7 @@ def add(commands: Any) -> None:
     p.add_argument("text", metavar="TEXT", nargs="?", help="what is said in it")
     p.add_argument("--text-file", metavar="FILE", help="a file with what is said in it, in UTF-8")
     p.add_argument("--phonemes", action="store_true", help="the text is phonemes, with spaces between them")
-    p.add_argument("--model", metavar="DIR", help="folder of the model (default: the bundled one)")
+    add_model(p)
     p.add_argument(
         "--format",
         metavar="FORMAT",
@@ -44,7 +46,7 @@ def add(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Lay the text over the recording and write where its words are."""
     from xlsr_ref.files import write_whole
-    from xlsr_ref.recordings import find
+    from xlsr_ref.recordings import find, missing
     from xlsr_ref.text.formats import format_alignment
     from xlsr_ref.untrusted import LONGEST_LINE, plain, read_text, shown
 
@@ -63,16 +65,14 @@ def run(arguments: argparse.Namespace) -> int:
     with ExitStack() as cleanup:
         (recording,), _, _ = find([arguments.audio], cleanup)
 
-        import xlsr_ref
-        from xlsr_ref.chunks import chunking
-        from xlsr_ref.ops.backend import on_compilation
-
-        on_compilation(lambda: complain("compiling for this machine: this is done once and takes some seconds"))
-        model = xlsr_ref.load(arguments.model)
-        chunking(arguments.chunk, arguments.stride, model.seconds_per_frame)  # wrong lengths are not the recording's
+        for line in missing([recording]):
+            raise XlsrError(line)
+        model = load_model(arguments)
+        model.chunking(arguments.chunk, arguments.stride)  # wrong lengths are not the recording's
         how = {"chunk_seconds": arguments.chunk, "stride_seconds": arguments.stride, "phonemes": arguments.phonemes}
         try:
-            aligned = model.align(recording.path, text, **how)
+            with following() as shown_to:
+                aligned = model.align(recording.path, text, **how, **shown_to)
         except XlsrError as error:
             raise XlsrError(about(recording, error)) from None
     parts = "phones" if model.tokenizer is not None and model.tokenizer.files.phonemes is not None else "characters"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from xlsr_ref.cli.say import STYLE, WrongUsage, complain, say, status_line
+from xlsr_ref.cli.options import add_quiet
+from xlsr_ref.cli.say import STYLE, WrongUsage, note, say, status_line
 
 
 def add(commands: Any) -> None:
@@ -30,6 +31,7 @@ def add(commands: Any) -> None:
     p.add_argument("--json", metavar="FILE", dest="json_file", help="write all numbers")
     p.add_argument("--plot", metavar="FILE", dest="plot_file", help="draw the roofline, as .svg or .png")
     p.add_argument("--keep", metavar="DIR", help="keep what must be made there, for the next time")
+    add_quiet(p)
     p.set_defaults(call=run)
 
 
@@ -38,12 +40,12 @@ def run(arguments: argparse.Namespace) -> int:
     from xlsr_ref.bench import run as measuring
     from xlsr_ref.bench import table
 
-    options = {name: value for name, value in vars(arguments).items() if name not in ("command", "call")}
+    options = {name: value for name, value in vars(arguments).items() if name not in ("command", "call", "quiet")}
     try:
         settings = measuring.settings(**options)
     except measuring.WrongSetting as error:
         raise WrongUsage(str(error)) from None
-    with measuring.Benchmark(settings, complain, status_line) as benchmark:
+    with measuring.Benchmark(settings, note, status_line) as benchmark:
         say(table.head(benchmark.about))
         for workload in settings.workloads:
             say(table.one(benchmark.measure(workload)))

@@ -7,7 +7,8 @@ import os
 from contextlib import ExitStack
 from typing import Any
 
-from xlsr_ref.cli.say import STYLE, WrongUsage, about, complain, say
+from xlsr_ref.cli.options import add_model, load_model
+from xlsr_ref.cli.say import STYLE, WrongUsage, about, complain, note, say
 from xlsr_ref.errors import CannotClassifyError
 
 MOST = 5  # labels of one recording
@@ -16,13 +17,14 @@ MOST = 5  # labels of one recording
 def add(commands: Any) -> None:
     p = commands.add_parser(
         "classify",
+        usage="xlsr-ref classify [options] [FILE ...]",
         description="Name the likeliest labels of recordings, each with its probability (without FILE: of\n"
         "the clips in the package).",
         epilog="example:\n  xlsr-ref classify calls/ --model path/to/a/classification/model --top 1",
         **STYLE,
     )
     p.add_argument("files", metavar="FILE", nargs="*", help="recordings, folders of them, or - for the standard input")
-    p.add_argument("--model", metavar="MODEL", help="folder, or OWNER/NAME[@REVISION] on the Hugging Face Hub")
+    add_model(p)
     p.add_argument("--top", metavar="N", type=int, default=MOST, help=f"labels of each recording (default: {MOST})")
     p.add_argument("--transformers-4", action="store_true", help="take the last layer's state as that version did")
     p.set_defaults(call=run)
@@ -30,7 +32,7 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """A line for each label: the recording where there are several, the probability, the label."""
-    from xlsr_ref.recordings import find
+    from xlsr_ref.recordings import find, is_there, missing, passed_over
     from xlsr_ref.untrusted import one_line
 
     if arguments.model is None:
@@ -39,16 +41,16 @@ def run(arguments: argparse.Namespace) -> int:
         raise WrongUsage(f"--top {arguments.top}: give a whole number of at least 1")
     with ExitStack() as cleanup:
         recordings, several, problems = find(arguments.files, cleanup)
-        for problem in problems:
-            complain(problem)
+        problems += missing(recordings)
+        recordings = [recording for recording in recordings if is_there(recording)]
+        for line in problems:
+            complain(line)
+        for line in passed_over(arguments.files):
+            note(line)
         if not recordings:
             return 1
 
-        import xlsr_ref
-        from xlsr_ref.ops.backend import on_compilation
-
-        on_compilation(lambda: complain("compiling for this machine: this is done once and takes some seconds"))
-        model = xlsr_ref.load(arguments.model, transformers_4=arguments.transformers_4)
+        model = load_model(arguments, transformers_4=arguments.transformers_4)
         failed = bool(problems)
         for recording in recordings:
             try:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from xlsr_ref.cli.apart import require_apart
+from xlsr_ref.cli.options import add_model, load_model
 from xlsr_ref.cli.say import STYLE, WrongUsage, complain, say, sentence
 from xlsr_ref.errors import AudioError, XlsrError
 
@@ -15,6 +16,7 @@ from xlsr_ref.errors import AudioError, XlsrError
 def add(commands: Any) -> None:
     p = commands.add_parser(
         "evaluate",
+        usage="xlsr-ref evaluate [options] MANIFEST [MANIFEST ...]",
         description="Transcribe the recordings of a manifest and compare with their texts: word and character\n"
         "error rates by language, in percent, with intervals of 95 % (bootstrap over recordings),\n"
         "match errors, words' information lost and preserved, and the most frequent confusions.\n"
@@ -24,7 +26,7 @@ def add(commands: Any) -> None:
     )
     p.add_argument("manifests", metavar="MANIFEST", nargs="+", help="manifests; paths in them are relative to them")
     p.add_argument("--split", metavar="NAME", default="test", help="the split to read (default: test)")
-    p.add_argument("--model", metavar="DIR", help="folder of the model (default: the bundled one)")
+    add_model(p)
     p.add_argument("--beam", metavar="N", type=int, help="as in transcribe")
     p.add_argument("--lm", metavar="FILE", help="as in transcribe")
     p.add_argument("--phonemes", action="store_true", help="the manifest's texts are phonemes")
@@ -49,14 +51,11 @@ def run(arguments: argparse.Namespace) -> int:
 
     import numpy as np
 
-    import xlsr_ref
     from xlsr_ref.cli.transcribe import progress
     from xlsr_ref.evaluation import hears_phonemes, hypotheses, judge, mistakes, table
-    from xlsr_ref.ops.backend import on_compilation
     from xlsr_ref.text.beam import WIDTH
 
-    on_compilation(lambda: complain("compiling for this machine: this is done once and takes some seconds"))
-    model = xlsr_ref.load(arguments.model)
+    model = load_model(arguments)
     how: dict[str, Any] = {}
     if arguments.beam is not None or arguments.lm is not None:  # made once for all: a language model may be large
         how["beam"] = model.search(WIDTH if arguments.beam is None else arguments.beam, arguments.lm)

@@ -9,7 +9,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from xlsr_ref.cli.say import STYLE, WrongUsage, about, complain
+from xlsr_ref.cli.options import add_model, load_model
+from xlsr_ref.cli.say import STYLE, WrongUsage, about, note
 from xlsr_ref.errors import CannotTranscribeError, XlsrError
 
 LONGEST = 30.0  # seconds on a page, as in teach/explain/journey.py
@@ -28,8 +29,7 @@ def add(commands: Any) -> None:
     )
     p.add_argument("audio", metavar="AUDIO", help="a recording, or - for the standard input")
     p.add_argument("-o", "--output", metavar="FILE", required=True, help="the page to write; one that is there goes")
-    p.add_argument("--model", metavar="MODEL", help="folder, or OWNER/NAME[@REVISION] on the Hugging Face Hub")
-    p.add_argument("--language", metavar="CODE", help="of a multilingual model (MMS), such as fra")
+    add_model(p)
     p.add_argument("--start", metavar="SEC", type=float, default=0.0, help="where to begin (default: 0)")
     p.add_argument(
         "--seconds", metavar="SEC", type=float, help=f"how much to show, at most {LONGEST:g} (default: as much as that)"
@@ -40,7 +40,7 @@ def add(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Take the recording through the model and write the page."""
     from xlsr_ref.files import write_whole
-    from xlsr_ref.recordings import find
+    from xlsr_ref.recordings import find, missing
     from xlsr_ref.untrusted import shown
 
     start, seconds = arguments.start, LONGEST if arguments.seconds is None else arguments.seconds
@@ -57,21 +57,19 @@ def run(arguments: argparse.Namespace) -> int:
     with ExitStack() as cleanup:
         (recording,), _, _ = find([arguments.audio], cleanup)
 
-        import xlsr_ref
-        from xlsr_ref.ops.backend import on_compilation
+        for line in missing([recording]):
+            raise XlsrError(line)
         from xlsr_ref.teach.explain import explain
         from xlsr_ref.teach.explain.journey import require_text
         from xlsr_ref.teach.explain.part import part_of
 
-        on_compilation(lambda: complain("compiling for this machine: this is done once and takes some seconds"))
-        language = {} if arguments.language is None else {"language": arguments.language}
-        model = xlsr_ref.load(arguments.model, **language)
+        model = load_model(arguments)
         require_text(model)  # else it is so for every recording
         rate, title = model.preprocessor.sampling_rate, os.path.basename(shown(recording.name))
         try:
             waveform, more = part_of(recording.path, rate, start, seconds)
             if more and arguments.seconds is None:
-                complain(
+                note(
                     f"{shown(recording.name)}: is longer than a page can show: it shows {start:g} to "
                     f"{start + seconds:g} s; --start SEC shows another part"
                 )

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from xlsr_ref.cli.say import STYLE, WrongUsage, complain, say
+from xlsr_ref.cli.options import add_quiet
+from xlsr_ref.cli.say import STYLE, WrongUsage, note, say
 from xlsr_ref.errors import XlsrError
 
 LEVELS = ("word", "character")
@@ -35,6 +36,7 @@ def add(commands: Any) -> None:
     train.add_argument("-o", "--output", metavar="FILE", help="the ARPA file to write (default: the standard output)")
     train.add_argument("--order", metavar="N", type=int, default=3, help="longest n-grams, 1 to 5 (default: 3)")
     train.add_argument("--level", metavar="LEVEL", choices=LEVELS, default="word", help="word or character")
+    add_quiet(train)
     train.set_defaults(work=_train)
     measure = jobs.add_parser(
         "perplexity",
@@ -70,9 +72,7 @@ def _train(arguments: argparse.Namespace) -> int:
         return 0
     write_whole(Path(arguments.output), model)
     head = [line.removeprefix("ngram ") for line in model.splitlines()[1 : arguments.order + 1]]
-    complain(
-        f"wrote {arguments.output}: " + ", ".join(f"{n} {order}-grams" for order, n in (h.split("=") for h in head))
-    )
+    note(f"wrote {arguments.output}: " + ", ".join(f"{n} {order}-grams" for order, n in (h.split("=") for h in head)))
     return 0
 
 

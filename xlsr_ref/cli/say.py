@@ -97,15 +97,37 @@ def complain(message: str) -> None:
             print(f"xlsr-ref: {one_line(' '.join(message.split()))}", file=sys.stderr, flush=True)
 
 
+_quiet = False
+
+
+def hush(quiet: bool) -> None:
+    """From now on only errors are told, or all again."""
+    global _quiet
+    _quiet = quiet
+
+
+def is_quiet() -> bool:
+    """Are only errors told?"""
+    return _quiet
+
+
+def note(message: str) -> None:
+    """One line on the standard error about what is going on, unless the user asked for quiet."""
+    if not _quiet:
+        complain(message)
+
+
 def status_line(text: str) -> None:
     """What is going on, on one line of a terminal that the next one replaces; "" leaves it empty."""
+    if _quiet:
+        return
     with suppress(OSError, ValueError):
         if sys.stderr is not None and sys.stderr.isatty():
             print(f"\r\x1b[K{one_line(text)}", end="", file=sys.stderr, flush=True)
 
 
 def show_warning(message: Warning | str, *where: Any) -> None:
-    complain(f"warning: {message}")
+    note(f"warning: {message}")
 
 
 def about(recording: Recording, error: Exception) -> str:

@@ -8,7 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from xlsr_ref.cli.say import STYLE, WrongUsage, complain, say
+from xlsr_ref.cli.options import add_quiet, check_threads, tell_of_compiling
+from xlsr_ref.cli.say import STYLE, WrongUsage, is_quiet, note, say
 
 ABOUT = {
     "pretrain": "Pre-train on sound alone: masks, a quantizer and a contrastive loss (wav2vec 2.0, §3.2).",
@@ -37,6 +38,7 @@ def add(task: str, commands: Any) -> None:
     p.add_argument("--out", metavar="DIR", help="folder of the run (default: the recipe's name, here)")
     p.add_argument("--resume", action="store_true", help="go on after the last checkpoint, to the bit")
     p.add_argument("--threads", metavar="N", type=int, help="how many to compute on (default: all cores)")
+    add_quiet(p)
     p.set_defaults(call=partial(run, task))
 
 
@@ -45,17 +47,15 @@ def run(task: Any, arguments: argparse.Namespace) -> int:
     corpus = arguments.data or os.environ.get("XLSR_REF_CORPUS")
     if not corpus:
         raise WrongUsage("no corpus: give its folder with --data or in XLSR_REF_CORPUS")
-    if arguments.threads is not None and arguments.threads < 1:
-        raise WrongUsage(f"--threads is {arguments.threads}: it must be at least 1")
+    check_threads(arguments.threads)
 
     from xlsr_ref.ops import threads
-    from xlsr_ref.ops.backend import on_compilation
     from xlsr_ref.training.loop import train
     from xlsr_ref.training.prepare import prepare_run
     from xlsr_ref.training.report import LEGEND
     from xlsr_ref.training.shipped import find
 
-    on_compilation(lambda: complain("compiling for this machine: this is done once and takes some seconds"))
+    tell_of_compiling()
     recipe = find(arguments.recipe)
     folder = Path(arguments.out) if arguments.out else Path(recipe.stem)
     begun = None
@@ -72,10 +72,10 @@ def run(task: Any, arguments: argparse.Namespace) -> int:
 
 
 def line(text: str) -> None:
-    """Progress to the standard output, warnings to the standard error."""
+    """Progress to the standard output, warnings to the standard error; neither where quiet was asked for."""
     if text.startswith("warning: "):
-        complain(text)
-    else:
+        note(text)
+    elif not is_quiet():
         say(f"{text}\n")
 
 

@@ -10,7 +10,8 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from typing import Any
 
 from xlsr_ref.cli.apart import require_apart
-from xlsr_ref.cli.say import STYLE, WrongUsage, about, complain, say
+from xlsr_ref.cli.options import add_model, following, load_model
+from xlsr_ref.cli.say import STYLE, WrongUsage, about, complain, is_quiet, note, say
 from xlsr_ref.errors import CannotTranscribeError
 
 SUFFIXES = {"text": ".txt", "json": ".json", "srt": ".srt", "vtt": ".vtt", "tsv": ".tsv"}
@@ -21,7 +22,7 @@ def add(commands: Any) -> None:
     p = commands.add_parser(
         "transcribe",
         usage="xlsr-ref transcribe [options] [FILE ...]",
-        description="Write down what is said in recordings: any format that libsndfile reads, any rate.",
+        description="Write down what is said in recordings: any sound file, any rate, any length.",
         epilog="examples:\n"
         "  xlsr-ref transcribe                                   the clips in the package\n"
         "  xlsr-ref transcribe talks --format srt --output out   a folder: subtitles, a file each\n"
@@ -29,19 +30,11 @@ def add(commands: Any) -> None:
         **STYLE,
     )
     p.add_argument("files", metavar="FILE", nargs="*", help="recordings, folders of them, or - for the standard input")
-    p.add_argument("--model", metavar="MODEL", help="folder, or OWNER/NAME[@REVISION] on the Hugging Face Hub")
-    p.add_argument("--language", metavar="CODE", help="of a multilingual model (MMS), such as fra")
+    add_model(p)
     p.add_argument(
         "--format", metavar="FORMAT", choices=SUFFIXES, default="text", help=f"{', '.join(SUFFIXES)} (default: text)"
     )
     p.add_argument("--output", metavar="DIR", help="write one file per recording into this folder")
-    p.add_argument(
-        "--dtype",
-        metavar="DTYPE",
-        choices=("float32", "float64"),
-        default="float32",
-        help="compute in float32 or float64 (default: float32)",
-    )
     p.add_argument("--copy", action="store_true", help="read the weights into memory, so that their file may change")
     p.add_argument("--chunk", metavar="SEC", type=float, help="cut into pieces (default: 30 s over 60; 0: none)")
     p.add_argument("--stride", metavar="SEC", type=float, help="of a piece, context on each side (default: a sixth)")
@@ -56,7 +49,7 @@ def add(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Write down what is said in each recording. A bad one does not stop the others."""
     from xlsr_ref.files import write_whole
-    from xlsr_ref.recordings import find, targets
+    from xlsr_ref.recordings import find, is_there, missing, passed_over, renamed, targets
     from xlsr_ref.text.formats import format_transcript, format_transcripts
     from xlsr_ref.untrusted import plain
 
@@ -66,26 +59,25 @@ def run(arguments: argparse.Namespace) -> int:
         recordings, several, problems = find(arguments.files, cleanup)
         if several and form in ONE_RECORDING and arguments.output is None:
             raise WrongUsage(f"{form} holds one recording: name one file, or give --output DIR")
-        for problem in problems:
-            complain(problem)
+        problems += missing(recordings)
+        recordings = [recording for recording in recordings if is_there(recording)]
+        for line in problems:
+            complain(line)
         places = targets(recordings, arguments.output, SUFFIXES[form])
         require_apart(places, [*(one.path for one in recordings), arguments.lm, arguments.model])
+        for line in (*passed_over(arguments.files), *renamed(recordings, places)):
+            note(line)
         if not recordings:
             return 1
 
         import numpy as np
 
-        import xlsr_ref
-        from xlsr_ref.chunks import chunking
         from xlsr_ref.ops.activation import gelu
-        from xlsr_ref.ops.backend import lean_start, on_compilation
+        from xlsr_ref.ops.backend import lean_start
         from xlsr_ref.text.beam import WIDTH
 
-        on_compilation(lambda: complain("compiling for this machine: this is done once and takes some seconds"))
-        given = {"language": arguments.language, "copy": arguments.copy or None}
-        asked = {name: value for name, value in given.items() if value is not None}
-        model = xlsr_ref.load(arguments.model, arguments.dtype, **asked)
-        chunking(arguments.chunk, arguments.stride, model.seconds_per_frame)  # what is wrong here is so for all
+        model = load_model(arguments)
+        model.chunking(arguments.chunk, arguments.stride)  # what is wrong here is so for all
         with lean_start():
             gelu(np.zeros(1, arguments.dtype))  # the first kernel, whichever it is
         how: dict[str, Any] = {"chunk_seconds": arguments.chunk, "stride_seconds": arguments.stride}
@@ -96,7 +88,8 @@ def run(arguments: argparse.Namespace) -> int:
         with progress(list(zip(recordings, places))) as (counted, aside):
             for recording, target in counted:
                 try:
-                    transcript = model.transcribe(recording.path, **how)
+                    with following(len(recordings) == 1) as shown_to:
+                        transcript = model.transcribe(recording.path, **how, **shown_to)
                     if target is not None:
                         write_whole(target, plain(format_transcript(transcript, form)))
                         continue
@@ -131,6 +124,8 @@ def searches(arguments: argparse.Namespace) -> bool:
 
 def hotwords_of(line: str) -> dict[str, float]:
     """The words in `anna,zagreb:5` and their weights."""
+    if not line:
+        return {}
     from xlsr_ref.text.fusion import HOTWORD
 
     found = {}
@@ -154,7 +149,7 @@ def _stops_all(error: Exception, model: Any) -> bool:
 @contextmanager
 def progress(items: Sequence[Any]) -> Iterator[tuple[Any, Callable[[], AbstractContextManager]]]:
     """The items, counted by a progress bar where somebody looks; and a context to print in beside the bar."""
-    if len(items) < 2 or sys.stderr is None or not sys.stderr.isatty():
+    if len(items) < 2 or is_quiet() or sys.stderr is None or not sys.stderr.isatty():
         yield items, nullcontext
         return
     from tqdm import tqdm

@@ -23,6 +23,7 @@ from xlsr_ref.errors import ObjectiveError
 from xlsr_ref.ops.backend import choose, njit
 from xlsr_ref.ops.lattice import may_skip, places_of, require_targets, too_few
 from xlsr_ref.ops.softmax import log_softmax
+from xlsr_ref.ops.unmasked import refuse_masked
 
 
 class CtcCache(NamedTuple):
@@ -84,6 +85,7 @@ def reduction_weights(sizes: Sequence[int], reduction: str) -> list[float]:
 
 
 def _checked(logits: np.ndarray, targets: Sequence[int] | np.ndarray, blank: int) -> tuple[np.ndarray, np.ndarray]:
+    refuse_masked(logits, "logits", ObjectiveError)
     logits = np.asarray(logits)
     if logits.ndim != 2 or 0 in logits.shape or logits.dtype not in (np.float32, np.float64):
         raise ObjectiveError(f"logits must be (frames, tokens) floats, not {logits.dtype} of shape {logits.shape}")

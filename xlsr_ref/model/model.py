@@ -20,6 +20,7 @@ from typing import Any, overload
 import numpy as np
 
 from xlsr_ref import audio
+from xlsr_ref.agreement import check_agreement
 from xlsr_ref.audio import Preprocessor
 from xlsr_ref.chunks import Chunking, chunking
 from xlsr_ref.errors import (
@@ -34,7 +35,17 @@ from xlsr_ref.errors import (
 from xlsr_ref.foreign import model_files
 from xlsr_ref.heads.sequence_classification import probabilities
 from xlsr_ref.heads.xvector import embedding, fewest_frames
-from xlsr_ref.hearing import Recording, Source, hear, in_chunks, pieces_of
+from xlsr_ref.hearing import (
+    Progress,
+    Recording,
+    Source,
+    hear,
+    in_chunks,
+    not_a_recording,
+    pieces_of,
+    reported,
+    taken,
+)
 from xlsr_ref.hub import local_folder
 from xlsr_ref.languages import read_language
 from xlsr_ref.model.finetune import ctc_losses
@@ -44,7 +55,10 @@ from xlsr_ref.model.stages import Stages, stages_of
 from xlsr_ref.ops import threads
 from xlsr_ref.ops.memory import keep_freed_memory
 from xlsr_ref.ops.softmax import log_softmax
+from xlsr_ref.ops.unmasked import refuse_masked
 from xlsr_ref.params import LoadReport, load_params
+from xlsr_ref.resampling import check_rate
+from xlsr_ref.saving import save
 from xlsr_ref.text.align_text import align_words, words_to_align
 from xlsr_ref.text.beam import BEAM_PRUNE, TOKEN_MIN, WIDTH, Search, feed, hypotheses, start
 from xlsr_ref.text.beam import search as beam_settings
@@ -108,7 +122,7 @@ def load(
         name = np.dtype(dtype).name
     except TypeError:
         raise WeightsError(f"dtype is {dtype!r}: it must be float32 or float64") from None
-    if threads is not None and (not isinstance(threads, int) or threads < 1):
+    if threads is not None and (type(threads) is not int or threads < 1):
         raise XlsrError(f"threads is {threads!r}: give a whole number of at least 1")
     keep_freed_memory()
     folder = BUNDLED if source is None else local_folder(source, language)
@@ -124,6 +138,7 @@ def load(
         tokenizer = Tokenizer.from_folder(folder, language) if (folder / "vocab.json").exists() else None
         if tokenizer is not None and "lm_head" in params:
             tokenizer.check_rows(len(params["lm_head"]["weight"]))
+        check_agreement(folder, config, len(params["lm_head"]["weight"]) if "lm_head" in params else None, tokenizer)
     return Model(config, params, preprocessor, tokenizer, report, threads, transformers_4)
 
 
@@ -182,6 +197,11 @@ class Model:
         convolutional adapter."""
         return self.config.output_hop / self.preprocessor.sampling_rate
 
+    def save(self, folder: Source) -> None:
+        """Write the model into a new ``folder``, from which :func:`load` and transformers read it: config, weights,
+        vocabulary and preprocessor; it is whole, or not there (saving.py). Raises XlsrError."""
+        save(self, folder)
+
     # --- the network -------------------------------------------------------------------------------------------------
 
     def forward(self, waveform: np.ndarray, sampling_rate: int, keep: Keep = True) -> tuple[np.ndarray, Stages]:
@@ -223,7 +243,7 @@ class Model:
         CannotTranscribeError where the model has no lm_head.
         """
         self._require_head()
-        how = self._chunking(0 if chunk_seconds is None else chunk_seconds, stride_seconds)
+        how = self.chunking(0 if chunk_seconds is None else chunk_seconds, stride_seconds)
         x, c = self._mono(waveform, sampling_rate), self.config
         if how.size == 0:
             return self.network.forward(self.normalised(x), keep=False)[0]
@@ -253,6 +273,7 @@ class Model:
         beam: int | Search | None = None,
         lm: Source | LanguageModel | KenLM | Opened | None = None,
         hotwords: Mapping[str, float] | Collection[str] = (),
+        progress: Progress | None = None,
     ) -> Transcript: ...
     @overload
     def transcribe(
@@ -265,6 +286,7 @@ class Model:
         beam: int | Search | None = None,
         lm: Source | LanguageModel | KenLM | Opened | None = None,
         hotwords: Mapping[str, float] | Collection[str] = (),
+        progress: Progress | None = None,
     ) -> list[Transcript]: ...
     def transcribe(
         self,
@@ -276,28 +298,31 @@ class Model:
         beam: int | Search | None = None,
         lm: Source | LanguageModel | KenLM | Opened | None = None,
         hotwords: Mapping[str, float] | Collection[str] = (),
+        progress: Progress | None = None,
     ) -> Transcript | list[Transcript]:
         """The words of a recording, with their times in seconds and a confidence.
 
-        ``recording`` is the path of a file that libsndfile reads, or an array (L,) or (L, channels) with its
-        ``sampling_rate`` in Hz; any rate, it is resampled. A list of recordings gives a list of transcripts: they run
+        ``recording`` is the path of a sound file, or an array (L,) or (L, channels) with its ``sampling_rate`` in Hz;
+        any rate, it is resampled. It may also be {"array": …, "sampling_rate": …}, the bytes of a file, or a file that
+        is open for reading them. A list of recordings gives a list of transcripts: they run
         side by side, each at its own length, with the same result as one by one.
         What is longer than 60 s is computed in chunks (chunks.py says how), and a file is then never whole in memory.
         ``chunk_seconds`` cuts all recordings into chunks of this length, and 0 cuts none; of each chunk
         ``stride_seconds`` on each side are context. By default 30 s, and a sixth of the chunk.
         ``beam`` searches for the likeliest text among so many instead of taking each frame's best token; ``lm`` (a file
         or folder, see text/lm_files.py) and ``hotwords`` help it choose, with a beam of 100 unless told.
-        ``beam=model.search(…)`` has all settings.
+        ``beam=model.search(…)`` has all settings. ``progress`` is called after each chunk of a single recording, with
+        the seconds that are done and all of them.
         Raises AudioError for what cannot be read and CannotTranscribeError for a model without a head or a vocabulary,
         DecodingError and LanguageModelError for settings and files of the search that cannot be used.
         """
         tokenizer = self._require_tokenizer()
         search = self._search(beam, lm, hotwords)
-        how = self._chunking(chunk_seconds, stride_seconds)
-        if isinstance(recording, str | os.PathLike | np.ndarray):
-            return self._transcribe_one(recording, sampling_rate, how, tokenizer, search)
-        if not isinstance(recording, Sequence):
-            raise AudioError(f"a recording is a path or an array, not {type(recording).__name__}")
+        how = self.chunking(chunk_seconds, stride_seconds)
+        if not isinstance(recording, Sequence) or isinstance(recording, str | bytes | bytearray | memoryview):
+            return self._transcribe_one(recording, sampling_rate, how, tokenizer, search, progress)
+        if len(recording) and isinstance(recording[0], int | float | np.number):
+            raise AudioError(not_a_recording(recording))
         transcripts: dict[int, Transcript] = {}
 
         def one(i: int, item: Recording) -> None:
@@ -307,8 +332,12 @@ class Model:
             threads.run(partial(one, i, item) for i, item in enumerate(recording))
         return [transcripts[i] for i in range(len(recording))]
 
-    def _chunking(self, chunk_seconds: float | None, stride_seconds: float | None) -> Chunking:
-        """How to cut. Behind a convolutional adapter frames are not where chunks.py cuts: there is one piece only."""
+    def chunking(self, chunk_seconds: float | None = None, stride_seconds: float | None = None) -> Chunking:
+        """How a long recording is cut, for the arguments of that name of :meth:`transcribe`.
+
+        Above a convolutional adapter frames are not where chunks.py cuts: a recording is one piece, however long.
+        Raises AudioError for what is no length, and for a length where there is one piece only.
+        """
         if not self.config.add_adapter:
             return chunking(chunk_seconds, stride_seconds, self.seconds_per_frame)
         if chunk_seconds or stride_seconds:
@@ -324,15 +353,18 @@ class Model:
         how: Chunking,
         tokenizer: Tokenizer,
         search: Search | None,
+        progress: Progress | None = None,
     ) -> Transcript:
-        seconds, parts = hear(self, recording, sampling_rate, how)
-        if search is None:
-            paths = [best_path(logits, frames.start) for frames, logits in parts]
-            best, probability = map(np.concatenate, zip(*paths))
-            return spell(best, probability, tokenizer, self.seconds_per_frame, seconds)
-        state = start(search)
-        for _, logits in parts:
-            state = feed(search, state, log_softmax(logits))
+        with taken(recording, sampling_rate) as (source, rate):
+            seconds, parts = hear(self, source, rate, how)
+            parts = reported(parts, self, seconds, progress)
+            if search is None:
+                paths = [best_path(logits, frames.start) for frames, logits in parts]
+                best, probability = map(np.concatenate, zip(*paths))
+                return spell(best, probability, tokenizer, self.seconds_per_frame, seconds)
+            state = start(search)
+            for _, logits in parts:
+                state = feed(search, state, log_softmax(logits))
         found = hypotheses(search, state, NBEST)
         return transcript_of(found, search.labels, tokenizer, self.seconds_per_frame, seconds)
 
@@ -345,21 +377,24 @@ class Model:
         phonemes: bool = False,
         chunk_seconds: float | None = None,
         stride_seconds: float | None = None,
+        progress: Progress | None = None,
     ) -> Transcript:
         """When each word and character of ``text``, which is what was said in the recording, is spoken.
 
-        ``recording``, ``sampling_rate`` and the chunks are those of :meth:`transcribe`; of the hours of a long one only
-        the log-probabilities are kept. A word that is only "*" stands for anything. Where the model hears phonemes,
-        ``text`` goes through the package phonemizer, or is itself in ``phonemes`` with spaces between them.
+        ``recording``, ``sampling_rate``, the chunks and ``progress`` are those of :meth:`transcribe`; of the hours of a
+        long one only the log-probabilities are kept. A word that is only "*" stands for anything. Where the model hears
+        phonemes, ``text`` goes through the package phonemizer, or is itself in ``phonemes`` with spaces between them.
         Raises AudioError, CannotTranscribeError, VocabularyError, and AlignmentError for a text that is empty, too long
         for the recording, or has what the vocabulary cannot spell.
         """
         tokenizer = self._require_tokenizer()
-        how = chunking(chunk_seconds, stride_seconds, self.seconds_per_frame)
+        how = self.chunking(chunk_seconds, stride_seconds)
         entries = len(self.params["lm_head"]["weight"])
         words = words_to_align(text, tokenizer, entries, phonemes)  # refused before the work, which may take minutes
-        seconds, parts = hear(self, recording, sampling_rate, how)
-        log_probs = np.concatenate([log_softmax(logits).astype(self.dtype) for _, logits in parts])
+        with taken(recording, sampling_rate) as (source, rate):
+            seconds, parts = hear(self, source, rate, how)
+            parts = reported(parts, self, seconds, progress)
+            log_probs = np.concatenate([log_softmax(logits).astype(self.dtype) for _, logits in parts])
         return align_words(log_probs, words, tokenizer, self.seconds_per_frame, seconds)
 
     def search(
@@ -461,9 +496,8 @@ class Model:
 
     def _whole(self, recording: Recording, sampling_rate: int | None) -> np.ndarray:
         """A whole recording as the network takes it."""
-        if not isinstance(recording, str | os.PathLike | np.ndarray):
-            raise AudioError(f"a recording is a path or an array, not {type(recording).__name__}")
-        return self.normalised(np.concatenate(list(pieces_of(self, recording, sampling_rate)())))
+        with taken(recording, sampling_rate) as (source, rate):
+            return self.normalised(np.concatenate(list(pieces_of(self, source, rate)())))
 
     def _multi_label(self, multi_label: bool | None) -> bool:
         problem = self.config.problem_type
@@ -532,6 +566,9 @@ class Model:
         noise (T, G, V) from wav2vec2/quantizer.py. ``tau`` is the quantizer's temperature. The rest is described in
         model/pretrain.py. Raises AudioError and ObjectiveError.
         """
+        for name, arrays in (("spans", spans), ("negatives", negatives), ("gumbel", gumbel)):
+            for array in arrays:
+                refuse_masked(array, name, ObjectiveError)
         inputs = [self._input(waveform, sampling_rate) for waveform in waveforms]
         with threads.computing(self.threads):
             return pretrain_loss(
@@ -554,7 +591,7 @@ class Model:
 
     def _mono(self, waveform: np.ndarray, sampling_rate: int) -> np.ndarray:
         rate = self.preprocessor.sampling_rate
-        if sampling_rate is not None and sampling_rate != rate:
+        if sampling_rate is not None and check_rate(sampling_rate) != rate:
             raise AudioError(
                 f"the model takes {rate} Hz, not {sampling_rate}: resample first, or use transcribe, which does"
             )

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from xlsr_ref.errors import ObjectiveError
+from xlsr_ref.ops.unmasked import refuse_masked
 
 
 def places_of(targets: np.ndarray, blank: int) -> np.ndarray:
@@ -50,6 +51,7 @@ def too_few(frames: int, targets: np.ndarray) -> str:
 
 def require_targets(targets: Sequence[int] | np.ndarray, blank: int, tokens: int) -> np.ndarray:
     """The targets (S,) as int64. Raises ObjectiveError unless they are ids below ``tokens`` other than ``blank``."""
+    refuse_masked(targets, "targets", ObjectiveError)
     labels = np.asarray(targets)
     if labels.ndim != 1 or (labels.size and labels.dtype.kind not in "iu"):
         raise ObjectiveError(f"targets must be a row of ids, not {labels.dtype} of shape {labels.shape}")

@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 
 from xlsr_ref.errors import ObjectiveError
+from xlsr_ref.ops.unmasked import refuse_masked
 
 
 def require_upstream(dy: Any, shape: tuple[int, ...], dtype: np.dtype) -> None:
     """Raise ObjectiveError unless ``dy`` is an array of the result's ``shape`` and ``dtype``."""
+    refuse_masked(dy, "the gradient", ObjectiveError)
     if not isinstance(dy, np.ndarray):
         raise ObjectiveError(f"the gradient is a {type(dy).__name__}: it must be an array of {dtype}, shape {shape}")
     if (dy.shape, dy.dtype) != (shape, dtype):

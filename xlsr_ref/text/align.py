@@ -23,6 +23,7 @@ import numpy as np
 from xlsr_ref.errors import ObjectiveError
 from xlsr_ref.ops.backend import choose, njit
 from xlsr_ref.ops.lattice import frames_needed, may_skip, places_of, require_targets, too_few
+from xlsr_ref.ops.unmasked import refuse_masked
 
 WILDCARD = -1  # a target that stands for anything: words that are not in the text
 
@@ -108,6 +109,8 @@ def _spans(path: np.ndarray, y: np.ndarray, labels: np.ndarray) -> tuple[Placed,
 
 
 def _checked(log_probs: np.ndarray, targets: Sequence[int] | np.ndarray, blank: int) -> tuple[np.ndarray, np.ndarray]:
+    refuse_masked(log_probs, "log_probs", ObjectiveError)
+    refuse_masked(targets, "targets", ObjectiveError)
     log_y = np.asarray(log_probs)
     if log_y.ndim != 2 or 0 in log_y.shape or log_y.dtype not in (np.float32, np.float64):
         raise ObjectiveError(f"log_probs must be (frames, tokens) floats, not {log_y.dtype} of shape {log_y.shape}")

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from xlsr_ref.errors import DecodingError
+from xlsr_ref.ops.unmasked import refuse_masked
 from xlsr_ref.text.beam_loop import (
     MARK,
     advance,
@@ -181,6 +182,7 @@ def checked(log_probs: np.ndarray, columns: int, before: int = 0) -> np.ndarray:
 
     ``before`` is the number of frames that came before these, for the message.
     """
+    refuse_masked(log_probs, "log_probs", DecodingError)
     given = np.asarray(log_probs)
     if given.ndim != 2 or given.dtype not in (np.float32, np.float64):
         raise DecodingError(f"log_probs must be (frames, labels) floats, not {given.dtype} of shape {given.shape}")

@@ -3,14 +3,20 @@
 Each function returns the content of one whole file. Seconds are rounded to milliseconds, scores to four digits.
 Praat's TextGrid stands in textgrid.py. ctm is what NIST's scoring tools read: recording, channel, start, length, word.
 Subtitles: words are gathered into cues of at most two lines of 42 characters and at most six seconds; a pause of more
-than 0.8 seconds begins a new cue. SubRip (srt) has no official text; WebVTT is at https://www.w3.org/TR/webvtt1.
+than 0.8 seconds begins a new cue, also inside a word: what a model writes as one word may be two with a pause between
+them and no space. A cue stays for at least 0.8 seconds where the next one and the recording's end leave room.
+Of silence an srt file has one empty cue, since players refuse a file of no bytes; a vtt file has its first line.
+In json a word that holds such a pause has it as `pause`, its start and end; of several the longest.
+SubRip (srt) has no official text; WebVTT is at https://www.w3.org/TR/webvtt1.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise, zip_longest
 
 from xlsr_ref.errors import XlsrError
 from xlsr_ref.text.textgrid import textgrid
@@ -25,6 +31,8 @@ LINE = 42  # characters
 LINES = 2
 CUE = 6.0  # seconds
 PAUSE = 0.8  # seconds
+SHOWN = 0.8  # seconds that a cue stays at least
+NOTHING = "1\n00:00:00,000 --> {}\n\u200b\n"  # a zero-width space: an empty text would end the cue's own block
 
 
 def format_transcript(transcript: Transcript, name: str) -> str:
@@ -102,8 +110,13 @@ def _object(transcript: Transcript) -> dict:
         ]
 
     score = None if transcript.score is None else round(transcript.score, 4)
-    spans = {"words": objects(transcript.words), "chars": objects(transcript.chars)}
-    return {"text": transcript.text, "score": score} | spans
+    words = objects(transcript.words)
+    for word, letters in zip(words, _letters(transcript)):
+        pauses = [(after.start - before.end, before.end, after.start) for before, after in pairwise(letters)]
+        longest, start, end = max(pauses, default=(0.0, 0.0, 0.0))
+        if longest > PAUSE:
+            word["pause"] = [round(start, 3), round(end, 3)]
+    return {"text": transcript.text, "score": score, "words": words, "chars": objects(transcript.chars)}
 
 
 def _rows(transcript: Transcript) -> Iterator[list[str]]:
@@ -122,17 +135,17 @@ def _table(rows: Iterable[Sequence[str]]) -> str:
 
 def _srt(transcript: Transcript) -> str:
     blocks = []
-    for number, words in enumerate(_cues(transcript), start=1):
-        text = "\n".join(_lines(words)).replace("-->", "→")  # srt cannot escape the arrow of its own time line
-        blocks.append(f"{number}\n{_clock(words[0].start, ',')} --> {_clock(words[-1].end, ',')}\n{text}\n")
-    return "\n".join(blocks)
+    for number, (start, end, lines) in enumerate(_timed(transcript), start=1):
+        text = "\n".join(lines).replace("-->", "→")  # srt cannot escape the arrow of its own time line
+        blocks.append(f"{number}\n{_clock(start, ',')} --> {_clock(end, ',')}\n{text}\n")
+    return "\n".join(blocks) or NOTHING.format(_clock(max(transcript.duration or 0.0, SHOWN), ","))
 
 
 def _vtt(transcript: Transcript) -> str:
     blocks = ["WEBVTT\n"]
-    for words in _cues(transcript):
-        text = "\n".join(_lines(words)).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-        blocks.append(f"{_clock(words[0].start, '.')} --> {_clock(words[-1].end, '.')}\n{text}\n")
+    for start, end, lines in _timed(transcript):
+        text = "\n".join(lines).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+        blocks.append(f"{_clock(start, '.')} --> {_clock(end, '.')}\n{text}\n")
     return "\n".join(blocks)
 
 
@@ -142,6 +155,19 @@ def _clock(seconds: float, point: str) -> str:
     minutes, second = divmod(whole, 60)
     hours, minute = divmod(minutes, 60)
     return f"{hours:02}:{minute:02}:{second:02}{point}{milliseconds:03}"
+
+
+def _timed(transcript: Transcript) -> Iterator[tuple[float, float, list[str]]]:
+    """Each cue's start and end, and its lines. A cue that would be too short for the eye stays longer, but not into the
+    next one or beyond the recording; then it comes earlier, where the one before leaves room."""
+    cues, before = _cues(transcript), 0.0
+    for words, following in zip_longest(cues, cues[1:]):
+        start, end = words[0].start, words[-1].end
+        limit = following[0].start if following else max(transcript.duration or math.inf, end)
+        end = max(end, min(start + SHOWN, limit))
+        start = min(start, max(before, end - SHOWN))
+        before = end
+        yield start, end, _lines(words)
 
 
 def _cues(transcript: Transcript) -> list[list[Span]]:
@@ -163,18 +189,33 @@ def _lines(words: Sequence[Span]) -> list[str]:
 
 
 def _short_words(transcript: Transcript) -> Iterator[Span]:
-    """The words; one that is too long for a line or a cue (a language written without spaces) comes in parts."""
-    for word in transcript.words:
+    """The words; one that holds a pause, or is too long for a line or a cue (a language written without spaces), comes
+    in parts."""
+    for word, letters in zip(transcript.words, _letters(transcript)):
         if not word.text.strip():
             continue
-        parts = [word]
-        if len(word.text) > LINE or word.end - word.start > CUE:
-            letters = [char for char in transcript.chars if word.start <= char.start and char.end <= word.end]
-            parts = letters[:1] or parts
-            for char in letters[1:]:
-                longer = Span(parts[-1].text + char.text, parts[-1].start, char.end, word.score)
-                if len(longer.text) <= LINE and longer.end - longer.start <= CUE:
-                    parts[-1] = longer
-                else:
-                    parts.append(char)
+        paused = any(after.start - before.end > PAUSE for before, after in pairwise(letters))
+        if not letters or not (paused or len(word.text) > LINE or word.end - word.start > CUE):
+            yield word
+            continue
+        parts = [letters[0]]
+        for char in letters[1:]:
+            longer = Span(parts[-1].text + char.text, parts[-1].start, char.end, word.score)
+            fits = len(longer.text) <= LINE and longer.end - longer.start <= CUE
+            if fits and char.start - parts[-1].end <= PAUSE:
+                parts[-1] = longer
+            else:
+                parts.append(char)
         yield from parts
+
+
+def _letters(transcript: Transcript) -> Iterator[list[Span]]:
+    """The characters of each word, by their times: both stand in the order of time."""
+    chars, at = transcript.chars, 0
+    for word in transcript.words:
+        while at < len(chars) and chars[at].start < word.start:
+            at += 1
+        first = at
+        while at < len(chars) and chars[at].end <= word.end:
+            at += 1
+        yield list(chars[first:at])

@@ -24,6 +24,7 @@ from xlsr_ref.errors import DecodingError, LanguageModelError
 from xlsr_ref.text.labels import Labels
 from xlsr_ref.text.lexicon import build_lexicon
 from xlsr_ref.text.lm import BEGIN, END, GRAM, UNKNOWN, LanguageModel
+from xlsr_ref.text.spelling import check_hotwords, check_language_model, check_symbols
 
 ALPHA, BETA, UNKNOWN_WORD, HOTWORD = 0.5, 1.5, -10.0, 10.0
 TYPICAL = 6  # characters of a word; a longer beginning of an unknown word loses more
@@ -176,7 +177,8 @@ def fuse(
     ``lm``: a model of words or of characters, told apart by its vocabulary unless ``level`` says "word" or "character".
     ``boundary``: let it know where the text begins and ends. ``hotwords``: words, each with ``hotword_weight`` or as a
     mapping with its own; one of several words counts word by word. ``words``: the known words, where they are not just
-    all of the model's. ``closed``: nothing but known words and hotwords. Raises DecodingError for what cannot be.
+    all of the model's. ``closed``: nothing but known words and hotwords. Raises DecodingError for what cannot be, and
+    LanguageModelError for a model whose words the labels cannot spell; warns where they cannot spell many.
 
     ``empty_word``: pyctcdecode's habit, where a space may be heard last, to count an unknown word of no characters
     behind it. Texts lose much by it, for no reason; it is here to compare.
@@ -200,6 +202,7 @@ def fuse(
         listed = frozenset(ids)
     if closed and listed is None:
         raise DecodingError("a closed vocabulary needs words: give a model of words in ARPA form, or a list of words")
+    _require_spelling(labels, kind, listed, lm, hot)
     lexicon = build_lexicon(ids if kind == WORDS else {}, set(listed or ()), hot)
     hot_beginnings: dict[str, float] = {}
     for word, weight in hot.items():
@@ -234,6 +237,16 @@ def fuse(
         tree=inside.tree if inside else NO_TREE,
     )
     return fusion._replace(terms=terms)
+
+
+def _require_spelling(labels: Labels, kind: int, listed: Collection[str] | None, lm: Any, hot: Collection[str]) -> None:
+    """Raise or warn where the labels can never write what the model or the hotwords are about."""
+    known = [word for word in getattr(lm, "words", ()) if word not in OWN]
+    if kind == CHARACTERS:
+        check_symbols(labels, [symbol for symbol in known if symbol not in DELIMITERS])
+    else:
+        check_language_model(labels, known if listed is None else sorted(listed))
+    check_hotwords(labels, hot)
 
 
 NO_TREE = np.zeros(2, GRAM).view(np.recarray)

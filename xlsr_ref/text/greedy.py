@@ -21,6 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 from xlsr_ref.errors import CannotTranscribeError
+from xlsr_ref.ops.unmasked import refuse_masked
 from xlsr_ref.text.confidence import of_token, of_tokens
 from xlsr_ref.text.tokenizer import Tokenizer
 from xlsr_ref.text.transcript import Span, Transcript
@@ -42,6 +43,7 @@ def greedy(
     Scores are those of text/confidence.py. Raises CannotTranscribeError when a frame has no likeliest token (NaN or
     infinite logits).
     """
+    refuse_masked(logits, "logits", CannotTranscribeError)
     if logits.ndim != 2 or logits.shape[1] == 0:
         raise CannotTranscribeError(f"logits must have the shape (frames, entries), not {logits.shape}")
     return spell(*best_path(logits), tokenizer, seconds_per_frame, duration)

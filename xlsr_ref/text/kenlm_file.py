@@ -2,16 +2,34 @@
 
 The binary form is KenLM's own memory, laid out for speed; reading it needs KenLM itself. It cannot be asked by compiled
 loops, so the search stops at every word end and asks from Python: slower than an ARPA file, which needs no package.
-The words are not listed in a binary model that was built without them: then `unigrams.txt` beside it can be.
+The words stand at the end of the file, `<unk>` first and a zero byte after each, unless it was built without them:
+then `unigrams.txt` beside it can list them.
 """
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 from xlsr_ref.errors import LanguageModelError
 from xlsr_ref.text.lm import END
+from xlsr_ref.text.spelling import sample
+
+FIRST_WORD, VOCABULARY = b"<unk>\0", 2**26  # bytes at the file's end that are searched for the words
+
+
+def words_in(path: str | Path) -> tuple[str, ...]:
+    """Words of the binary model in the file ``path``, from all over its vocabulary; () where it does not list them."""
+    with open(path, "rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - VOCABULARY))
+        _, first, rest = file.read().rpartition(FIRST_WORD)
+    if not first or not rest.endswith(b"\0"):
+        return ()
+    try:
+        return tuple(sample(rest[:-1].decode("utf-8").split("\0")))
+    except UnicodeDecodeError:  # the bytes of <unk> among the numbers
+        return ()
 
 
 class KenLM:
@@ -36,6 +54,7 @@ class KenLM:
             ) from None
         self._new: Any = kenlm.State
         self.order: int = self._model.order
+        self.words = words_in(path)
         self.begin, self.nothing = self._new(), self._new()
         self._model.BeginSentenceWrite(self.begin)
         self._model.NullContextWrite(self.nothing)

@@ -56,6 +56,10 @@ class Tokenizer:
         self.tokens.update({number: token for token, number in files.vocabulary.items()})
         self.pad_id = None if self.pad_token is None else added.ids.get(self.pad_token)
 
+    def __repr__(self) -> str:
+        blank = "no blank" if self.pad_id is None else f"blank {self.pad_token!r} = {self.pad_id}"
+        return f"{type(self).__name__}({len(self.vocabulary)} tokens, {blank}, word delimiter {self.word_delimiter!r})"
+
     @classmethod
     def from_folder(cls, folder: str | Path, target_lang: str | None = None) -> Tokenizer:
         """The tokenizer of a model folder; ``target_lang`` picks a language of a nested vocabulary.

@@ -13,16 +13,22 @@ from xlsr_ref.params import LoadReport
 from xlsr_ref.text.metrics import added, character_errors
 from xlsr_ref.text.tokenizer import Tokenizer
 from xlsr_ref.training.start import Start
+from xlsr_ref.training.step import frames_of
 
 
 def errors_on(
     groups: dict[str, list[Clip]], sounds: Sequence[np.ndarray], start: Start, tokenizer: Tokenizer
 ) -> dict[str, float]:
-    """Edits per character of the texts of each group. ``sounds`` (L,) are all groups' waveforms, in their order."""
+    """Edits per character of the texts of each group. ``sounds`` (L,) are all groups' waveforms, in their order.
+
+    In one that is too short for a frame nothing is heard.
+    """
     report = LoadReport.of_arrays(start.params, "Wav2Vec2ForCTC")
     model = Model(start.config, nest(start.params), start.preprocessor, tokenizer, report)
-    heard = iter(model.transcribe(sounds, start.preprocessor.sampling_rate))
+    long_enough = [x for x in sounds if frames_of(len(x), start.config)]
+    found = iter(model.transcribe(long_enough, start.preprocessor.sampling_rate))
+    heard = (next(found).text if frames_of(len(x), start.config) else "" for x in sounds)
     errors: dict[str, float] = {}
     for group, clips in groups.items():
-        errors[group] = added(character_errors(clip.text, next(heard).text) for clip in clips).rate
+        errors[group] = added(character_errors(clip.text, next(heard)) for clip in clips).rate
     return errors

@@ -22,6 +22,7 @@ from xlsr_ref.errors import ObjectiveError, TrainingError
 from xlsr_ref.manifest import Clip
 from xlsr_ref.ops import adam as optim
 from xlsr_ref.ops import threads
+from xlsr_ref.ops.lattice import frames_needed
 from xlsr_ref.ops.memory import keep_freed_memory
 from xlsr_ref.ops.schedule import SCHEDULES
 from xlsr_ref.ops.tree import nest
@@ -32,12 +33,13 @@ from xlsr_ref.training.folder import add_metrics
 from xlsr_ref.training.prepare import Run, Say, let_go, prepare_run
 from xlsr_ref.training.recipe import Recipe
 from xlsr_ref.training.report import progress_line
-from xlsr_ref.training.step import Batch, finetune_step, pretrain_step
-from xlsr_ref.training.watch import Watch
+from xlsr_ref.training.step import Batch, finetune_step, fits_ctc, fits_masks, frames_of, pretrain_step
+from xlsr_ref.training.watch import Lengths, Watch
 
 __all__ = ["prepare_run", "progress_line", "train"]
 
 STEPS = {"pretrain": pretrain_step, "finetune": finetune_step}
+FITS = {"pretrain": fits_masks, "finetune": fits_ctc}
 
 
 def train(run: Run, say: Say) -> Path:
@@ -46,6 +48,7 @@ def train(run: Run, say: Say) -> Path:
     part, place, N = run.recipe.run, run.place, run.recipe.run.steps
     learner, sounds = Learner(run), _sounds(run, run.clips)
     watch = Watch(part.bad_steps, place.bad, place.bad_in_a_row)
+    lengths = Lengths(run.start.preprocessor.sampling_rate, run.recipe.data.longest)
     since: list[report.Step] = []  # the last report
     try:
         with threads.one_blas_thread():
@@ -53,19 +56,20 @@ def train(run: Run, say: Say) -> Path:
                 place.step += 1
                 began = time.perf_counter()
                 try:
-                    numbers = learner.step(place.step, [sounds[i] for i in chosen], [run.targets[i] for i in chosen])
+                    heard = _heard(run, sounds, chosen, lengths, say)
+                    numbers = learner.step(place.step, heard, [run.targets[i] for i in chosen])
                 except ObjectiveError as error:
                     say(watch.failed(place.step, str(error)))
                 else:
                     for line in watch.good(numbers):
                         say(line)
-                    seconds = sum(run.clips[i].seconds for i in chosen)
+                    seconds = sum(map(len, heard)) / lengths.rate
                     since.append(report.Step(seconds, time.perf_counter() - began, numbers))
                 place.bad, place.bad_in_a_row = watch.bad, watch.in_a_row
                 if _now(part.report_every, run) and since:
                     _report(run, since, say)
                 if _now(part.evaluate_every, run):
-                    _evaluate(run, say)
+                    _evaluate(run, lengths, say)
                 if _now(part.evaluate_every, run) or _now(part.save_every, run):
                     _save(run)
         best = place.best[1] if place.best else N
@@ -131,6 +135,26 @@ def _way(run: Run) -> Iterator[list[int]]:
             place.epoch, place.batch = place.epoch + 1, 0
 
 
+def _heard(run: Run, sounds: Sounds, chosen: list[int], lengths: Lengths, say: Say) -> list[np.ndarray]:
+    """The waveforms (L,) of a batch. What is not as its list says, or cannot be learnt from, is told and counted."""
+    config, fits = run.start.config, FITS[run.task]
+    heard = [sounds[i] for i in chosen]
+    for place, i in enumerate(chosen):
+        clip, x, targets = run.clips[i], heard[place], run.targets[i]
+        lines = [*lengths.measured(clip, len(x))]
+        if lengths.is_too_long(clip, len(x)):
+            heard[place] = x[:0]  # which fits nothing
+            lines += lengths.left_out(clip, f"it is longer than data.longest = {lengths.longest:g} s")
+        elif not fits(x, targets, config):
+            needed = max(frames_needed(targets), 1) if run.task == "finetune" else config.mask_time_length
+            what = "its text needs" if run.task == "finetune" else "a masked span has"
+            lines += lengths.left_out(clip, f"it makes {frames_of(len(x), config)} frames, and {what} {needed}")
+        run.place.clips_left_out += not fits(heard[place], targets, config)
+        for line in lines:
+            say(line)
+    return heard
+
+
 def _sounds(run: Run, clips: list[Clip]) -> Sounds:
     return Sounds(clips, run.start.preprocessor.sampling_rate, next(iter(run.start.params.values())).dtype.name)
 
@@ -145,18 +169,23 @@ def _now(every: int, run: Run) -> bool:
 def _report(run: Run, since: list[report.Step], say: Say) -> None:
     place = run.place
     found = {"step": place.step, "epoch": place.epoch, **report.means(since), "left_out": place.bad}
+    found["clips_left_out"] = place.clips_left_out
     add_metrics(run.folder, found)
     say(progress_line(found, run.recipe.run.steps))
     since.clear()
 
 
-def _evaluate(run: Run, say: Say) -> None:
+def _evaluate(run: Run, lengths: Lengths, say: Say) -> None:
     """The error on the dev split; the lowest mean over its groups so far is remembered."""
     if not run.dev or run.tokenizer is None:
         return
     place, every = run.place, [clip for clips in run.dev.values() for clip in clips]
     sounds = _sounds(run, every)
-    errors = errors_on(run.dev, [sounds[i] for i in range(len(every))], run.start, run.tokenizer)
+    heard = [sounds[i] for i in range(len(every))]
+    for clip, x in zip(every, heard):
+        for line in lengths.measured(clip, len(x)):
+            say(line)
+    errors = errors_on(run.dev, heard, run.start, run.tokenizer)
     mean = sum(errors.values()) / len(errors)
     if place.best is None or mean < place.best[0]:
         place.best = (mean, place.step)

@@ -18,6 +18,7 @@ from typing import Literal, TextIO
 
 import numpy as np
 
+from xlsr_ref.agreement import require_one_blank
 from xlsr_ref.errors import TrainingError
 from xlsr_ref.manifest import Clip
 from xlsr_ref.ops.adam import AdamState
@@ -29,6 +30,7 @@ from xlsr_ref.training.folder import RECIPE, require_usable, rewind_metrics, tak
 from xlsr_ref.training.recipe import DataPart, Recipe, read_recipe
 from xlsr_ref.training.shipped import base_of
 from xlsr_ref.training.start import Start, prepare_start
+from xlsr_ref.training.step import frames_of
 from xlsr_ref.untrusted import LONGEST_TOML, read_text
 
 Task = Literal["pretrain", "finetune"]
@@ -48,6 +50,7 @@ class Place:
     best: tuple[float, int] | None = None  # the lowest mean error on the dev split, and its step
     bad: int = 0  # steps that were left out
     bad_in_a_row: int = 0
+    clips_left_out: int = 0  # in all steps together
 
 
 @dataclass
@@ -88,6 +91,9 @@ def prepare_run(task: Task, recipe_file: Path, folder: Path, corpus: Path, resum
     tokenizer = None
     if task == "finetune":
         dev, tokenizer = _to_check_with(by_manifest, recipe.data.dev), _tokenizer(start)
+        require_one_blank(
+            start.config, tokenizer, len(start.params["lm_head.weight"]), f"model.start {recipe.model.start}"
+        )
         _name_unknown_letters(clips, tokenizer, "learnt as unknown", say)
         _name_unknown_letters([c for group in dev.values() for c in group], tokenizer, "always wrong in dev", say)
         clips, targets = _with_targets(clips, start, tokenizer, say)
@@ -210,9 +216,8 @@ def _those_that_fit(clips: list[Clip], fits: list[bool], why_not: str, say: Say)
 
 
 def _frames(clip: Clip, start: Start) -> int:
-    """T, by the length that the list of recordings gives."""
-    samples = int(clip.seconds * start.preprocessor.sampling_rate)
-    return start.config.frames(samples)
+    """What the network makes of a clip, by the length that the list gives; step.py does so by the clip itself."""
+    return frames_of(int(clip.seconds * start.preprocessor.sampling_rate), start.config)
 
 
 # --- resuming --------------------------------------------------------------------------------------------------------

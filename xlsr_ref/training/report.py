@@ -54,6 +54,8 @@ def progress_line(report: dict[str, Any], N: int) -> str:
     parts.append(f"{report['seconds_of_audio_per_second']:.1f} s/s")
     if report.get("left_out"):
         parts.append(f"left out {report['left_out']}")
+    if report.get("clips_left_out"):
+        parts.append(f"clips left out {report['clips_left_out']}")
     return "  ".join(parts)
 
 

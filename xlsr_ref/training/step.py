@@ -5,6 +5,9 @@
 
 All randomness comes from one generator for each utterance, seeded by (seed, step, number in the batch): what a step
 does depends on nothing that came before it except the weights.
+A clip with fewer frames than its text needs has an infinite loss. It takes no part, and the others of its batch are
+learnt from: with `ctc_zero_infinity` it still counts where the mean over the batch is taken, as in transformers, and
+without it, where transformers' loss would be infinite, it does not.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from xlsr_ref import audio
+from xlsr_ref.errors import ObjectiveError
 from xlsr_ref.losses.ctc import reduction_weights
 from xlsr_ref.losses.masking import draw_negatives, draw_spans
 from xlsr_ref.model.finetune import ctc_losses
@@ -27,11 +31,13 @@ from xlsr_ref.ops.lattice import frames_needed
 from xlsr_ref.ops.tree import flatten
 from xlsr_ref.training.augment import augment
 from xlsr_ref.training.recipe import Recipe, Stage
+from xlsr_ref.wav2vec2.adapter import adapter_frames
 from xlsr_ref.wav2vec2.config import Config
 from xlsr_ref.wav2vec2.masks import NO_MASKS, Masks, draw_masks
 from xlsr_ref.wav2vec2.quantizer import gumbel_noise, temperature
 
 Result = TypeVar("Result")
+Fits = Callable[[np.ndarray, np.ndarray, Config], bool]  # can this clip with these targets be learnt from?
 
 
 class Utterance(NamedTuple):
@@ -56,14 +62,36 @@ class Batch:
 Numbers = dict[str, Any]  # what a step reports
 
 
+def frames_of(samples: int, config: Config) -> int:
+    """How many frames the network makes of a clip: T, or fewer above a convolutional adapter."""
+    return adapter_frames(config.frames(samples), config)
+
+
+def fits_ctc(x: np.ndarray, targets: np.ndarray, config: Config) -> bool:
+    """Has a clip ``x`` (L,) as many frames as its ``targets`` (S,) need, and at least one?"""
+    return frames_of(len(x), config) >= max(frames_needed(targets), 1)
+
+
+def fits_masks(x: np.ndarray, targets: np.ndarray, config: Config) -> bool:
+    """Has a masked span room in a clip ``x`` (L,)?"""
+    return config.frames(len(x)) >= config.mask_time_length
+
+
 def finetune_step(
     params: dict, config: Config, recipe: Recipe, preprocessor: audio.Preprocessor, batch: Batch
 ) -> tuple[Numbers, dict]:
-    """The CTC loss of a batch, as transformers reduces it, and its gradient. Raises ObjectiveError for NaN."""
-    made = _side_by_side(partial(_utterance, config, recipe, preprocessor, batch), len(batch.waveforms))
+    """The CTC loss of a batch, as transformers reduces it, and its gradient.
+
+    Raises ObjectiveError for NaN, and where no clip has as many frames as its text needs.
+    """
+    fit = _fitting(fits_ctc, batch, config, "as many frames as its text needs")
+    made = _side_by_side(lambda i: _utterance(config, recipe, preprocessor, batch, fit[i]), len(fit))
     masks = _side_by_side(lambda i: _masks(config, batch.stage, made[i]), len(made))
-    sizes = [max(len(one.targets), 1) for one in made]
-    weights = reduction_weights(sizes, config.ctc_loss_reduction)
+    counted = range(len(batch.targets)) if config.ctc_zero_infinity else fit
+    weight_of = dict(
+        zip(counted, reduction_weights([len(batch.targets[i]) for i in counted], config.ctc_loss_reduction))
+    )
+    weights, sizes = [weight_of[i] for i in fit], [max(len(one.targets), 1) for one in made]
     results, grads = ctc_losses(
         [one.x for one in made],
         [one.targets for one in made],
@@ -84,9 +112,13 @@ def finetune_step(
 def pretrain_step(
     params: dict, config: Config, recipe: Recipe, preprocessor: audio.Preprocessor, batch: Batch
 ) -> tuple[Numbers, dict]:
-    """The loss of pre-training per masked frame, and its gradient. Raises ObjectiveError for NaN."""
+    """The loss of pre-training per masked frame, and its gradient.
+
+    Raises ObjectiveError for NaN, and where no clip has room for a masked span.
+    """
     part, c = recipe.pretrain, config
-    made = _side_by_side(partial(_utterance, config, recipe, preprocessor, batch), len(batch.waveforms))
+    fit = _fitting(fits_masks, batch, config, f"the {config.mask_time_length} frames of a masked span")
+    made = _side_by_side(lambda i: _utterance(config, recipe, preprocessor, batch, fit[i]), len(fit))
     tau = temperature(batch.step - 1, part.tau_start, part.tau_decay, part.tau_floor)
     shape = c.num_codevector_groups, c.num_codevectors_per_group
 
@@ -131,18 +163,24 @@ def generator(recipe: Recipe, step: int, i: int) -> np.random.Generator:
     return np.random.default_rng([recipe.seed, step, i])
 
 
+def _fitting(fits: Fits, batch: Batch, config: Config, needed: str) -> list[int]:
+    """The numbers of the clips that can be learnt from. Raises ObjectiveError where there is none."""
+    pairs = zip(batch.waveforms, batch.targets)
+    found = [i for i, (x, targets) in enumerate(pairs) if fits(x, targets, config)]
+    if not found:
+        raise ObjectiveError(f"none of its {len(batch.waveforms)} clips has {needed}")
+    return found
+
+
 def _utterance(config: Config, recipe: Recipe, preprocessor: audio.Preprocessor, batch: Batch, i: int) -> Utterance:
     x, targets = batch.waveforms[i], batch.targets[i]
     rng = generator(recipe, batch.step, i)
 
-    def frames(x: np.ndarray) -> int:
-        return config.frames(len(x))
-
     if batch.stage.augment:
         varied = augment(x, preprocessor.sampling_rate, recipe.augment, rng)
-        if frames(varied) >= max(frames_needed(targets), 1):  # faster speech may have too few
+        if fits_ctc(varied, targets, config):  # faster speech may have too few frames
             x = varied
-    return Utterance(preprocessor.normalised(x), targets, frames(x), rng)
+    return Utterance(preprocessor.normalised(x), targets, config.frames(len(x)), rng)
 
 
 def _masks(config: Config, stage: Stage, one: Utterance) -> Masks:

@@ -3,14 +3,18 @@
 collapse     the codebook of a group shrinks to one code: its perplexity is near 1, and nothing is left to tell apart
 all blank    the model says nothing at all: a CTC model often begins so, and should leave it within some hundred steps
 NaN          a step without a usable gradient is left out; many in a row end the run
+lengths      a clip is not as long as its list says; one that cannot be learnt from is left out of its batch
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from xlsr_ref.errors import TrainingError
+from xlsr_ref.manifest import Clip
 
 COLLAPSED = 1.5  # perplexity: fewer than two codes in use
 SPEECHLESS = 0.999  # share of frames whose likeliest token is the blank
@@ -58,3 +62,40 @@ class Watch:
         self._since[what] = self._since[what] + 1 if now else 0
         late = self._since[what] - PATIENCE[what]
         return late >= 0 and late % AGAIN == 0
+
+
+NAMED = 20  # clips; of more only the number is said, with the reports
+SLACK = 0.1, 0.02  # seconds, and share of the length: how far a list may be wrong
+
+
+class Lengths:
+    """Measures every clip when it is first heard. ``longest`` is the recipe's, in seconds."""
+
+    def __init__(self, rate: int, longest: float) -> None:
+        self.rate, self.longest = rate, longest
+        self._measured: set[Path] = set()
+        self._left_out: set[Path] = set()
+
+    def is_too_long(self, clip: Clip, samples: int) -> bool:
+        """Is a clip longer than the recipe allows, against what its list says?"""
+        return samples / self.rate > self.longest and self._differs(clip, samples)
+
+    def measured(self, clip: Clip, samples: int) -> Iterator[str]:
+        """What to say of a clip that has ``samples``: a line where its list says something else, the first time."""
+        if clip.path in self._measured or not self._differs(clip, samples):
+            return
+        self._measured.add(clip.path)
+        if len(self._measured) <= NAMED:
+            yield f"warning: {clip.path.name} has {samples / self.rate:.2f} s, not the {clip.seconds:g} s of its list"
+
+    def left_out(self, clip: Clip, why: str) -> Iterator[str]:
+        """What to say of a clip that is left out of a batch: a line, the first time."""
+        if clip.path in self._left_out:
+            return
+        self._left_out.add(clip.path)
+        if len(self._left_out) <= NAMED:
+            yield f"warning: {clip.path.name} is left out of its batches: {why}"
+
+    def _differs(self, clip: Clip, samples: int) -> bool:
+        seconds, share = SLACK
+        return abs(samples / self.rate - clip.seconds) > seconds + share * clip.seconds

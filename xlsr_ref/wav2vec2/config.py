@@ -23,7 +23,7 @@ from typing import Any
 
 from xlsr_ref.errors import ConfigError
 from xlsr_ref.ops.conv_length import frames, hop, receptive_field
-from xlsr_ref.untrusted import model_folder, read_json
+from xlsr_ref.untrusted import model_folder, read_json, shown
 
 CLASSIFIERS = ("Wav2Vec2ForSequenceClassification", "Wav2Vec2ForAudioFrameClassification", "Wav2Vec2ForXVector")
 KINDS = ("Wav2Vec2Model", "Wav2Vec2ForCTC", "Wav2Vec2ForPreTraining", *CLASSIFIERS)

@@ -1,0 +1,83 @@
+"""What several commands have in common: the options of the model, how it is loaded, and how a long file is followed."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from xlsr_ref.cli.say import WrongUsage, is_quiet, note, status_line
+
+if TYPE_CHECKING:
+    from xlsr_ref.model import Model
+
+DTYPES = ("float32", "float64")
+
+
+def add_model(p: argparse.ArgumentParser) -> None:
+    """--model, --language, --dtype, --threads and --quiet: of every command that computes with a model."""
+    p.add_argument("--model", metavar="MODEL", help="folder, or OWNER/NAME[@REVISION] on the Hugging Face Hub")
+    p.add_argument("--language", metavar="CODE", help="of a multilingual model (MMS), such as fra")
+    p.add_argument("--dtype", metavar="DTYPE", choices=DTYPES, default=DTYPES[0], help="float32 (default) or float64")
+    p.add_argument("--threads", metavar="N", type=int, help="how many to compute on (default: all cores)")
+    add_quiet(p)
+
+
+def add_quiet(p: argparse.ArgumentParser) -> None:
+    """--quiet: of every command that reports what it does."""
+    p.add_argument("--quiet", action="store_true", help="no progress, notes or warnings: errors only")
+
+
+def check_threads(threads: int | None) -> None:
+    """Raise WrongUsage for a number of threads that cannot be."""
+    if threads is not None and threads < 1:
+        raise WrongUsage(f"--threads is {threads}: it must be at least 1")
+
+
+def load_model(arguments: argparse.Namespace, **more: Any) -> Model:
+    """The model that the options of :func:`add_model` name. ``more`` goes to `xlsr_ref.load`, too."""
+    check_threads(arguments.threads)
+    import xlsr_ref
+
+    tell_of_compiling()
+    given = {name: getattr(arguments, name) for name in ("language", "threads") if getattr(arguments, name) is not None}
+    return xlsr_ref.load(arguments.model, arguments.dtype, **given, **more)
+
+
+def tell_of_compiling() -> None:
+    """A note when the first kernel is compiled, which takes a while."""
+    from xlsr_ref.ops.backend import on_compilation
+
+    on_compilation(lambda: note("compiling for this machine: this is done once and takes some seconds"))
+
+
+@contextmanager
+def following(wanted: bool = True) -> Iterator[dict[str, Any]]:
+    """The argument ``progress`` of `Model.transcribe` and `Model.align`, which shows how much of a recording is done;
+    {} where nobody looks, or it is not ``wanted``."""
+    if not wanted or is_quiet() or sys.stderr is None or not sys.stderr.isatty():
+        yield {}
+        return
+
+    shown = False
+
+    def show(done: float, total: float) -> None:
+        nonlocal shown
+        if shown or done < total:  # a short recording is done at once
+            shown = True
+            status_line(f"{clock(done)} of {clock(total)}  {100 * done / max(total, 1e-9):.0f} %")
+
+    try:
+        yield {"progress": show}
+    finally:
+        if shown:
+            status_line("")
+
+
+def clock(seconds: float) -> str:
+    """Minutes and seconds, and hours where there are some."""
+    minutes, second = divmod(int(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
