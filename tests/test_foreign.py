@@ -14,7 +14,7 @@ import pytest
 
 import xlsr_ref
 from xlsr_ref.errors import WeightsError
-from xlsr_ref.model import Model
+from xlsr_ref.model.model import Model
 
 GOLDEN = Path(__file__).parent / "golden"
 FOREIGN = GOLDEN / "foreign"

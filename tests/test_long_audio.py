@@ -9,7 +9,7 @@ import pytest
 
 import xlsr_ref
 from xlsr_ref import AudioError, audio
-from xlsr_ref.model.model import BUNDLED
+from xlsr_ref.model.load import BUNDLED
 from xlsr_ref.model.network import Network
 from xlsr_ref.ops import threads
 from xlsr_ref.text.tokenizer import Tokenizer

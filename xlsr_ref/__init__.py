@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from xlsr_ref.errors import VocabularyError as VocabularyError
     from xlsr_ref.errors import WeightsError as WeightsError
     from xlsr_ref.errors import XlsrError as XlsrError
-    from xlsr_ref.model import Model as Model
-    from xlsr_ref.model import load as load
+    from xlsr_ref.model.load import load as load
+    from xlsr_ref.model.model import Model as Model
     from xlsr_ref.text.transcript import Span as Span
     from xlsr_ref.text.transcript import Transcript as Transcript
     from xlsr_ref.wav2vec2.config import Config as Config
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
-    "load": "model", "Model": "model", "Config": "wav2vec2.config",
+    "load": "model.load", "Model": "model.model", "Config": "wav2vec2.config",
     "Transcript": "text.transcript", "Span": "text.transcript",
     "XlsrError": "errors", "ConfigError": "errors", "WeightsError": "errors", "AudioError": "errors",
     "VocabularyError": "errors", "CannotTranscribeError": "errors", "CannotClassifyError": "errors",

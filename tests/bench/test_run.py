@@ -18,7 +18,7 @@ import pytest
 import xlsr_ref
 from xlsr_ref.bench import programs, random_model, run, stages, turns
 from xlsr_ref.cli import main
-from xlsr_ref.model.model import BUNDLED
+from xlsr_ref.model.load import BUNDLED
 from xlsr_ref.wav2vec2.config import Config
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"

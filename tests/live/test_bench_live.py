@@ -16,7 +16,7 @@ from weights_tools import peers, reference  # noqa: E402
 from xlsr_ref.bench import programs, turns  # noqa: E402
 from xlsr_ref.bench.random_model import write_random_model  # noqa: E402
 from xlsr_ref.cli import main  # noqa: E402
-from xlsr_ref.model.model import BUNDLED  # noqa: E402
+from xlsr_ref.model.load import BUNDLED  # noqa: E402
 
 TINY = {
     "conv_dim": [6, 8, 10, 12, 8, 7, 16],

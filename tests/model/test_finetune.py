@@ -7,8 +7,8 @@ import pytest
 
 from xlsr_ref.audio import Preprocessor
 from xlsr_ref.errors import ObjectiveError
-from xlsr_ref.model import Model
 from xlsr_ref.model.finetune import ctc_losses
+from xlsr_ref.model.model import Model
 from xlsr_ref.ops import threads
 from xlsr_ref.ops.tree import flatten, nest
 from xlsr_ref.teach import check

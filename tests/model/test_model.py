@@ -12,7 +12,7 @@ import pytest
 
 import xlsr_ref
 from xlsr_ref import AudioError, CannotTranscribeError, VocabularyError, WeightsError
-from xlsr_ref.model.model import BUNDLED
+from xlsr_ref.model.load import BUNDLED
 from xlsr_ref.ops import threads
 from xlsr_ref.ops.tree import flatten
 

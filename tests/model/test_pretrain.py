@@ -13,7 +13,7 @@ from xlsr_ref import audio
 from xlsr_ref.audio import Preprocessor
 from xlsr_ref.errors import AudioError, ObjectiveError
 from xlsr_ref.losses.masking import draw_negatives, draw_spans
-from xlsr_ref.model import Model
+from xlsr_ref.model.model import Model
 from xlsr_ref.model.pretrain import pretrain_loss
 from xlsr_ref.ops import threads
 from xlsr_ref.ops.tree import flatten, nest

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from xlsr_ref.errors import ObjectiveError
-from xlsr_ref.model import Model
+from xlsr_ref.model.model import Model
 from xlsr_ref.ops import conv_length, threads
 from xlsr_ref.ops.tree import flatten, nest
 from xlsr_ref.training import step

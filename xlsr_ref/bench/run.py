@@ -84,7 +84,7 @@ def settings(
 ) -> Settings:
     """The settings as a command line spells them. Raises WrongSetting, and XlsrError for what cannot be written."""
     from xlsr_ref.hub import local_folder
-    from xlsr_ref.model.model import BUNDLED
+    from xlsr_ref.model.load import BUNDLED
     from xlsr_ref.ops.threads import count
 
     lengths = _lengths(seconds) if seconds is not None else () if short or clips else DEFAULT_SECONDS

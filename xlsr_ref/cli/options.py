@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from xlsr_ref.cli.say import WrongUsage, is_quiet, note, status_line
 
 if TYPE_CHECKING:
-    from xlsr_ref.model import Model
+    from xlsr_ref.model.model import Model
 
 DTYPES = ("float32", "float64")
 

@@ -1,7 +1,1 @@
-"""What one does with a model. model.py is the front: load one, and call its methods."""
-
-from __future__ import annotations
-
-from xlsr_ref.model.model import Model, load
-
-__all__ = ["Model", "load"]
+"""What one does with a model: load.py opens one, model.py binds its verbs, network.py is its network with the head."""

@@ -19,7 +19,7 @@ import numpy as np
 from xlsr_ref import audio
 from xlsr_ref.errors import AudioError, CannotTranscribeError
 from xlsr_ref.losses.ctc import ctc_loss, posteriors
-from xlsr_ref.model import Model
+from xlsr_ref.model.model import Model
 from xlsr_ref.ops import threads
 from xlsr_ref.ops.attention import attention_weights
 from xlsr_ref.ops.conv_length import frames, receptive_field

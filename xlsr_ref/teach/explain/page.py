@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from xlsr_ref import __version__
-from xlsr_ref.model import Model
+from xlsr_ref.model.model import Model
 from xlsr_ref.teach.explain import stills
 from xlsr_ref.teach.explain.compact import Levels, described, feature_map, quantise, text
 from xlsr_ref.teach.explain.journey import Journey, journey, repeats, surest_frame

@@ -16,21 +16,19 @@ import secrets
 import shutil
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from xlsr_ref.errors import XlsrError
+from xlsr_ref.model.parts import Parts
 from xlsr_ref.ops.tree import flatten
 from xlsr_ref.params import write_safetensors
 from xlsr_ref.text.tokenizer import Tokenizer
 from xlsr_ref.text.vocabulary import DEFAULTS, ROLES
 
-if TYPE_CHECKING:
-    from xlsr_ref.model import Model
-
 NULL_SAYS_SOMETHING = ("pad_token_id",)  # else what is null is left out, and means the default
 
 
-def save(model: Model, folder: str | os.PathLike[str]) -> None:
+def save(model: Parts, folder: str | os.PathLike[str]) -> None:
     """Write ``model`` into a new ``folder``, or one that is empty. Raises XlsrError; nothing is there then."""
     place = Path(folder)
     if place.exists() and (not place.is_dir() or any(place.iterdir())):
@@ -51,7 +49,7 @@ def save(model: Model, folder: str | os.PathLike[str]) -> None:
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def _files(model: Model) -> dict[str, dict[str, Any]]:
+def _files(model: Parts) -> dict[str, dict[str, Any]]:
     files = {"config.json": _config(model), "preprocessor_config.json": _preprocessor(model)}
     if model.tokenizer is not None:
         files["vocab.json"] = dict(model.tokenizer.files.vocabulary)
@@ -59,7 +57,7 @@ def _files(model: Model) -> dict[str, dict[str, Any]]:
     return files
 
 
-def _config(model: Model) -> dict[str, Any]:
+def _config(model: Parts) -> dict[str, Any]:
     fields = asdict(model.config)
     known = {name: value for name, value in fields.items() if value is not None or name in NULL_SAYS_SOMETHING}
     own: dict[str, Any] = {"model_type": "wav2vec2", "architectures": [model.report.kind], "dtype": model.dtype.name}
@@ -69,7 +67,7 @@ def _config(model: Model) -> dict[str, Any]:
     return known | own | {"bos_token_id": None, "eos_token_id": None}
 
 
-def _preprocessor(model: Model) -> dict[str, Any]:
+def _preprocessor(model: Parts) -> dict[str, Any]:
     return {
         "feature_extractor_type": "Wav2Vec2FeatureExtractor",
         "feature_size": 1,

@@ -1,0 +1,42 @@
+"""Audio and its text in, times out: when each word and character of a known text is spoken."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from xlsr_ref.model.parts import Parts
+from xlsr_ref.model.recording_logits import Progress, recording_logits, reported
+from xlsr_ref.model.source import Recording, taken
+from xlsr_ref.ops.softmax import log_softmax
+from xlsr_ref.text.align_text import align_words, words_to_align
+from xlsr_ref.text.transcript import Transcript
+
+
+def align(
+    model: Parts,
+    recording: Recording,
+    text: str,
+    sampling_rate: int | None = None,
+    *,
+    phonemes: bool = False,
+    chunk_seconds: float | None = None,
+    stride_seconds: float | None = None,
+    progress: Progress | None = None,
+) -> Transcript:
+    """When each word and character of ``text``, which is what was said in the recording, is spoken.
+
+    ``recording``, ``sampling_rate``, the chunks and ``progress`` are those of :meth:`transcribe`; of the hours of a
+    long one only the log-probabilities are kept. A word that is only "*" stands for anything. Where the model writes
+    phonemes, ``text`` goes through the package phonemizer, or is itself in ``phonemes`` with spaces between them.
+    Raises AudioError, CannotTranscribeError, VocabularyError, and AlignmentError for a text that is empty, too long
+    for the recording, or has what the vocabulary cannot spell.
+    """
+    tokenizer = model.require_tokenizer()
+    how = model.chunking(chunk_seconds, stride_seconds)
+    entries = len(model.params["lm_head"]["weight"])
+    words = words_to_align(text, tokenizer, entries, phonemes)  # refused before the work, which may take minutes
+    with taken(recording, sampling_rate) as (source, rate):
+        seconds, parts = recording_logits(model, source, rate, how)
+        parts = reported(parts, model, seconds, progress)
+        log_probs = np.concatenate([log_softmax(logits).astype(model.dtype) for _, logits in parts])
+    return align_words(log_probs, words, tokenizer, model.seconds_per_frame, seconds)
