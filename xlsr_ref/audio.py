@@ -32,8 +32,8 @@ import numpy as np
 from xlsr_ref.config import model_folder, read_json
 from xlsr_ref.errors import AudioError, ConfigError
 from xlsr_ref.ffmpeg import decoded, is_for_ffmpeg
-from xlsr_ref.ops.unmasked import refuse_masked
 from xlsr_ref.resampling import check_rate, float_type, resample, resample_pieces
+from xlsr_ref.unmasked import refuse_masked
 
 LOUDEST = 1e12  # int32 samples written as floats reach 2e9; beyond this a file is damaged, and float32 would overflow
 BLOCK = 1 << 18  # values decoded at a time: memory follows what a file holds, never what its header promises

@@ -61,7 +61,6 @@ from xlsr_ref.objectives.pretraining import PretrainLosses, pretrain_loss
 from xlsr_ref.ops import threads
 from xlsr_ref.ops.memory import keep_freed_memory
 from xlsr_ref.ops.norm import Moments
-from xlsr_ref.ops.unmasked import refuse_masked
 from xlsr_ref.params import LoadReport, load_params
 from xlsr_ref.resampling import check_rate
 from xlsr_ref.saving import save
@@ -77,6 +76,7 @@ from xlsr_ref.text.lm_files import Opened, open_lm
 from xlsr_ref.text.nbest import transcript_of
 from xlsr_ref.text.tokenizer import Tokenizer
 from xlsr_ref.text.transcript import Transcript
+from xlsr_ref.unmasked import refuse_masked
 
 BUNDLED = Path(__file__).parent / "data" / "small-ctc"
 
