@@ -26,8 +26,8 @@ from xlsr_ref import sndfile
 from xlsr_ref.errors import AudioError, ConfigError
 from xlsr_ref.ffmpeg import decoded, is_for_ffmpeg
 from xlsr_ref.ops.conv_length import receptive_field
-from xlsr_ref.ops.unmasked import refuse_masked
 from xlsr_ref.resampling import check_rate, float_type, resample, resample_pieces
+from xlsr_ref.unmasked import refuse_masked
 from xlsr_ref.untrusted import model_folder, read_json, shown
 
 LOUDEST = 1e12  # int32 samples written as floats reach 2e9; beyond this a file is damaged, and float32 would overflow

@@ -23,7 +23,7 @@ from xlsr_ref.errors import ObjectiveError
 from xlsr_ref.ops.backend import choose, njit
 from xlsr_ref.ops.lattice import may_skip, places_of, require_targets, too_few
 from xlsr_ref.ops.softmax import log_softmax
-from xlsr_ref.ops.unmasked import refuse_masked
+from xlsr_ref.unmasked import refuse_masked
 
 
 class CtcCache(NamedTuple):

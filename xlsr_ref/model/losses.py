@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from xlsr_ref.errors import ObjectiveError
-from xlsr_ref.unmasked import refuse_masked
 from xlsr_ref.model import finetune, pretrain
 from xlsr_ref.model.parts import Parts
 from xlsr_ref.ops import threads
+from xlsr_ref.unmasked import refuse_masked
 
 
 def ctc_loss(

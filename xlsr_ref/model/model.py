@@ -1,4 +1,4 @@
-"""A model and its verbs. Each verb is a function in a file of its own; here they are bound. Then read wav2vec2/backbone.py.
+"""A model and its verbs: each is a function in a file of its own, bound here. Read wav2vec2/backbone.py next.
 
     waveform ─ feature_encoder ─ feature_projection ─ encoder ─ ctc_head ─ greedy → text
     (L,)        (T, 512)          (T, 1024)            (T, 1024) (T, V)

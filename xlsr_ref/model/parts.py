@@ -83,7 +83,7 @@ class Parts:
         convolutional adapter."""
         return self.config.output_hop / self.preprocessor.sampling_rate
 
-    # --- what goes in --------------------------------------------------------------------------------------------------
+    # --- what goes in ------------------------------------------------------------------------------------------------
 
     def input(self, waveform: np.ndarray, sampling_rate: int) -> np.ndarray:
         """``waveform`` (L,) or (L, channels), at the model's rate, as the network takes it. Raises AudioError."""

@@ -12,13 +12,12 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
-import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from xlsr_ref.errors import XlsrError
+from xlsr_ref.files import whole_folder
 from xlsr_ref.model.parts import Parts
 from xlsr_ref.ops.tree import flatten
 from xlsr_ref.params import write_safetensors
@@ -33,20 +32,15 @@ def save(model: Parts, folder: str | os.PathLike[str]) -> None:
     place = Path(folder)
     if place.exists() and (not place.is_dir() or any(place.iterdir())):
         raise XlsrError(f"{place} is {'not empty' if place.is_dir() else 'a file'}: give a new folder for the model")
-    unfinished = place.with_name(f".{place.name}.{secrets.token_hex(4)}.unfinished")
     try:
-        unfinished.mkdir(parents=True)
-        write_safetensors(unfinished / "model.safetensors", flatten(model.params))
-        for name, values in _files(model).items():
-            text = json.dumps(values, ensure_ascii=False, indent=1) + "\n"
-            (unfinished / name).write_text(text, encoding="utf-8", newline="\n")
-        if place.is_dir():
-            place.rmdir()
-        os.rename(unfinished, place)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with whole_folder(place, replace=True) as unfinished:
+            write_safetensors(unfinished / "model.safetensors", flatten(model.params))
+            for name, values in _files(model).items():
+                text = json.dumps(values, ensure_ascii=False, indent=1) + "\n"
+                (unfinished / name).write_text(text, encoding="utf-8", newline="\n")
     except OSError as error:
         raise XlsrError(f"{place} cannot be written: {error.strerror or error}") from None
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def _files(model: Parts) -> dict[str, dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""What a recording may be: a path, an array, the bytes of a file, an open file, or a dictionary as `datasets` gives it."""
+"""What a recording may be: a path, an array, the bytes of a file, an open file, or a dictionary of array and rate."""
 
 from __future__ import annotations
 

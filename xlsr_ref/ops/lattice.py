@@ -17,7 +17,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from xlsr_ref.errors import ObjectiveError
-from xlsr_ref.ops.unmasked import refuse_masked
+from xlsr_ref.unmasked import refuse_masked
 
 
 def places_of(targets: np.ndarray, blank: int) -> np.ndarray:

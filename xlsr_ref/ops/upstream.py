@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from xlsr_ref.errors import ObjectiveError
-from xlsr_ref.ops.unmasked import refuse_masked
+from xlsr_ref.unmasked import refuse_masked
 
 
 def require_upstream(dy: Any, shape: tuple[int, ...], dtype: np.dtype) -> None:

@@ -23,7 +23,7 @@ import numpy as np
 from xlsr_ref.errors import ObjectiveError
 from xlsr_ref.ops.backend import choose, njit
 from xlsr_ref.ops.lattice import frames_needed, may_skip, places_of, require_targets, too_few
-from xlsr_ref.ops.unmasked import refuse_masked
+from xlsr_ref.unmasked import refuse_masked
 
 WILDCARD = -1  # a target that stands for anything: words that are not in the text
 

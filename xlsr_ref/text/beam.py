@@ -21,7 +21,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from xlsr_ref.errors import DecodingError
-from xlsr_ref.ops.unmasked import refuse_masked
 from xlsr_ref.text.beam_loop import (
     MARK,
     advance,
@@ -35,6 +34,7 @@ from xlsr_ref.text.beam_loop import (
 )
 from xlsr_ref.text.fusion import Fusion, fuse
 from xlsr_ref.text.labels import Labels
+from xlsr_ref.unmasked import refuse_masked
 
 WIDTH, BEAM_PRUNE, TOKEN_MIN = 100, -10.0, -5.0
 WIDEST = 100_000  # a few hundred MB

@@ -21,10 +21,10 @@ from typing import NamedTuple
 import numpy as np
 
 from xlsr_ref.errors import CannotTranscribeError
-from xlsr_ref.ops.unmasked import refuse_masked
 from xlsr_ref.text.confidence import of_token, of_tokens
 from xlsr_ref.text.tokenizer import Tokenizer
 from xlsr_ref.text.transcript import Span, Transcript
+from xlsr_ref.unmasked import refuse_masked
 
 
 class Run(NamedTuple):
