@@ -198,6 +198,17 @@ def test_a_folder_that_is_there_stays_unless_it_is_to_be_replaced(tmp_path):
     assert names(tmp_path) == ["meanwhile", "there"]
 
 
+@POSIX
+def test_a_link_to_a_folder_stays(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    with whole_folder(tmp_path / "link", replace=True) as unfinished:
+        (unfinished / "new").touch()
+    assert (tmp_path / "link").is_symlink()
+    assert names(tmp_path / "real") == ["new"]
+    assert names(tmp_path) == ["link", "real"]
+
+
 def test_a_folder_that_cannot_be_exchanged_comes_back(tmp_path, monkeypatch):
     (tmp_path / "there").mkdir()
     (tmp_path / "there" / "old").touch()

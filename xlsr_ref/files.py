@@ -71,10 +71,10 @@ def whole_file(path: str | Path) -> Iterator[Path]:
 def whole_folder(target: str | Path, replace: bool = False) -> Iterator[Path]:
     """A folder to write into, which becomes ``target`` when all went well, and else goes.
 
-    With ``replace`` it takes the place of a folder of that name; without it one that is there, or has appeared
-    meanwhile, stays as it is and FileExistsError is raised. The folder above ``target`` must be there.
+    With ``replace`` it takes the place of a folder of that name, and a link to one stays; without it what is there, or
+    has appeared meanwhile, stays as it is and an OSError is raised. The folder above ``target`` must be there.
     """
-    target = Path(target)
+    target = Path(os.path.realpath(target)) if replace else Path(target)
     if not replace:
         _require_free(target)
     unfinished = _beside(target)

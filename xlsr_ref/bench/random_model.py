@@ -15,7 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from xlsr_ref.params import write_safetensors
+from xlsr_ref.config import Config
+from xlsr_ref.files import write_whole
+from xlsr_ref.params import expected_shapes, parameter_count, write_safetensors
 from xlsr_ref.wav2vec2.config import Config
 from xlsr_ref.wav2vec2.shapes import expected_shapes, parameter_count
 
@@ -47,7 +49,7 @@ def write_random_model(folder: Path, values: dict[str, Any]) -> None:
     for name, shape in reversed(shapes.items()):  # v stands after g, and is needed first
         weights[name] = _draw(rng, name, shape, weights)
     write_safetensors(folder / "model.safetensors", {name: weights[name] for name in shapes})
-    (folder / "config.json").write_text(json.dumps(values, indent=1), encoding="utf-8")
+    write_whole(folder / "config.json", json.dumps(values, indent=1))
 
 
 def size_in_bytes(values: dict[str, Any]) -> int:
