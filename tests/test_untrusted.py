@@ -181,6 +181,13 @@ def test_a_line_that_does_not_end(monkeypatch):
         list(lines(io.BytesIO(b"a\n" + b"b" * 10 + b"\n"), "x", ConfigError))
 
 
+def test_very_many_empty_lines(monkeypatch):
+    monkeypatch.setattr(untrusted, "MOST_EMPTY", 3)
+    assert len(list(lines(io.BytesIO(b"a\n\n \n\nb\n\n\n\n"), "x", ConfigError))) == 8
+    with pytest.raises(ConfigError, match="x, line 5: more than 3 lines in a row are empty"):
+        list(lines(io.BytesIO(b"a" + b"\n" * 5), "x", ConfigError))
+
+
 def test_lines_that_are_no_text():
     with pytest.raises(ConfigError, match="x, line 2: this is no text: it has null bytes"):
         list(text_lines(io.BytesIO(b"a\n\0"), "x", ConfigError))

@@ -2,7 +2,7 @@
 
 A pickle is a program for a small machine with a stack. Most of its instructions put a number, a text or a container on
 the stack. Two of them are the danger: GLOBAL names any function of any module, REDUCE calls it. This machine has both
-and never imports or calls anything. A global must stand on a closed list, and is one of three things:
+and never imports or calls anything. A global must stand on the closed list of pickle_names.py, and is one of three:
 
     built   storages, tensors, parameters, OrderedDict, defaultdict, Size: made here, as Storage, Tensor, dict, tuple
     inert   configs' own objects (argparse, omegaconf, enum, fairseq …): a Record of their name and arguments
@@ -14,16 +14,18 @@ Where: Python's pickletools lists the instructions; torch/_utils.py the function
 
 from __future__ import annotations
 
-import re
-import struct
+import pickletools
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from weights_tools.errors import CheckpointError, shown
+from weights_tools.pickle_names import BUILT, BUILTINS, INERT_MODULES, STORAGES, TORCH_DTYPES, Global, allowed
 from weights_tools.tensors import DTYPES, Storage, Tensor
+
+__all__ = ["STORAGES", "Global", "Record", "allowed", "unpickle"]
 
 MOST_INSTRUCTIONS = 1_000_000  # XLSR-53 has some 30,000; each makes one object at most
 MOST_BYTES = 2**26
@@ -31,16 +33,6 @@ MOST_COPIED = 2**26  # bytes, nearly, of what instructions copy from objects tha
 ITEM = 16  # bytes, nearly, of one entry of a container
 LONGEST_NUMBER = 64  # bytes of one whole number
 LONGEST_NAME = 1000  # of a global, and of a number that is written in letters
-
-
-class Global(NamedTuple):
-    """A name that would be imported. It is not."""
-
-    module: str
-    name: str
-
-    def __str__(self) -> str:
-        return f"{self.module}.{self.name}"
 
 
 @dataclass(eq=False, slots=True)
@@ -54,58 +46,6 @@ class Record:
 
     def __repr__(self) -> str:
         return f"<{self.kind}>"
-
-
-# --- the closed list -------------------------------------------------------------------------------------------------
-
-STORAGES = {  # torch's class → dtype
-    **{"DoubleStorage": "F64", "FloatStorage": "F32", "HalfStorage": "F16", "BFloat16Storage": "BF16"},
-    **{"LongStorage": "I64", "IntStorage": "I32", "ShortStorage": "I16", "CharStorage": "I8", "ByteStorage": "U8"},
-    **{"BoolStorage": "BOOL", "ComplexFloatStorage": "C64", "ComplexDoubleStorage": "C128", "UntypedStorage": "U8"},
-}
-TORCH_DTYPES = {
-    **{"float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16", "bool": "BOOL"},
-    **{f"{sign}int{bits}": f"{'U' if sign else 'I'}{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)},
-    **{"complex64": "C64", "complex128": "C128", "float8_e5m2": "F8_E5M2", "float8_e4m3fn": "F8_E4M3"},
-    **{"float8_e4m3fnuz": "F8_E4M3FNUZ", "float8_e5m2fnuz": "F8_E5M2FNUZ", "float8_e8m0fnu": "F8_E8M0"},
-}
-BUILTINS = ("__builtin__", "builtins")  # Python 2 and 3
-INERT = {
-    Global("argparse", "Namespace"),
-    Global("numpy", "dtype"),
-    Global("numpy", "ndarray"),
-    *(Global(f"numpy.{core}.multiarray", name) for core in ("core", "_core") for name in ("scalar", "_reconstruct")),
-    *(Global("pathlib", f"{kind}Path") for kind in ("", "Posix", "Windows", "PurePosix", "PureWindows")),
-    *(Global(module, name) for module in BUILTINS for name in ("set", "frozenset", "bytearray", "complex", "getattr")),
-    *(Global(module, name) for module in BUILTINS for name in ("int", "float", "bool", "str", "bytes", "object")),
-    *(Global(module, name) for module in BUILTINS for name in ("list", "tuple", "dict")),
-    *(Global("__builtin__", name) for name in ("long", "unicode")),  # how protocol 2 spells int and str
-    *(Global(module, "getitem") for module in ("operator", "_operator")),  # typing's Dict[str, int]
-    *(Global("torch", name) for name in (*TORCH_DTYPES, "device", "Tensor", "strided")),
-    *(Global(module, "Parameter") for module in ("torch.nn", "torch.nn.parameter")),
-    *(Global(module, name) for module in ("torch", "torch.storage", "torch.cuda") for name in STORAGES),
-    Global("torch.serialization", "_get_layout"),
-}
-INERT_MODULES = re.compile(r"typing|(fairseq|omegaconf)(\.[A-Za-z_]\w*)*")
-BUILT = {
-    Global("collections", "OrderedDict"): "ordered_dict",
-    Global("collections", "defaultdict"): "default_dict",
-    Global("torch", "Size"): "size",
-    Global("_codecs", "encode"): "encode",
-    Global("torch._utils", "_rebuild_tensor"): "tensor",
-    Global("torch._utils", "_rebuild_tensor_v2"): "tensor",
-    Global("torch._utils", "_rebuild_tensor_v3"): "tensor_with_dtype",
-    Global("torch._utils", "_rebuild_parameter"): "parameter",
-    Global("torch._utils", "_rebuild_parameter_with_state"): "parameter",
-    Global("torch._tensor", "_rebuild_from_type_v2"): "from_type",
-}
-
-
-def allowed(name: Global) -> bool:
-    """Whether the closed list has this global."""
-    if name in BUILT or name in INERT:
-        return True
-    return INERT_MODULES.fullmatch(name.module) is not None and re.fullmatch(r"\w+(\.\w+)?", name.name) is not None
 
 
 # --- the machine -----------------------------------------------------------------------------------------------------
@@ -126,16 +66,15 @@ def unpickle(
         return machine.run(), machine.at
     except CheckpointError as error:
         raise CheckpointError(f"{what}: {error}") from None
-    except (IndexError, struct.error):
-        raise CheckpointError(f"{what}: the pickle is damaged: byte {machine.at:,} does not fit the rest") from None
     except UnicodeDecodeError:
         raise CheckpointError(
-            f"{what}: the pickle is damaged: a text before byte {machine.at:,} is not UTF-8"
+            f"{what}: the pickle is damaged: the text before byte {machine.at:,} is no UTF-8"
         ) from None
+    except (IndexError, ValueError):
+        raise CheckpointError(f"{what}: the pickle is damaged: byte {machine.at:,} does not fit the rest") from None
 
 
 _MARK = object()
-_END = object()
 
 
 class _Machine:
@@ -151,14 +90,13 @@ class _Machine:
 
     def run(self) -> Any:
         for _ in range(MOST_INSTRUCTIONS):
-            code = self.take(1)[0]
-            instruction = INSTRUCTIONS.get(code)
-            if instruction is None:
-                raise CheckpointError(
-                    f"the pickle has the instruction {bytes([code])!r}, which no checkpoint needs: refused"
-                )
-            if instruction(self) is _END:
+            code = self.read(1)
+            known = KNOWN.get(code)
+            if known is None:
+                raise CheckpointError(f"the pickle has the instruction {code!r}, which no checkpoint needs: refused")
+            if known.name == "STOP":
                 return self.pop()
+            INSTRUCTIONS[known.name](self, None if known.arg is None else known.arg.reader(self))  # type: ignore[arg-type]
         raise CheckpointError(f"the pickle has more than {MOST_INSTRUCTIONS:,} instructions: refused")
 
     def spend(self, count: int) -> None:
@@ -169,9 +107,9 @@ class _Machine:
                 f"the pickle copies its own objects, more than {MOST_COPIED:,} bytes of them: refused"
             )
 
-    # reading
+    # reading, for pickletools' own readers of arguments
 
-    def take(self, count: int) -> bytes:
+    def read(self, count: int) -> bytes:
         if count > self.end - self.at:
             if self.end < len(self.data):
                 raise CheckpointError(f"the pickle has more than {MOST_BYTES:,} bytes: refused")
@@ -179,16 +117,15 @@ class _Machine:
         self.at += count
         return bytes(self.data[self.at - count : self.at])
 
-    def number(self, form: str) -> Any:
-        return struct.unpack(form, self.take(struct.calcsize(form)))[0]
-
-    def line(self) -> str:
+    def readline(self) -> bytes:
         start = bytes(self.data[self.at : min(self.end, self.at + LONGEST_NAME)])
-        length = start.find(b"\n")
-        if length < 0:
+        length = start.find(b"\n") + 1
+        if not length:
             raise CheckpointError("the pickle is cut short or damaged: a line in it does not end")
-        self.at += length + 1
-        return start[:length].decode("utf-8")
+        if b"\\" in start[:length]:
+            raise CheckpointError("the pickle has a text of protocol 0, which no checkpoint needs: refused")
+        self.at += length
+        return start[:length]
 
     # the stack
 
@@ -335,42 +272,13 @@ class _Machine:
             raise CheckpointError("the pickle asks for a storage where there are none: refused")
         self.push(self.persistent(found))
 
-    def whole(self, length: int) -> None:
-        if not 0 <= length <= LONGEST_NUMBER:
-            raise CheckpointError(f"the pickle has a whole number of {length:,} bytes: refused")
-        self.push(int.from_bytes(self.take(length), "little", signed=True))
+    def constant(self, value: Any) -> None:
+        if isinstance(value, int) and value.bit_length() > 8 * LONGEST_NUMBER:
+            raise CheckpointError(f"the pickle has a whole number of more than {LONGEST_NUMBER} bytes: refused")
+        self.push(bytes(value) if isinstance(value, bytearray) else value)
 
-    def written_number(self) -> None:
-        text = self.line().removesuffix("L")
-        if text in ("00", "01"):
-            return self.push(text == "01")
-        if not re.fullmatch(r"-?[0-9]{1,150}", text, re.ASCII):
-            raise IndexError
-        return self.push(int(text))
-
-    def written_float(self) -> None:
-        text = self.line()
-        try:
-            self.push(float(text))
-        except ValueError:
-            raise IndexError from None
-
-    def text(self, length: int) -> None:
-        self.push(self.take(length).decode("utf-8", "surrogatepass"))
-
-    def short_text(self, length: int) -> None:  # Python 2's str: bytes that are read as text
-        if length < 0:
-            raise IndexError
-        self.push(self.take(length).decode("latin1"))
-
-    def written_text(self) -> None:
-        text = self.line()
-        if len(text) < 2 or text[0] != text[-1] or text[0] not in "'\"" or "\\" in text:
-            raise CheckpointError("the pickle has a text of protocol 0, which no checkpoint needs: refused")
-        self.push(text[1:-1])
-
-    def protocol(self) -> None:
-        if self.take(1)[0] > 5:
+    def protocol(self, version: int) -> None:
+        if version > 5:
             raise CheckpointError("the pickle is of a protocol above 5, which is unknown: refused")
 
     def make(self, count: int) -> None:
@@ -397,8 +305,8 @@ class _Machine:
         found = self.pop_mark()
         self.push(self.call(found[0], tuple(found[1:])))
 
-    def instance(self) -> None:
-        kind = self.find(self.line(), self.line())
+    def instance(self, name: str) -> None:
+        kind = self.find(*name.split(" ", 1))
         self.push(self.call(kind, tuple(self.pop_mark())))
 
     def stack_global(self) -> None:
@@ -412,20 +320,6 @@ class _Machine:
     def build(self) -> None:
         state = self.pop()
         self.set_state(self.top(), state)
-
-    def set_item(self) -> None:
-        value, key = self.pop(), self.pop()
-        self.set_items([key, value])
-
-    def append(self) -> None:
-        value = self.pop()
-        self.add([value])
-
-    def pop_one(self) -> None:
-        self.stack.pop()
-
-    def short_frame(self) -> None:
-        self.number("<Q")  # a hint for buffered reading
 
 
 class _Typed(Storage):
@@ -454,73 +348,51 @@ def _key(key: Any) -> Any:
 
 
 _M = _Machine
-INSTRUCTIONS: dict[int, Callable[[_Machine], Any]] = {
-    ord("("): lambda m: m.push(_MARK),
-    ord("."): lambda m: _END,
-    ord("0"): _M.pop_one,
-    ord("1"): lambda m: m.pop_mark() and None,
-    ord("2"): lambda m: m.push(m.top()),
-    ord("N"): lambda m: m.push(None),
-    0x88: lambda m: m.push(True),
-    0x89: lambda m: m.push(False),
-    0x80: _M.protocol,
-    0x95: _M.short_frame,
-    ord("I"): _M.written_number,
-    ord("L"): _M.written_number,
-    ord("F"): _M.written_float,
-    ord("J"): lambda m: m.push(m.number("<i")),
-    ord("K"): lambda m: m.push(m.number("<B")),
-    ord("M"): lambda m: m.push(m.number("<H")),
-    ord("G"): lambda m: m.push(m.number(">d")),
-    0x8A: lambda m: m.whole(m.number("<B")),
-    0x8B: lambda m: m.whole(m.number("<i")),
-    ord("S"): _M.written_text,
-    ord("V"): lambda m: m.push(m.line()),
-    ord("T"): lambda m: m.short_text(m.number("<i")),
-    ord("U"): lambda m: m.short_text(m.number("<B")),
-    ord("X"): lambda m: m.text(m.number("<I")),
-    0x8C: lambda m: m.text(m.number("<B")),
-    0x8D: lambda m: m.text(m.number("<Q")),
-    ord("B"): lambda m: m.push(m.take(m.number("<I"))),
-    ord("C"): lambda m: m.push(m.take(m.number("<B"))),
-    0x8E: lambda m: m.push(m.take(m.number("<Q"))),
-    0x96: lambda m: m.push(m.take(m.number("<Q"))),
-    ord(")"): lambda m: m.push(()),
-    ord("t"): lambda m: m.push(tuple(m.pop_mark())),
-    0x85: lambda m: m.make(1),
-    0x86: lambda m: m.make(2),
-    0x87: lambda m: m.make(3),
-    ord("]"): lambda m: m.push([]),
-    ord("l"): lambda m: m.push(m.pop_mark()),
-    ord("a"): _M.append,
-    ord("e"): lambda m: m.add(m.pop_mark()),
-    ord("}"): lambda m: m.push({}),
-    ord("d"): _M.make_dict,
-    ord("s"): _M.set_item,
-    ord("u"): lambda m: m.set_items(m.pop_mark()),
-    0x8F: lambda m: m.push(Record(Global("builtins", "set"))),
-    0x90: lambda m: m.add(m.pop_mark()),
-    0x91: lambda m: m.push(Record(Global("builtins", "frozenset"), tuple(m.pop_mark()))),
-    ord("p"): lambda m: m.put(_index(m.line())),
-    ord("q"): lambda m: m.put(m.number("<B")),
-    ord("r"): lambda m: m.put(m.number("<I")),
-    0x94: lambda m: m.put(len(m.memo)),
-    ord("g"): lambda m: m.get(_index(m.line())),
-    ord("h"): lambda m: m.get(m.number("<B")),
-    ord("j"): lambda m: m.get(m.number("<I")),
-    ord("c"): lambda m: m.push(m.find(m.line(), m.line())),
-    0x93: _M.stack_global,
-    ord("R"): _M.reduce,
-    ord("b"): _M.build,
-    ord("i"): _M.instance,
-    ord("o"): _M.old_object,
-    0x81: _M.make_object,
-    0x92: lambda m: m.make_object(keywords=True),
-    ord("Q"): _M.load_storage,
+CONSTANTS = (
+    *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT"),
+    *("STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"),
+    *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"),
+)
+# by pickletools' names, each with what its reader has made of the argument
+INSTRUCTIONS: dict[str, Callable[[_Machine, Any], Any]] = {
+    **dict.fromkeys(CONSTANTS, _M.constant),
+    "PROTO": _M.protocol,
+    "FRAME": lambda m, size: None,  # a hint for buffered reading
+    "STOP": lambda m, _: None,
+    "MARK": lambda m, _: m.push(_MARK),
+    "POP": lambda m, _: m.stack.pop(),
+    "POP_MARK": lambda m, _: m.pop_mark(),
+    "DUP": lambda m, _: m.push(m.top()),
+    "NONE": lambda m, _: m.push(None),
+    "NEWTRUE": lambda m, _: m.push(True),
+    "NEWFALSE": lambda m, _: m.push(False),
+    "EMPTY_TUPLE": lambda m, _: m.push(()),
+    "TUPLE": lambda m, _: m.push(tuple(m.pop_mark())),
+    "TUPLE1": lambda m, _: m.make(1),
+    "TUPLE2": lambda m, _: m.make(2),
+    "TUPLE3": lambda m, _: m.make(3),
+    "EMPTY_LIST": lambda m, _: m.push([]),
+    "LIST": lambda m, _: m.push(m.pop_mark()),
+    "APPEND": lambda m, _: m.add([m.pop()]),
+    "APPENDS": lambda m, _: m.add(m.pop_mark()),
+    "EMPTY_DICT": lambda m, _: m.push({}),
+    "DICT": lambda m, _: m.make_dict(),
+    "SETITEM": lambda m, _: m.set_items([m.pop(), m.pop()][::-1]),
+    "SETITEMS": lambda m, _: m.set_items(m.pop_mark()),
+    "EMPTY_SET": lambda m, _: m.push(Record(Global("builtins", "set"))),
+    "ADDITEMS": lambda m, _: m.add(m.pop_mark()),
+    "FROZENSET": lambda m, _: m.push(Record(Global("builtins", "frozenset"), tuple(m.pop_mark()))),
+    **dict.fromkeys(("PUT", "BINPUT", "LONG_BINPUT"), _M.put),
+    "MEMOIZE": lambda m, _: m.put(len(m.memo)),
+    **dict.fromkeys(("GET", "BINGET", "LONG_BINGET"), _M.get),
+    "GLOBAL": lambda m, name: m.push(m.find(*name.split(" ", 1))),
+    "STACK_GLOBAL": lambda m, _: m.stack_global(),
+    "REDUCE": lambda m, _: m.reduce(),
+    "BUILD": lambda m, _: m.build(),
+    "INST": _M.instance,
+    "OBJ": lambda m, _: m.old_object(),
+    "NEWOBJ": lambda m, _: m.make_object(),
+    "NEWOBJ_EX": lambda m, _: m.make_object(keywords=True),
+    "BINPERSID": lambda m, _: m.load_storage(),
 }
-
-
-def _index(text: str) -> int:
-    if not re.fullmatch(r"[0-9]{1,9}", text, re.ASCII):
-        raise IndexError
-    return int(text)
+KNOWN = {opcode.code.encode("latin1"): opcode for opcode in pickletools.opcodes if opcode.name in INSTRUCTIONS}

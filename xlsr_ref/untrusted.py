@@ -31,7 +31,8 @@ LONGEST_LINE = 2**20  # of a text that is read by lines
 DEEPEST, DEEPEST_TOML = 100, 32  # objects and lists within each other
 MOST_DIGITS = 300  # of a whole number; any such number fits a float64
 MOST_DOTS = 500  # in what may be a key of TOML
-UNPACKED = 200, 2**26  # a packed file unpacks to at most so many times its size, or to so many bytes
+MOST_EMPTY = 100_000  # lines in a row
+UNPACKED = 50, 2**24  # a packed file unpacks to at most so many times its size, or to so many bytes
 
 Name = str | os.PathLike[str]  # of a file
 T = TypeVar("T")
@@ -178,13 +179,18 @@ def read_text(path: Name, error: Fault, most: int = LONGEST_TEXT, pipes: bool = 
 def lines(file: IO[bytes], what: str, error: Fault) -> Iterator[tuple[int, bytes]]:
     """The lines of an open file with their numbers, from 1; the first without a byte order mark.
 
-    Raises ``error`` for a line that does not end within LONGEST_LINE bytes.
+    Raises ``error`` for a line that does not end within LONGEST_LINE bytes, and for too many empty ones in a row.
     """
-    number = 0
+    number = empty = 0
     while line := file.readline(LONGEST_LINE + 1):
         number += 1
         if len(line) > LONGEST_LINE:
             raise error(f"{what}, line {number}: it has more than {LONGEST_LINE:,} bytes: this is no such text")
+        empty = empty + 1 if line.isspace() else 0
+        if empty > MOST_EMPTY:
+            raise error(
+                f"{what}, line {number}: more than {MOST_EMPTY:,} lines in a row are empty: this is no such text"
+            )
         yield number, line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
 
 

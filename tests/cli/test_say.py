@@ -1,12 +1,18 @@
 """The two exits of the command line: nothing that comes from a file, a path or a model writes to the terminal."""
 
+import json
+import shutil
+from pathlib import Path
+
 import pytest
 
 from xlsr_ref.cli import main
 from xlsr_ref.cli.say import complain, say, sentence, show_warning
 from xlsr_ref.errors import XlsrError
+from xlsr_ref.model import BUNDLED
 from xlsr_ref.ops import threads
 
+HEADS = Path(__file__).parents[1] / "golden" / "heads"
 ESCAPES = "\x1b[2J\x9b\x7f\r\u202e"
 ESCAPED = "\\u001b[2J\\u009b\\u007f\\u000d\\u202e"
 
@@ -75,3 +81,37 @@ def test_too_little_memory_says_what_was_too_large():
     )
     assert sentence(MemoryError()) == "not enough memory: give a shorter --chunk, or use a smaller model"
     assert sentence(XlsrError("x")) == "x"
+
+
+def test_what_a_model_says(capsys, monkeypatch, tmp_path):
+    """A token and a label may be any text: on the standard output, in files and in JSON it writes to no terminal."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(BUNDLED, "model")
+    text = Path("model/vocab.json").read_text(encoding="utf-8")
+    Path("model/vocab.json").write_text(text.replace('"e"', '"\\u001b\\u009b"'), encoding="utf-8")
+    clip = str(next((BUNDLED.parent / "clips" / "es").glob("*.flac")))
+    for form in ("text", "json", "srt", "vtt", "tsv"):
+        assert main(["transcribe", clip, "--model", "model", "--format", form]) == 0
+        out = capsys.readouterr().out
+        assert "\\u001b\\u009b" in out
+        assert "\x1b" not in out
+        assert "\x9b" not in out
+        assert main(["transcribe", clip, "--model", "model", "--format", form, "--output", "out"]) == 0
+        (file,) = Path("out").glob(f"*.{'txt' if form == 'text' else form}")
+        assert file.read_text(encoding="utf-8") == out
+        if form == "json":
+            assert "\x1b\x9b" in json.loads(out)["text"]
+
+
+def test_a_label_is_part_of_one_line(capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(HEADS / "recording", "model")
+    config = json.loads(Path("model/config.json").read_text(encoding="utf-8"))
+    names = list(config["id2label"])
+    config["id2label"] = {name: f"{name}\x1b[2J\n0.999\tfake" for name in names}
+    config["label2id"] = {label: int(name) for name, label in config["id2label"].items()}
+    Path("model/config.json").write_text(json.dumps(config), encoding="utf-8")
+    clip = str(next((BUNDLED.parent / "clips" / "es").glob("*.flac")))
+    assert main(["classify", clip, "--model", "model", "--top", "1"]) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.endswith("\\u001b[2J\\n0.999\\tfake")
