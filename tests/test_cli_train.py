@@ -90,15 +90,9 @@ def test_wrong_usage(place, capsys, argv):
 @pytest.mark.parametrize(
     ("argv", "says"),
     [
-<<<<<<< HEAD
-        (["nowhere.toml", "--data", "corpus"], "nowhere.toml is missing: give a recipe, a TOML file"),
+        (["nowhere.toml", "--data", "corpus"], "nowhere.toml: there is no such file, nor a recipe"),
         (["corpus", "--data", "corpus"], "corpus is a folder, not a regular file: give a recipe, a TOML file"),
         (["corpus/tiny.tsv", "--data", "corpus"], "corpus/tiny.tsv is not TOML: "),
-=======
-        (["nowhere.toml", "--data", "corpus"], "nowhere.toml: there is no such file, nor a recipe"),
-        (["corpus", "--data", "corpus"], "corpus: Is a directory: give a recipe, a TOML file"),
-        (["corpus/tiny.tsv", "--data", "corpus"], "corpus/tiny.tsv: is not TOML: "),
->>>>>>> ha
         (["tiny.toml", "--data", "tiny.toml"], "tiny.toml is not a folder: give that of the corpus with --data or"),
         (["tiny.toml", "--data", "nowhere"], "nowhere is not a folder"),
         (["tiny.toml", "--data", "."], "tiny.tsv is missing: give a table of recordings"),

@@ -15,9 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from xlsr_ref.config import Config
 from xlsr_ref.files import write_whole
-from xlsr_ref.params import expected_shapes, parameter_count, write_safetensors
+from xlsr_ref.params import write_safetensors
 from xlsr_ref.wav2vec2.config import Config
 from xlsr_ref.wav2vec2.shapes import expected_shapes, parameter_count
 
