@@ -9,7 +9,7 @@ import pytest
 from xlsr_ref.cli import main
 from xlsr_ref.cli.say import complain, say, sentence, show_warning
 from xlsr_ref.errors import XlsrError
-from xlsr_ref.model.model import BUNDLED
+from xlsr_ref.model.load import BUNDLED
 from xlsr_ref.ops import threads
 
 HEADS = Path(__file__).parents[1] / "golden" / "heads"

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import xlsr_ref
-from xlsr_ref import saving
 from xlsr_ref.errors import XlsrError
+from xlsr_ref.model import save as saving
 
 GOLDEN = Path(__file__).parent / "golden"
 DATA = Path(xlsr_ref.__file__).parent / "data"
