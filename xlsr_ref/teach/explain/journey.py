@@ -4,7 +4,7 @@
 
 The text is the greedy one: the likeliest token of every frame, repeats merged, blanks dropped. It is then laid over the
 frames by the best path of CTC (text/align.py), which gives the times. Attention weights are made block by block from
-the hidden states, put into few bytes at once, and let go: all of them would be gigabytes.
+the hidden states, and put into few bytes at once, since all of them would be gigabytes.
 Letters: L samples, T frames, C channels, V tokens, H heads, N blocks, S tokens of the text.
 """
 
@@ -75,7 +75,7 @@ class Journey(NamedTuple):
     runs: tuple[Run, ...]  # (S,)  what is left of the best path, with its frames
     alignment: Alignment  # of these tokens: the best path through the lattice
     posterior: np.ndarray  # (T, 2S+1)  γ: how probable each place is at each frame
-    log_p: float  # ln of the probability of the text: of all ways through the lattice
+    log_p: float  # ln of the probability of the text: of all paths through the lattice
     words: tuple[Word, ...]
     text: str
     config: Config
@@ -86,7 +86,7 @@ def journey(model: Model, waveform: np.ndarray, sampling_rate: int) -> Journey:
     """Take ``waveform`` (L,) or (L, channels), of at most 30 s, through ``model``, which must write text.
 
     Raises AudioError for what is too short or too long, CannotTranscribeError for a model without a head for text, a
-    vocabulary or a blank, and for one whose frames a convolutional adapter thins out.
+    vocabulary or a blank, and for one with a convolutional adapter, which lowers the frame rate.
     """
     tokenizer = require_text(model)
     rate, c = model.preprocessor.sampling_rate, model.config
@@ -117,12 +117,11 @@ def journey(model: Model, waveform: np.ndarray, sampling_rate: int) -> Journey:
 
 
 def require_text(model: Model) -> Tokenizer:
-    """The tokenizer of a model whose way to text can be shown. Raises CannotTranscribeError for any other."""
-    tokenizer, head = model.tokenizer, model.network.head
-    if head != "ctc":
-        kind = "was never taught to write" if head is None else "writes no text"
+    """The tokenizer of a model whose transcription can be shown. Raises CannotTranscribeError for any other."""
+    tokenizer = model.tokenizer
+    if model.network.head != "ctc":
         raise CannotTranscribeError(
-            f"this is a {model.report.kind}, which {kind}: give a model that was fine-tuned with CTC"
+            f"this is a {model.report.kind}, which has no CTC head and writes no text: give a model fine-tuned with CTC"
         )
     if tokenizer is None:
         raise CannotTranscribeError("the model's folder has no vocab.json, so its scores cannot be spelled: add it")
@@ -175,12 +174,12 @@ def words_of(runs: Sequence[Run], alignment: Alignment, tokenizer: Tokenizer) ->
 
 def layers_of(config: Config, samples: int) -> list[tuple[int, int, int, int]]:
     """Of each convolution: its kernel, its stride, the rows it puts out for ``samples``, and the samples a row sees."""
-    found = []
+    layers = []
     for i, (kernel, stride) in enumerate(zip(config.conv_kernel, config.conv_stride), 1):
         kernels, strides = config.conv_kernel[:i], config.conv_stride[:i]
         rows = frames(samples, kernels, strides)
-        found.append((kernel, stride, rows, receptive_field(kernels, strides)))
-    return found
+        layers.append((kernel, stride, rows, receptive_field(kernels, strides)))
+    return layers
 
 
 def surest_frame(seen: Journey) -> int:

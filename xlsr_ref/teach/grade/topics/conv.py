@@ -6,7 +6,8 @@ import numpy as np
 
 from xlsr_ref.ops import conv, grouped_conv
 from xlsr_ref.ops import weight_norm as weight_norm_file
-from xlsr_ref.teach.grade.exercise import Case, backward_of, cases, exercise
+from xlsr_ref.teach.grade.battery import cases
+from xlsr_ref.teach.grade.definition import Case, backward_of, exercise
 
 FLOAT32 = 4e-6  # sums of at most some forty products, each rounded to 6e-8
 
@@ -176,7 +177,7 @@ def _norm_backward(rng: np.random.Generator) -> tuple[Case, ...]:
 CONV1D = exercise(
     conv1d,
     conv.conv1d,
-    room="ops.conv",
+    module="ops.conv",
     notebook="02",
     title="Strided convolution",
     battery=_forward,
@@ -200,7 +201,7 @@ CONV1D = exercise(
 CONV1D_BACKWARD = exercise(
     conv1d_backward,
     backward_of(conv.conv1d, conv.conv1d_backward),
-    room="ops.conv",
+    module="ops.conv",
     notebook="11",
     title="Strided convolution, backward",
     battery=_backward,
@@ -219,7 +220,7 @@ CONV1D_BACKWARD = exercise(
 GROUPED_CONV1D = exercise(
     grouped_conv1d,
     grouped_conv.grouped_conv1d,
-    room="ops.grouped_conv",
+    module="ops.grouped_conv",
     notebook="04",
     title="Grouped convolution that keeps the number of frames",
     battery=_grouped_forward,
@@ -245,7 +246,7 @@ GROUPED_CONV1D = exercise(
 WEIGHT_NORM = exercise(
     weight_norm,
     weight_norm_file.weight_norm,
-    room="ops.weight_norm",
+    module="ops.weight_norm",
     notebook="04",
     title="Weight norm",
     battery=_norm_forward,
@@ -265,7 +266,7 @@ WEIGHT_NORM = exercise(
 WEIGHT_NORM_BACKWARD = exercise(
     weight_norm_backward,
     backward_of(weight_norm_file.weight_norm, weight_norm_file.weight_norm_backward),
-    room="ops.weight_norm",
+    module="ops.weight_norm",
     notebook="11",
     title="Weight norm, backward",
     battery=_norm_backward,

@@ -6,9 +6,10 @@ import math
 
 import numpy as np
 
-from xlsr_ref.ops import attention as room
+from xlsr_ref.ops import attention as library
 from xlsr_ref.ops.feed_forward import feed_forward as library_feed_forward
-from xlsr_ref.teach.grade.exercise import Case, backward_of, cases, exercise
+from xlsr_ref.teach.grade.battery import cases
+from xlsr_ref.teach.grade.definition import Case, backward_of, exercise
 
 FLOAT32 = 5e-6  # three or four products in a row, with sums of at most ten terms each
 LARGE = 1e-3  # a score near 500 is a sum that float32 knows to 1e-4, and exp makes that a relative error
@@ -171,8 +172,8 @@ _FORWARD: dict[str, tuple[str, ...] | list[tuple[str, ...]]] = {
 
 SCALED_DOT_PRODUCT = exercise(
     scaled_dot_product,
-    room.scaled_dot_product,
-    room="ops.attention",
+    library.scaled_dot_product,
+    module="ops.attention",
     notebook="05",
     title="Scaled dot-product attention",
     battery=_forward,
@@ -181,8 +182,8 @@ SCALED_DOT_PRODUCT = exercise(
 
 SCALED_DOT_PRODUCT_BACKWARD = exercise(
     scaled_dot_product_backward,
-    backward_of(room.scaled_dot_product, room.scaled_dot_product_backward),
-    room="ops.attention",
+    backward_of(library.scaled_dot_product, library.scaled_dot_product_backward),
+    module="ops.attention",
     notebook="11",
     title="Scaled dot-product attention, backward",
     battery=_backward,
@@ -203,8 +204,8 @@ SCALED_DOT_PRODUCT_BACKWARD = exercise(
 
 ATTENTION = exercise(
     attention,
-    room.attention,
-    room="ops.attention",
+    library.attention,
+    module="ops.attention",
     notebook="05",
     title="Multi-head attention",
     battery=_whole,
@@ -225,7 +226,7 @@ ATTENTION = exercise(
 FEED_FORWARD = exercise(
     feed_forward,
     library_feed_forward,
-    room="ops.feed_forward",
+    module="ops.feed_forward",
     notebook="06",
     title="The feed-forward of a block",
     battery=_feed_forward,

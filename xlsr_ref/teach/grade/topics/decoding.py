@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from xlsr_ref.teach.grade.exercise import Case, cases, exercise
+from xlsr_ref.teach.grade.battery import cases
+from xlsr_ref.teach.grade.definition import Case, exercise
 from xlsr_ref.text import greedy, metrics
 
 
@@ -92,7 +93,7 @@ def _texts(rng: np.random.Generator) -> tuple[Case, ...]:
 COLLAPSE = exercise(
     collapse,
     _collapsed,
-    room="text.greedy",
+    module="text.greedy",
     notebook="09",
     title="From a path to a text",
     battery=_paths,
@@ -117,7 +118,7 @@ COLLAPSE = exercise(
 EDIT_DISTANCE = exercise(
     edit_distance,
     _edits,
-    room="text.metrics",
+    module="text.metrics",
     notebook="10",
     title="Edit distance",
     battery=_texts,
