@@ -1,6 +1,6 @@
 """The page itself: page.html filled with the words, the figures and the numbers of one utterance.
 
-Text stands in the HTML; numbers that the script draws stand in one JSON block (script_data.py). Whatever comes from outside
+The numbers that the script draws stand in one JSON block (script_data.py). Whatever comes from outside
 (the file's name, the model's, the text) is escaped.
 """
 
