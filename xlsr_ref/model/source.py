@@ -15,9 +15,7 @@ import numpy as np
 from xlsr_ref.errors import AudioError
 
 Source = str | os.PathLike[str]
-Recording = (
-    Source | np.ndarray | bytes | bytearray | memoryview | IO[bytes] | Mapping[str, Any]
-)  # see as_source
+Recording = Source | np.ndarray | bytes | bytearray | memoryview | IO[bytes] | Mapping[str, Any]  # see as_source
 
 PIECE = 2**20  # bytes of a file object that are read at once
 

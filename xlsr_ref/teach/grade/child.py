@@ -35,7 +35,7 @@ C_PROCESSES = re.compile(
 
 
 def main() -> None:
-    """Check the function, write the answer, end the process: nothing that the function left behind runs on."""
+    """Check the function, write the answer, end the process: no thread of the function's runs on."""
     mapped = exchange.MappedRequest(0)
     request = json.loads(mapped.request())
     import numpy as np  # all that is heavy comes before the limits

@@ -80,7 +80,7 @@ def _run(packed: PackedFunction) -> Any:
     module = types.ModuleType(Path(packed.where).stem if packed.kind == "file" else "__solution__")
     module.__file__ = packed.where
     sys.modules[module.__name__] = module  # NamedTuples and dataclasses look themselves up there
-    flags = 0 if packed.kind == "file" else annotations.compiler_flag  # nobody needs the names in hints
+    flags = 0 if packed.kind == "file" else annotations.compiler_flag  # names in type hints need not exist
     for i, text in enumerate(packed.pieces):
         where = packed.where if i == len(packed.pieces) - 1 else f"<{packed.name}, part {i}>"
         linecache.cache[where] = (len(text), None, text.splitlines(keepends=True), where)

@@ -28,7 +28,7 @@ def gelu(x):
 
 
 def gelu_backward(dy, x):
-    """The way back through GELU: dx from dy.
+    """The backward pass of GELU: dx from dy.
 
         dx = dy · (Φ(x) + x φ(x)),      Φ(x) = (1 + erf(x / √2)) / 2,      φ(x) = exp(−x²/2) / √(2π)
 

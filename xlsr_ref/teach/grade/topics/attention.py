@@ -34,7 +34,7 @@ def scaled_dot_product(q, k, v, heads):
 
 
 def scaled_dot_product_backward(dy, q, k, v, heads):
-    """The way back through scaled dot-product attention.
+    """The backward pass of scaled dot-product attention.
 
         head = w v,      w = softmax(s),      s = q kᵀ / √D      for the D = C / heads columns of each head
         dv = wᵀ dy,   dw = dy vᵀ,   ds = w · (dw - Σ_keys dw · w),   dq = ds k / √D,   dk = dsᵀ q / √D
@@ -166,7 +166,7 @@ _HEADS = {
 }
 _FORWARD: dict[str, tuple[str, ...] | list[tuple[str, ...]]] = {
     **_HEADS,
-    "no frame sees the frames behind it": ("e = np.exp(", "e = np.tri(len(q)) * np.exp("),
+    "no frame sees the frames after it": ("e = np.exp(", "e = np.tri(len(q)) * np.exp("),
     "queries and keys exchanged": ("q[:, head] @ k[:, head].T", "k[:, head] @ q[:, head].T"),
 }
 
@@ -194,11 +194,11 @@ SCALED_DOT_PRODUCT_BACKWARD = exercise(
         "missing 1/√D in the scores": _HEADS["missing 1/√D"],
         "dv with the weights not transposed": ("weights.T @ dy", "weights @ dy"),
         "dk with dscores not transposed": ("dscores.T @ q", "dscores @ q"),
-        "the way back through softmax's sum is forgotten": ("(dweights - through_sum)", "dweights"),
+        "the gradient through softmax's sum is forgotten": ("(dweights - through_sum)", "dweights"),
         "softmax over the wrong axis": _HEADS["softmax over the wrong axis"],
         "softmax is passed over": ("dscores = weights * (dweights - through_sum)", "dscores = dweights"),
         "dq and dk exchanged": ("return dq, dk, dv", "return dk, dq, dv"),
-        "sign wrong in the way back through softmax": ("dweights - through_sum", "dweights + through_sum"),
+        "sign wrong in the gradient through softmax": ("dweights - through_sum", "dweights + through_sum"),
     },
 )
 

@@ -36,7 +36,7 @@ def contrastive_loss(context, quantized, codes, masked, negatives, kappa):
 
 
 def contrastive_loss_backward(dloss, context, quantized, codes, masked, negatives, kappa):
-    """The way back through the contrastive loss.
+    """The backward pass of the contrastive loss.
 
         ds[i, k] = dloss · (softmax_k(s[i])  - 1 if k is the positive)          s = cos / kappa
         for u = a / ‖a‖:  da = (du - u (du · u)) / ‖a‖

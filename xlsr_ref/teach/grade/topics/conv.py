@@ -32,7 +32,7 @@ def conv1d(x, p, stride):
 
 
 def conv1d_backward(dy, x, p, stride):
-    """The way back through the strided convolution.
+    """The backward pass of the strided convolution.
 
         y[t, o] = Σ_k Σ_i W[o, i, k] x[t · stride + k, i] + b[o]
 
@@ -84,7 +84,7 @@ def weight_norm(p):
 
 
 def weight_norm_backward(dweight, p):
-    """The way back through weight norm, W = g · v / ‖v‖ with the norm over output and input channels.
+    """The backward pass of weight norm, W = g · v / ‖v‖ with the norm over output and input channels.
 
         u = v / ‖v‖,      dg = Σ dW · u over both channel axes,      dv = g / ‖v‖ · (dW - u dg)
 
@@ -231,7 +231,7 @@ GROUPED_CONV1D = exercise(
         ),
         "the extra frame of an even kernel is not dropped": ("T_out = K // 2, T", "T_out = K // 2, T + 1 - K % 2"),
         "padding before the first frame only": ("before, T_out = K // 2", "before, T_out = K - 1"),
-        "padding behind the last frame only": ("before, T_out = K // 2", "before, T_out = 0"),
+        "padding after the last frame only": ("before, T_out = K // 2", "before, T_out = 0"),
         "kernel turned round in time": ("weight[group, :, k]", "weight[group, :, K - 1 - k]"),
         "groups take every G-th channel": ("np.arange(C).reshape(groups, -1)", "np.arange(C).reshape(-1, groups).T"),
         "every group reads the first group's channels": (

@@ -46,7 +46,7 @@ def ctc_loss(logits, targets, blank):
 
 
 def ctc_loss_backward(dloss, logits, targets, blank):
-    """The way back through the CTC loss: from the loss to the logits.
+    """The backward pass of the CTC loss: from the loss to the logits.
 
         dlogits[t, k] = dloss · (y[t, k] - Σ over the places s with l'_s = k of γ[t, s])          y = softmax(logits)
         γ[t, s] = α[t, s] β[t, s] / p: how probable place s is at frame t, given the targets

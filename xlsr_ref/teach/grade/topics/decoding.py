@@ -72,9 +72,9 @@ def _paths(rng: np.random.Generator) -> tuple[Case, ...]:
 
 def _texts(rng: np.random.Generator) -> tuple[Case, ...]:
     said = rng.integers(0, 4, 12).tolist()
-    heard = [*said[:3], 9, *said[4:8], *said[9:], 8]
+    transcript = [*said[:3], 9, *said[4:8], *said[9:], 8]
     tries: dict[str, tuple] = {
-        "usual": (said, heard),
+        "usual": (said, transcript),
         "equal": (said, list(said)),
         "nothing read": (said[:5], []),
         "nothing said": ([], said[:4]),
@@ -109,7 +109,7 @@ COLLAPSE = exercise(
         ),
         "blank is taken to be 0": ("path[first] != blank", "path[first] != 0"),
         "blanks are kept": ("if path[first] != blank:", "if True:"),
-        "stop is the last frame, not the one behind it": ("first, t))", "first, t - 1))"),
+        "stop is the last frame, not the one after it": ("first, t))", "first, t - 1))"),
         "stop is the number of frames": ("first, t))", "first, t - first))"),
         "the last run is lost": ("range(1, len(path) + 1)", "range(1, len(path))"),
     },

@@ -23,7 +23,7 @@ def linear(x, p):
 
 
 def linear_backward(dy, x, p):
-    """The way back through the linear layer y = x Wᵀ + b.
+    """The backward pass of the linear layer y = x Wᵀ + b.
 
         dx = dy W,      dW = dyᵀ x,      db = Σ_t dy[t]
 

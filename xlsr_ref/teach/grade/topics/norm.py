@@ -28,7 +28,7 @@ def layer_norm(x, p, eps):
 
 
 def layer_norm_backward(dy, x, p, eps):
-    """The way back through layer norm: gradients of a loss with respect to x, weight and bias.
+    """The backward pass of layer norm: gradients of a loss with respect to x, weight and bias.
 
         y = normalised * weight + bias,      normalised = (x - mean) / std,      std = sqrt(var + eps)
         dx = (d - mean(d) - normalised * mean(d * normalised)) / std,      d = dy * weight, means over the C channels

@@ -120,7 +120,7 @@ def _rates(rng: np.random.Generator) -> tuple[Case, ...]:
         "on the way up": (7, 400, 3e-4, 0.1),
         "the first step": (1, N, 5e-4, 0.08),
         "the peak": (40, 400, 1e-3, 0.1),
-        "behind the peak": (41, 400, 1e-3, 0.1),
+        "after the peak": (41, 400, 1e-3, 0.1),
         "the last step": (N, N, 5e-4, 0.08),
         "no warm-up": (3, 50, 1e-3, 0.0),
         "one step": (1, 1, 1e-3, 0.5),

@@ -36,7 +36,7 @@ def quantize(features, p, groups, noise, tau, hard):
 
 
 def quantize_backward(dq, features, p, groups, noise, tau, hard):
-    """The way back through the quantizer: straight through the choice, as if it were soft.
+    """The backward pass of the quantizer: straight through the choice, as if it were soft.
 
         dcodevectors = choiceᵀ dq,  group by group          dchoice = dq codevectorsᵀ
         straight through: dsoft = dchoice, also where the choice is a one-hot, which has no slope
@@ -234,7 +234,7 @@ QUANTIZE_BACKWARD = exercise(
         ),
         "the codevectors' gradient takes the soft choice": ('"tgv,tgd->gvd", choice', '"tgv,tgd->gvd", soft'),
         "noise forgotten": _CHOICE["noise forgotten"],
-        "the way back through softmax's sum is forgotten": (
+        "the gradient through softmax's sum is forgotten": (
             "(dsoft - (dsoft * soft).sum(axis=-1, keepdims=True))",
             "dsoft",
         ),

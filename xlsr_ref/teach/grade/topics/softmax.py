@@ -28,7 +28,7 @@ def softmax(x):
 
 
 def softmax_backward(dy, x):
-    """The way back through softmax: dx from dy.
+    """The backward pass of softmax: dx from dy.
 
         dx_i = y_i (dy_i - Σ_j dy_j y_j),      y = softmax(x)
 

@@ -14,7 +14,7 @@ LARGE_MEAN = 1e-3  # the mean of numbers near 1000 is known to a few times 3e-5 
 
 
 def normalise(x):
-    """Zero mean, unit variance: what every recording is brought to before the network hears it.
+    """Zero mean, unit variance: what every recording is brought to before the network takes it.
 
         y = (x - mean) / sqrt(var + 1e-7)
 
