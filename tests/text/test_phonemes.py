@@ -7,7 +7,6 @@ import types
 import pytest
 
 from xlsr_ref.errors import VocabularyError
-from xlsr_ref.text import phonemes as room
 from xlsr_ref.text.greedy import Run, split_words
 from xlsr_ref.text.phonemes import PhonemeTokenizer
 from xlsr_ref.text.tokenizer import Tokenizer
@@ -64,9 +63,9 @@ def phonemizer(monkeypatch):
     }
     for name, module in modules.items():
         monkeypatch.setitem(sys.modules, name, module)
-    room._backend.cache_clear()
+    module._backend.cache_clear()
     yield asked
-    room._backend.cache_clear()
+    module._backend.cache_clear()
 
 
 def words(found):
