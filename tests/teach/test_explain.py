@@ -16,9 +16,13 @@ import soundfile
 import xlsr_ref
 from xlsr_ref import audio
 from xlsr_ref.errors import AudioError, CannotTranscribeError
-from xlsr_ref.teach.explain import explain, journey, page
+from xlsr_ref.teach.explain import explain, page
 from xlsr_ref.teach.explain.compact import attention_levels, block_of, feature_map, quantise, text
-from xlsr_ref.teach.explain.journey import (
+from xlsr_ref.teach.explain.page import FOLDER, SCRIPT
+from xlsr_ref.teach.explain.part import part_of
+from xlsr_ref.teach.explain.script_data import BAND, shown_tokens, wav
+from xlsr_ref.teach.explain.stages import stages_of
+from xlsr_ref.teach.explain.trace import (
     HEADS_BYTES,
     LONGEST,
     MEANS_BYTES,
@@ -29,10 +33,6 @@ from xlsr_ref.teach.explain.journey import (
     surest_frame,
     words_of,
 )
-from xlsr_ref.teach.explain.page import FOLDER, SCRIPT
-from xlsr_ref.teach.explain.part import part_of
-from xlsr_ref.teach.explain.script_data import BAND, shown_tokens, wav
-from xlsr_ref.teach.explain.stages import stages_of
 from xlsr_ref.text.align import Alignment, Placed
 from xlsr_ref.text.greedy import Run
 
@@ -53,7 +53,7 @@ def sound():
 
 @pytest.fixture(scope="module")
 def seen(model, sound):
-    return journey(model, sound, RATE)
+    return trace_of(model, sound, RATE)
 
 
 @pytest.fixture(scope="module")

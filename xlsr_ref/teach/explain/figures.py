@@ -10,17 +10,17 @@ import numpy as np
 
 from xlsr_ref.teach.explain import stills
 from xlsr_ref.teach.explain.compact import Levels
-from xlsr_ref.teach.explain.journey import Journey, repeats
 from xlsr_ref.teach.explain.script_data import label, shown_tokens
 from xlsr_ref.teach.explain.stages import layer_rows
+from xlsr_ref.teach.explain.trace import Trace, repeats
 
 
-def figures(key: str, seen: Journey, maps: dict[str, Levels]) -> str:
+def figures(key: str, seen: Trace, maps: dict[str, Levels]) -> str:
     """The figures of the stage ``key``, as HTML."""
     return _FIGURES[key](seen, maps)
 
 
-def _lane(seen: Journey, key: str, name: str, alt: str, still: str, caption: str, gutter: str = "") -> str:
+def _lane(seen: Trace, key: str, name: str, alt: str, still: str, caption: str, gutter: str = "") -> str:
     """A picture over time, with the cursor; its still version where there is no script."""
     return (
         f'<figure class="view"><div class="lane js-only"><div class="gutter" aria-hidden="true">{gutter}</div>'
@@ -34,7 +34,7 @@ def _lane(seen: Journey, key: str, name: str, alt: str, still: str, caption: str
     )
 
 
-def ruler(seen: Journey) -> str:
+def ruler(seen: Trace) -> str:
     """Seconds below a lane."""
     seconds = len(seen.waveform) / seen.rate
     step = next((step for step in (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10) if seconds / step <= 7), 10)
@@ -46,7 +46,7 @@ def ruler(seen: Journey) -> str:
     )
 
 
-def _sound(seen: Journey, maps: dict[str, Levels]) -> str:
+def _sound(seen: Trace, maps: dict[str, Levels]) -> str:
     x = seen.waveform
     peak = f", loudest at {np.argmax(np.abs(x)) / seen.rate:.2f} s" if x.any() else ", silent throughout"
     alt = f"The waveform of {len(x) / seen.rate:.2f} seconds of sound{peak}."
@@ -63,7 +63,7 @@ def _sound(seen: Journey, maps: dict[str, Levels]) -> str:
     )  # fmt: skip
 
 
-def _features(seen: Journey, maps: dict[str, Levels]) -> str:
+def _features(seen: Trace, maps: dict[str, Levels]) -> str:
     rows = "".join(
         f"<tr><th scope='row'>{row[0]}</th>" + "".join(f"<td>{cell}</td>" for cell in row[1:]) + "</tr>"
         for row in layer_rows(seen)
@@ -76,7 +76,7 @@ def _features(seen: Journey, maps: dict[str, Levels]) -> str:
     return _map(seen, maps, "features", "Features", "what the feature encoder found") + table
 
 
-def _map(seen: Journey, maps: dict[str, Levels], key: str, name: str, what: str) -> str:
+def _map(seen: Trace, maps: dict[str, Levels], key: str, name: str, what: str) -> str:
     levels = maps[key]
     alt = f"{name}: a heat map of {what}, a column for each frame and a row for each channel."
     channels = {"features": seen.features, "projection": seen.projected, "positions": seen.positions}[key].shape[1]
@@ -89,15 +89,15 @@ def _map(seen: Journey, maps: dict[str, Levels], key: str, name: str, what: str)
     )  # fmt: skip
 
 
-def _projection(seen: Journey, maps: dict[str, Levels]) -> str:
+def _projection(seen: Trace, maps: dict[str, Levels]) -> str:
     return _map(seen, maps, "projection", "Projection", "the frames at their new width")
 
 
-def _positions(seen: Journey, maps: dict[str, Levels]) -> str:
+def _positions(seen: Trace, maps: dict[str, Levels]) -> str:
     return _map(seen, maps, "positions", "Positions", "what is added to the frames")
 
 
-def _blocks(seen: Journey, maps: dict[str, Levels]) -> str:
+def _blocks(seen: Trace, maps: dict[str, Levels]) -> str:
     a, N = seen.attention, len(seen.attention.heads)
     H, first = a.heads.shape[1], N // 2
     options = "".join(
@@ -142,7 +142,7 @@ def _blocks(seen: Journey, maps: dict[str, Levels]) -> str:
     )  # fmt: skip
 
 
-def _scores(seen: Journey, maps: dict[str, Levels]) -> str:
+def _scores(seen: Trace, maps: dict[str, Levels]) -> str:
     tokens = shown_tokens(seen)
     names = "".join(f"<span dir='auto'>{escape(label(seen, token))}</span>" for token in tokens)
     more = len(seen.labels) - len(tokens)
@@ -157,7 +157,7 @@ def _scores(seen: Journey, maps: dict[str, Levels]) -> str:
     )  # fmt: skip
 
 
-def _path(seen: Journey, maps: dict[str, Levels]) -> str:
+def _path(seen: Trace, maps: dict[str, Levels]) -> str:
     again = repeats(seen.best)
     chips = []
     for t, token in enumerate(seen.best.tolist()):
@@ -184,7 +184,7 @@ def _path(seen: Journey, maps: dict[str, Levels]) -> str:
     )
 
 
-def _lattice(seen: Journey, maps: dict[str, Levels]) -> str:
+def _lattice(seen: Trace, maps: dict[str, Levels]) -> str:
     S = len(seen.runs)
     if not S:
         return "<p class='note'>There is no character, so the only path is the blank in every frame.</p>"
@@ -205,7 +205,7 @@ def _lattice(seen: Journey, maps: dict[str, Levels]) -> str:
     )  # fmt: skip
 
 
-def _share(seen: Journey) -> str:
+def _share(seen: Trace) -> str:
     """What part of the probability of all paths the likeliest has, in words."""
     share = math.exp(seen.alignment.log_p - seen.log_p)
     if share >= 0.01:
@@ -213,7 +213,7 @@ def _share(seen: Journey) -> str:
     return f"one part in {float(f'{1 / share:.2g}'):,.0f}" if share > 1e-9 else "less than one part in a billion"
 
 
-def _words(seen: Journey, maps: dict[str, Levels]) -> str:
+def _words(seen: Trace, maps: dict[str, Levels]) -> str:
     if not seen.words:
         return "<p class='note'>There are no words.</p>"
     rows = "".join(
@@ -234,7 +234,7 @@ def _words(seen: Journey, maps: dict[str, Levels]) -> str:
     )
 
 
-_FIGURES: dict[str, Callable[[Journey, dict[str, Levels]], str]] = {
+_FIGURES: dict[str, Callable[[Trace, dict[str, Levels]], str]] = {
     "sound": _sound,
     "features": _features,
     "projection": _projection,

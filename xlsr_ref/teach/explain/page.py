@@ -17,9 +17,9 @@ from xlsr_ref import __version__
 from xlsr_ref.model.model import Model
 from xlsr_ref.teach.explain.compact import Levels
 from xlsr_ref.teach.explain.figures import figures
-from xlsr_ref.teach.explain.journey import Journey, journey, surest_frame
 from xlsr_ref.teach.explain.script_data import data_of, json_of, maps_of, wav
 from xlsr_ref.teach.explain.stages import PageStage, plural, stages_of
+from xlsr_ref.teach.explain.trace import Trace, surest_frame
 
 FOLDER = Path(__file__).parent
 SCRIPT = (
@@ -35,11 +35,11 @@ SCRIPT = (
 
 
 def explain(model: Model, waveform: np.ndarray, sampling_rate: int, name: str, model_name: str = "") -> str:
-    """The page of ``waveform`` (L,) at ``sampling_rate`` Hz, called ``name``, as HTML. Raises what journey raises."""
-    return page(journey(model, waveform, sampling_rate), name, model_name)
+    """The page of ``waveform`` (L,) at ``sampling_rate`` Hz, called ``name``, as HTML. Raises what trace_of raises."""
+    return page(trace_of(model, waveform, sampling_rate), name, model_name)
 
 
-def page(seen: Journey, name: str, model_name: str = "") -> str:
+def page(seen: Trace, name: str, model_name: str = "") -> str:
     """``seen`` as one HTML file that needs nothing else."""
     stages, maps = stages_of(seen), maps_of(seen)
     seconds = len(seen.waveform) / seen.rate
@@ -69,7 +69,7 @@ def script() -> str:
     return '"use strict";\n(() => {\n' + "\n".join(files) + "})();\n"
 
 
-def _heading(seen: Journey) -> str:
+def _heading(seen: Trace) -> str:
     """The text, its words to be clicked on."""
     if not seen.text:
         return "(no text)"
@@ -79,7 +79,7 @@ def _heading(seen: Journey) -> str:
     return f"“{' '.join(words)}”"
 
 
-def _intro(seen: Journey) -> str:
+def _intro(seen: Trace) -> str:
     hop = f"{1000 * seen.hop / seen.rate:g}"
     empty = ""
     if not seen.text:
@@ -100,7 +100,7 @@ def _step(stage: PageStage, i: int) -> str:
     )
 
 
-def _section(seen: Journey, stage: PageStage, i: int, maps: dict[str, Levels]) -> str:
+def _section(seen: Trace, stage: PageStage, i: int, maps: dict[str, Levels]) -> str:
     names = (f"xlsr_ref.{name}".replace(".", ".<wbr>") for name in stage.functions)
     functions = ", ".join(f"<code>{name}</code>" for name in names)
     return (

@@ -14,7 +14,7 @@ import numpy as np
 
 from xlsr_ref.teach.explain import stills
 from xlsr_ref.teach.explain.compact import Levels, described, feature_map, quantise, text
-from xlsr_ref.teach.explain.journey import Journey
+from xlsr_ref.teach.explain.trace import Trace
 from xlsr_ref.teach.show.sound import COLUMNS, decibels
 
 FLOOR = 70.0  # dB below the loudest, where the spectrogram ends
@@ -23,7 +23,7 @@ TOP = 5  # characters of each frame
 ROWS = 26  # characters in the map of the scores
 
 
-def maps_of(seen: Journey) -> dict[str, Levels]:
+def maps_of(seen: Trace) -> dict[str, Levels]:
     return {
         "spectrogram": _spectrogram(seen),
         "features": feature_map(seen.features),
@@ -34,7 +34,7 @@ def maps_of(seen: Journey) -> dict[str, Levels]:
     }
 
 
-def _spectrogram(seen: Journey) -> Levels:
+def _spectrogram(seen: Trace) -> Levels:
     """From 0 Hz at the bottom; a column every 10 ms, fewer in a long recording."""
     window, hop = _spectrogram_steps(seen)
     level = decibels(seen.waveform, window, hop)
@@ -43,12 +43,12 @@ def _spectrogram(seen: Journey) -> Levels:
     return Levels(quantise(level.T[::-1], -FLOOR, 0), -FLOOR, 0, False)
 
 
-def _spectrogram_steps(seen: Journey) -> tuple[int, int]:
+def _spectrogram_steps(seen: Trace) -> tuple[int, int]:
     L = len(seen.waveform)
     return min(L, round(0.025 * seen.rate)), max(1, round(0.01 * seen.rate), L // COLUMNS)
 
 
-def shown_tokens(seen: Journey) -> list[int]:
+def shown_tokens(seen: Trace) -> list[int]:
     """The tokens in the map of the scores: the blank, then those of the text and the likeliest others, by their id."""
     highest = np.exp(seen.log_probs.max(axis=0))
     text = {int(token) for token in seen.best}
@@ -58,7 +58,7 @@ def shown_tokens(seen: Journey) -> list[int]:
     return [seen.blank, *sorted(chosen)]
 
 
-def data_of(seen: Journey, maps: dict[str, Levels]) -> dict[str, Any]:
+def data_of(seen: Trace, maps: dict[str, Levels]) -> dict[str, Any]:
     """What the script reads. Frame t is the samples from t · hop, ``field`` of them."""
     T = len(seen.best)
     count = min(TOP, seen.log_probs.shape[1])
@@ -94,7 +94,7 @@ def data_of(seen: Journey, maps: dict[str, Levels]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def label(seen: Journey, token: int) -> str:
+def label(seen: Trace, token: int) -> str:
     """A token as the page writes it: – for the blank, ␣ for a space."""
     return "–" if token == seen.blank else "␣" if seen.labels[token].isspace() else seen.labels[token]
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from xlsr_ref.teach.explain.journey import Journey, layers_of
+from xlsr_ref.teach.explain.trace import Trace, layers_of
 
 
 class PageStage(NamedTuple):
@@ -18,12 +18,12 @@ class PageStage(NamedTuple):
     functions: tuple[str, ...]  # after "xlsr_ref."
 
 
-def stages_of(seen: Journey) -> tuple[PageStage, ...]:
+def stages_of(seen: Trace) -> tuple[PageStage, ...]:
     """The stages in the order of the signal, with the numbers of this utterance."""
     return *_front(seen), *_network(seen), *_text(seen)
 
 
-def _front(seen: Journey) -> tuple[PageStage, ...]:
+def _front(seen: Trace) -> tuple[PageStage, ...]:
     """From the sound to the blocks' width."""
     c = seen.config
     L, (T, wide), (_, C) = len(seen.waveform), seen.features.shape, seen.projected.shape
@@ -64,7 +64,7 @@ def _front(seen: Journey) -> tuple[PageStage, ...]:
     )
 
 
-def _network(seen: Journey) -> tuple[PageStage, ...]:
+def _network(seen: Trace) -> tuple[PageStage, ...]:
     """The context network and its head."""
     c, (T, C), V = seen.config, seen.projected.shape, len(seen.labels)
     H, N = c.num_attention_heads, c.num_hidden_layers
@@ -100,7 +100,7 @@ def _network(seen: Journey) -> tuple[PageStage, ...]:
     )
 
 
-def _text(seen: Journey) -> tuple[PageStage, ...]:
+def _text(seen: Trace) -> tuple[PageStage, ...]:
     """From scores to words."""
     T, S = len(seen.features), len(seen.runs)
     return (
@@ -133,7 +133,7 @@ def _text(seen: Journey) -> tuple[PageStage, ...]:
     )
 
 
-def layer_rows(seen: Journey) -> list[tuple[str, ...]]:
+def layer_rows(seen: Trace) -> list[tuple[str, ...]]:
     """The table of the convolutions: number, kernel, stride, rows put out, and what a row has seen in ms."""
     return [
         (str(i), str(kernel), str(stride), f"{rows:,}", f"{1000 * field / seen.rate:.3g} ms")

@@ -55,7 +55,7 @@ class Word(NamedTuple):
     score: float
 
 
-class Journey(NamedTuple):
+class Trace(NamedTuple):
     """What the page shows. Frames are ``hop`` samples apart, and each sees ``field`` samples."""
 
     waveform: np.ndarray  # (L,)  as recorded
@@ -82,7 +82,7 @@ class Journey(NamedTuple):
     parameters: int
 
 
-def journey(model: Model, waveform: np.ndarray, sampling_rate: int) -> Journey:
+def trace_of(model: Model, waveform: np.ndarray, sampling_rate: int) -> Trace:
     """Take ``waveform`` (L,) or (L, channels), of at most 30 s, through ``model``, which must write text.
 
     Raises AudioError for what is too short or too long, CannotTranscribeError for a model without a head for text, a
@@ -107,7 +107,7 @@ def journey(model: Model, waveform: np.ndarray, sampling_rate: int) -> Journey:
     blank = int(tokenizer.pad_id or 0)
     alignment = align(log_probs, targets, blank)
     _, cache = ctc_loss(logits, targets, blank)
-    return Journey(
+    return Trace(
         waveform, model.preprocessor.normalised(waveform), rate, c.hop,
         c.receptive_field, features, projected, positions, states, attention_of(model, states), log_probs, best,
         tuple(written(tokenizer, id) for id in range(log_probs.shape[1])), blank, tuple(runs), alignment,
@@ -182,7 +182,7 @@ def layers_of(config: Config, samples: int) -> list[tuple[int, int, int, int]]:
     return layers
 
 
-def surest_frame(seen: Journey) -> int:
+def surest_frame(seen: Trace) -> int:
     """The frame to begin with: of those that are surest of a letter the one nearest to the middle; else the middle."""
     T, p = len(seen.best), np.exp(seen.log_probs)
     letters = [t for t, token in enumerate(seen.best) if seen.labels[token].strip()]
