@@ -14,4 +14,4 @@ The page is one file and asks for nothing else: no font, no script, no picture f
 from xlsr_ref.teach.explain.page import explain, page
 from xlsr_ref.teach.explain.trace import LONGEST, Trace, trace_of
 
-__all__ = ["LONGEST", "Trace", "explain", "page", "trace"]
+__all__ = ["LONGEST", "Trace", "explain", "page", "trace_of"]
