@@ -87,7 +87,7 @@ def test_there_are_at_least_25_forward_and_backward_in_every_room():
     assert len(set(exercises())) == len(exercises())
     assert sum(name.endswith("_backward") for name in exercises()) >= 8
     rooms = {task.room.split(".")[0] for task in all_exercises()}
-    assert {"ops", "wav2vec2", "losses", "text", "training", "audio"} <= rooms
+    assert {"ops", "wav2vec2", "losses", "text", "audio"} <= rooms
 
 
 def test_they_come_in_the_order_of_the_notebooks():
