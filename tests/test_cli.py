@@ -120,7 +120,7 @@ def test_help_is_short_and_has_an_example(capsys, monkeypatch, command):
     assert err == ""
     lines = out.splitlines()
     assert any(line.startswith("example") for line in lines)
-    assert len(lines) <= 27
+    assert len(lines) <= 30  # what fits on the smallest screen with its prompt
     assert max(map(len, lines)) <= 90
 
 

@@ -11,7 +11,7 @@ import xlsr_ref
 from xlsr_ref.errors import XlsrError
 from xlsr_ref.model import save as saving
 
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(__file__).parents[1] / "golden"
 DATA = Path(xlsr_ref.__file__).parent / "data"
 CLIP = DATA / "clips" / "es" / "vm-savefolder.flac"
 FOLDERS = [

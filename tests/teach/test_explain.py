@@ -16,7 +16,7 @@ import soundfile
 import xlsr_ref
 from xlsr_ref import audio
 from xlsr_ref.errors import AudioError, CannotTranscribeError
-from xlsr_ref.teach.explain import explain, page
+from xlsr_ref.teach.explain import explain, page, trace_of
 from xlsr_ref.teach.explain.compact import attention_levels, block_of, feature_map, quantise, text
 from xlsr_ref.teach.explain.page import FOLDER, SCRIPT
 from xlsr_ref.teach.explain.part import part_of

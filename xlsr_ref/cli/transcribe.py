@@ -35,7 +35,6 @@ def add(commands: Any) -> None:
         "--format", metavar="FORMAT", choices=SUFFIXES, default="text", help=f"{', '.join(SUFFIXES)} (default: text)"
     )
     p.add_argument("--output", metavar="DIR", help="write one file per recording into this folder")
-    p.add_argument("--copy", action="store_true", help="read the weights into memory, so that their file may change")
     p.add_argument("--chunk", metavar="SEC", type=float, help="cut into pieces (default: 30 s over 60; 0: none)")
     p.add_argument("--stride", metavar="SEC", type=float, help="of a piece, context on each side (default: a sixth)")
     p.add_argument("--beam", metavar="N", type=int, help="search among N texts (with one of the next: 100)")

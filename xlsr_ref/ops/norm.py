@@ -113,7 +113,8 @@ def _layer_norm_numpy(x, weight, bias, eps):
     """The specification, in two passes: E[x²] − E[x]² would suffer catastrophic cancellation at a large mean."""
     mean = x.mean(axis=1, keepdims=True, dtype=np.float64)
     centred = x - mean
-    inv_std = 1 / np.sqrt((centred * centred).mean(axis=1, keepdims=True) + eps)
+    var = (centred * centred).mean(axis=1, keepdims=True)
+    inv_std = 1 / np.sqrt(var + eps)
     normalised = (centred * inv_std).astype(x.dtype)
     return normalised * weight + bias, mean, inv_std
 

@@ -70,13 +70,13 @@ def pre_norm_block_backward(dy: np.ndarray, cache: BlockCache) -> tuple[np.ndarr
         dy = dy + dadapted  # undoes: x + adapter(x)
     dtransformed, _ = dropout_backward(dy, cache.transformed)  # undoes: dropout
     dnormed, feed_forward_grads = feed_forward_backward(dtransformed, cache.feed_forward)  # undoes: feed_forward(…)
-    dx, final_norm_grads = layer_norm_backward(dnormed, cache.final_layer_norm)  # undoes: final_norm(x)
-    dx += dy  # undoes: x + …, around the feed-forward
-    dattended, _ = dropout_backward(dx, cache.attended)  # undoes: dropout
+    dbetween, final_norm_grads = layer_norm_backward(dnormed, cache.final_layer_norm)  # undoes: final_norm(x)
+    dbetween += dy  # undoes: x + …, around the feed-forward
+    dattended, _ = dropout_backward(dbetween, cache.attended)  # undoes: dropout
     dnormed, attention_grads = attention_backward(dattended, cache.attention)  # undoes: attention(…)
-    dx_attention, norm_grads = layer_norm_backward(dnormed, cache.layer_norm)  # undoes: norm(x)
-    dx_attention += dx  # undoes: x + …, around the attention
-    return dx_attention, _grads(attention_grads, norm_grads, feed_forward_grads, final_norm_grads) | adapter_grads
+    dx, norm_grads = layer_norm_backward(dnormed, cache.layer_norm)  # undoes: norm(x)
+    dx += dbetween  # undoes: x + …, around the attention
+    return dx, _grads(attention_grads, norm_grads, feed_forward_grads, final_norm_grads) | adapter_grads
 
 
 def post_norm_block(
@@ -98,12 +98,12 @@ def post_norm_block_backward(dy: np.ndarray, cache: BlockCache) -> tuple[np.ndar
     """Gradients with respect to x (T, C) and the block's parameters, from ``dy`` (T, C)."""
     dsum, final_norm_grads = layer_norm_backward(dy, cache.final_layer_norm)  # undoes: final_norm(…)
     dtransformed, _ = dropout_backward(dsum, cache.transformed)  # undoes: dropout
-    dx, feed_forward_grads = feed_forward_backward(dtransformed, cache.feed_forward)  # undoes: feed_forward(x)
-    dx += dsum  # undoes: x + …, around the feed-forward
-    dsum, norm_grads = layer_norm_backward(dx, cache.layer_norm)  # undoes: norm(…)
-    dattended, _ = dropout_backward(dsum, cache.attended)  # undoes: dropout
+    dbetween, feed_forward_grads = feed_forward_backward(dtransformed, cache.feed_forward)  # undoes: feed_forward(x)
+    dbetween += dsum  # undoes: x + …, around the feed-forward
+    dsum_before, norm_grads = layer_norm_backward(dbetween, cache.layer_norm)  # undoes: norm(…)
+    dattended, _ = dropout_backward(dsum_before, cache.attended)  # undoes: dropout
     dx, attention_grads = attention_backward(dattended, cache.attention)  # undoes: attention(x)
-    dx += dsum  # undoes: x + …, around the attention
+    dx += dsum_before  # undoes: x + …, around the attention
     return dx, _grads(attention_grads, norm_grads, feed_forward_grads, final_norm_grads)
 
 

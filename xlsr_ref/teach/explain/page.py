@@ -19,7 +19,7 @@ from xlsr_ref.teach.explain.compact import Levels
 from xlsr_ref.teach.explain.figures import figures
 from xlsr_ref.teach.explain.script_data import data_of, json_of, maps_of, wav
 from xlsr_ref.teach.explain.stages import PageStage, plural, stages_of
-from xlsr_ref.teach.explain.trace import Trace, surest_frame
+from xlsr_ref.teach.explain.trace import Trace, surest_frame, trace_of
 
 FOLDER = Path(__file__).parent
 SCRIPT = (
