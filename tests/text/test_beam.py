@@ -9,7 +9,7 @@ import pytest
 
 from xlsr_ref.errors import DecodingError
 from xlsr_ref.ops.softmax import log_softmax
-from xlsr_ref.text import beam as module
+from xlsr_ref.text import beam as room
 from xlsr_ref.text.arpa import Arpa, Grams
 from xlsr_ref.text.beam import beam_search, feed, hypotheses, search, start
 from xlsr_ref.text.beam_loop import chain
@@ -179,7 +179,7 @@ def test_the_loop_equals_the_specification(rng, kind):
                 labels, fusion, width=int(rng.integers(1, 12)),
                 beam_prune=-float(rng.choice([2, 5, 10, math.inf])), token_min=-float(rng.choice([1.5, 3, 9])),
             )  # fmt: skip
-            ours, spec = beams_of(feed(how, start(how), log_y)), module.beam_search_python(log_y, how)
+            ours, spec = beams_of(feed(how, start(how), log_y)), room.beam_search_python(log_y, how)
             assert list(ours) == list(spec)  # the same prefixes, in the same order
             for prefix, ways in spec.items():
                 for mine, way in zip(ours[prefix], ways):
@@ -202,7 +202,7 @@ def test_in_pieces_the_result_is_the_same_to_the_bit(rng, kind, monkeypatch):
         at += size
     assert at == 60
     assert hypotheses(how, state, 99) == whole
-    monkeypatch.setattr(module, "ROOM", 1)  # cleared away every 16 frames
+    monkeypatch.setattr(room, "ROOM", 1)  # cleared away every 16 frames
     assert hypotheses(how, feed(how, start(how), log_y), 99) == whole
 
 

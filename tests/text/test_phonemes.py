@@ -7,6 +7,7 @@ import types
 import pytest
 
 from xlsr_ref.errors import VocabularyError
+from xlsr_ref.text import phonemes as room
 from xlsr_ref.text.greedy import Run, split_words
 from xlsr_ref.text.phonemes import PhonemeTokenizer
 from xlsr_ref.text.tokenizer import Tokenizer
@@ -63,9 +64,9 @@ def phonemizer(monkeypatch):
     }
     for name, module in modules.items():
         monkeypatch.setitem(sys.modules, name, module)
-    module._backend.cache_clear()
+    room._backend.cache_clear()
     yield asked
-    module._backend.cache_clear()
+    room._backend.cache_clear()
 
 
 def words(found):

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from weights_tools import convert as module
+from weights_tools import convert as room
 from weights_tools import write
 from weights_tools.checkpoint import open_checkpoint, open_weights
 from weights_tools.convert import convert
@@ -203,7 +203,7 @@ def test_an_interrupted_conversion_leaves_nothing(tmp_path, monkeypatch, problem
         writes.append(path)
         raise problem
 
-    monkeypatch.setattr(module, "write_safetensors", fail)
+    monkeypatch.setattr(room, "write_safetensors", fail)
     with pytest.raises((KeyboardInterrupt, ValueError, MemoryError)) as raised:
         convert(GOLDEN / "xlsr", tmp_path / "out")
     if isinstance(problem, OSError):
@@ -215,10 +215,10 @@ def test_an_interrupted_conversion_leaves_nothing(tmp_path, monkeypatch, problem
 @pytest.mark.skipif(sys.platform != "linux", reason="signals as Linux has them")
 def test_a_killed_conversion_has_no_target(tmp_path):
     script = (
-        "import sys, time\nfrom weights_tools import convert as module\n"
+        "import sys, time\nfrom weights_tools import convert as room\n"
         "def half(path, sources):\n    path.write_bytes(b'half')\n    print('now', flush=True)\n    time.sleep(60)\n"
-        "module.write_safetensors = half\n"
-        f"module.convert({str(GOLDEN / 'xlsr')!r}, {str(tmp_path / 'out')!r})\n"
+        "room.write_safetensors = half\n"
+        f"room.convert({str(GOLDEN / 'xlsr')!r}, {str(tmp_path / 'out')!r})\n"
     )
     here = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
     process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, env=here)
@@ -234,7 +234,7 @@ def test_many_tensors_on_few_numbers_do_not_fill_the_disk(tmp_path, torch_files,
     })  # fmt: skip
     path = torch_files.zip(program, {"0": bytes(2**20)})
     checkpoint = open_weights(path)
-    monkeypatch.setattr(module, "open_checkpoint", lambda *_: _Checkpoint(checkpoint))
+    monkeypatch.setattr(room, "open_checkpoint", lambda *_: _Checkpoint(checkpoint))
     assert "would grow to 10,485,760 bytes" in refused(convert, path, tmp_path / "out", to="fairseq")
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from weights_tools import read_msgpack as module
+from weights_tools import read_msgpack as room
 from weights_tools.read import from_flax, read_file
 from weights_tools.read_msgpack import read_msgpack
 from weights_tools.tensors import arrays, map_file
@@ -96,7 +96,7 @@ def test_a_file_that_lies_is_refused(tmp_path, lie, refused):
 def test_no_more_items_than_any_checkpoint_has(tmp_path, monkeypatch, refused):
     content = b"\x81\xa1a\xdc\x03\xe8" + b"\xc0" * 1000
     assert read(tmp_path, content) == {}
-    monkeypatch.setattr(module, "MOST_ITEMS", 1000)
+    monkeypatch.setattr(room, "MOST_ITEMS", 1000)
     assert "more than 1,000 items" in refused(read, tmp_path, content)
     inner = b"\x93\xdc\x03\xe8" + b"\x01" * 1000
     lying = b"\x81\xa1a\xc9" + struct.pack(">Ib", len(inner), 1) + inner

@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
     from xlsr_ref.text.formats import format_transcript, format_transcripts
     from xlsr_ref.untrusted import plain
 
-    form, transcripts = arguments.format, []
+    form, heard = arguments.format, []
     searching, hotwords = searches(arguments), hotwords_of(arguments.hotwords or "")
     with ExitStack() as cleanup:
         recordings, several, problems = find(arguments.files, cleanup)
@@ -100,13 +100,13 @@ def run(arguments: argparse.Namespace) -> int:
                         complain(about(recording, error))
                     continue
                 if several and form != "text":
-                    transcripts.append((recording.name, transcript))  # a whole array, or one header for all
+                    heard.append((recording.name, transcript))  # a whole array, or one header for all
                     continue
                 with aside():
                     one = [(recording.name, transcript)]
                     say(format_transcripts(one, form) if several else format_transcript(transcript, form))
     if several and form != "text" and arguments.output is None:
-        say(format_transcripts(transcripts, form))
+        say(format_transcripts(heard, form))
     return int(failed)
 
 
@@ -127,14 +127,14 @@ def hotwords_of(line: str) -> dict[str, float]:
         return {}
     from xlsr_ref.text.fusion import HOTWORD
 
-    weights = {}
+    found = {}
     for item in filter(None, map(str.strip, line.split(","))):
         word, colon, weight = item.rpartition(":")
         try:
-            weights[word if colon else item] = float(weight) if colon else HOTWORD
+            found[word if colon else item] = float(weight) if colon else HOTWORD
         except ValueError:
             raise WrongUsage(f"--hotwords has {item!r}: a weight is a number") from None
-    return weights
+    return found
 
 
 def _stops_all(error: Exception, model: Any) -> bool:
@@ -147,7 +147,7 @@ def _stops_all(error: Exception, model: Any) -> bool:
 
 @contextmanager
 def progress(items: Sequence[Any]) -> Iterator[tuple[Any, Callable[[], AbstractContextManager]]]:
-    """The items, counted by a progress bar on a terminal; and a context to print in beside the bar."""
+    """The items, counted by a progress bar where somebody looks; and a context to print in beside the bar."""
     if len(items) < 2 or is_quiet() or sys.stderr is None or not sys.stderr.isatty():
         yield items, nullcontext
         return
