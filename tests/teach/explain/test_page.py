@@ -98,7 +98,7 @@ def test_a_word_has_the_frames_of_the_alignment_and_not_of_the_greedy_path(model
 @pytest.mark.parametrize("family", ["xlsr", "base"])
 def test_attention_is_that_of_the_forward_pass(family, rng):
     """Both orders of the norms, from hidden states alone."""
-    model = xlsr_ref.load(Path(__file__).parents[1] / "golden" / family)
+    model = xlsr_ref.load(Path(__file__).parents[2] / "golden" / family)
     x = rng.standard_normal(8000).astype(np.float32)
     _, stages = model.forward(x, RATE, keep=True)
     made = attention_of(model, model.hidden_states(x, RATE))
@@ -305,8 +305,8 @@ def test_what_cannot_be_shown_is_refused(model):
 def test_models_that_write_no_text_are_refused(model):
     for folder, says in (
         (DATA / "small-pretrained", "which has no CTC head"),
-        (Path(__file__).parents[1] / "golden" / "heads" / "recording", "writes no text"),
-        (Path(__file__).parents[1] / "golden" / "xlsr", "no vocab.json"),
+        (Path(__file__).parents[2] / "golden" / "heads" / "recording", "writes no text"),
+        (Path(__file__).parents[2] / "golden" / "xlsr", "no vocab.json"),
     ):
         with pytest.raises(CannotTranscribeError, match=says):
             require_text(xlsr_ref.load(folder))
