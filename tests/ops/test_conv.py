@@ -105,7 +105,7 @@ def test_windows_are_views():
 
 
 @pytest.mark.parametrize(("C", "groups", "K"), [(12, 4, 8), (40, 2, 7), (33, 1, 5), (17, 17, 16)])
-def test_tap_by_tap_is_only_another_order_in_memory(rng, C, groups, K):
+def test_tap_order_is_only_another_order_in_memory(rng, C, groups, K):
     weight, x, bias = rng.standard_normal((C, C // groups, K)), rng.standard_normal((20, C)), rng.standard_normal(C)
     ordered = in_tap_order(weight)
     assert np.array_equal(ordered, weight)
