@@ -13,8 +13,8 @@ transformers = pytest.importorskip("transformers")
 
 import xlsr_ref  # noqa: E402
 from weights_tools import peers, reference  # noqa: E402
-from xlsr_ref.bench import programs, turns  # noqa: E402
-from xlsr_ref.bench.random_model import write_random_model  # noqa: E402
+from xlsr_ref.measure.bench import programs, turns  # noqa: E402
+from xlsr_ref.measure.bench.random_model import write_random_model  # noqa: E402
 from xlsr_ref.cli import main  # noqa: E402
 from xlsr_ref.model.load import BUNDLED  # noqa: E402
 

@@ -37,8 +37,8 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print a table for each workload as soon as it is measured, and write what was asked for."""
-    from xlsr_ref.bench import run as measuring
-    from xlsr_ref.bench import table
+    from xlsr_ref.measure.bench import run as measuring
+    from xlsr_ref.measure.bench import table
 
     options = {name: value for name, value in vars(arguments).items() if name not in ("command", "call", "quiet")}
     try:

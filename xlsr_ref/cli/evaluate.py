@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
     import numpy as np
 
     from xlsr_ref.cli.transcribe import progress
-    from xlsr_ref.evaluation import hears_phonemes, hypotheses, judge, mistakes, table
+    from xlsr_ref.measure.evaluation import hears_phonemes, hypotheses, judge, mistakes, table
     from xlsr_ref.text.beam import WIDTH
 
     model = load_model(arguments)

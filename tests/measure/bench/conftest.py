@@ -7,8 +7,8 @@ import json
 import numpy as np
 import pytest
 
-from xlsr_ref.bench import programs, run, stages, turns
-from xlsr_ref.bench.random_model import write_random_model
+from xlsr_ref.measure.bench import programs, run, stages, turns
+from xlsr_ref.measure.bench.random_model import write_random_model
 
 TINY = {
     "conv_dim": [6, 8, 10, 12, 8, 7, 16],

@@ -19,10 +19,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from xlsr_ref.bench import programs, stages, turns
-from xlsr_ref.bench.machine import describe
-from xlsr_ref.bench.programs import OURS, PEAK, PEERS, Workload
-from xlsr_ref.bench.random_model import SIZES, size_in_bytes, write_random_model
+from xlsr_ref.measure.bench import programs, stages, turns
+from xlsr_ref.measure.bench.machine import describe
+from xlsr_ref.measure.bench.programs import OURS, PEAK, PEERS, Workload
+from xlsr_ref.measure.bench.random_model import SIZES, size_in_bytes, write_random_model
 from xlsr_ref.errors import CannotTranscribeError, XlsrError
 
 DEFAULT_SECONDS = (5.0, 10.0, 30.0)
@@ -312,7 +312,7 @@ def write_files(benchmark: Benchmark) -> None:
     if wanted.json_file is not None:
         write_whole(wanted.json_file, benchmark.as_json())
     if wanted.plot_file is not None:
-        from xlsr_ref.bench import plot
+        from xlsr_ref.measure.bench import plot
 
         title = f"{about['model']}, {about['machine']['cpu']}, {wanted.threads} threads, float32"
         plot.write(wanted.plot_file, benchmark.results, title)

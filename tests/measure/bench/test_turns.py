@@ -7,10 +7,10 @@ import time
 
 import pytest
 
-from xlsr_ref.bench import turns
-from xlsr_ref.bench.turns import Stopped, Worker, take_turns, timed
+from xlsr_ref.measure.bench import turns
+from xlsr_ref.measure.bench.turns import Stopped, Worker, take_turns, timed
 
-SERVE = "from xlsr_ref.bench import turns\nimport os, sys, time\n"
+SERVE = "from xlsr_ref.measure.bench import turns\nimport os, sys, time\n"
 
 
 def worker(job: str, prepare: str = "") -> Worker:

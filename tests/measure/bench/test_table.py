@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from xlsr_ref.bench import table
-from xlsr_ref.bench.programs import Workload
-from xlsr_ref.bench.run import ONE_THREAD
+from xlsr_ref.measure.bench import table
+from xlsr_ref.measure.bench.programs import Workload
+from xlsr_ref.measure.bench.run import ONE_THREAD
 
 ABOUT = {
     "model": "tiny",

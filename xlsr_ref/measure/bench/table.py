@@ -6,9 +6,9 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from xlsr_ref.bench import stages
-from xlsr_ref.bench.programs import OURS
-from xlsr_ref.bench.run import ONE_THREAD, Result
+from xlsr_ref.measure.bench import stages
+from xlsr_ref.measure.bench.programs import OURS
+from xlsr_ref.measure.bench.run import ONE_THREAD, Result
 
 RULE = "-"  # where there is nothing to say
 

@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 
 import xlsr_ref
-from xlsr_ref.bench import programs, random_model, run, stages, turns
+from xlsr_ref.measure.bench import programs, random_model, run, stages, turns
 from xlsr_ref.cli import main
 from xlsr_ref.model.load import BUNDLED
 from xlsr_ref.wav2vec2.config import Config
 
-GOLDEN = Path(__file__).resolve().parents[1] / "golden"
+GOLDEN = Path(__file__).resolve().parents[2] / "golden"
 
 
 @pytest.fixture(autouse=True)
@@ -435,7 +435,7 @@ def test_a_program_in_its_process(monkeypatch):
     monkeypatch.setattr(turns, "Worker", lambda *given: started.append(given))
     programs.worker("torch", "folder", 3, "graph")
     ((arguments, environment),) = started
-    assert arguments[-5:] == ["xlsr_ref.bench.programs", "torch", "folder", "3", "graph"]
+    assert arguments[-5:] == ["xlsr_ref.measure.bench.programs", "torch", "folder", "3", "graph"]
     assert environment == {"XLSR_REF_THREADS": "3", "HF_HUB_OFFLINE": "1"}
 
 

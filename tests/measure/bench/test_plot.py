@@ -8,8 +8,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from xlsr_ref.bench import plot, stages
-from xlsr_ref.bench.programs import Workload
+from xlsr_ref.measure.bench import plot, stages
+from xlsr_ref.measure.bench.programs import Workload
 from xlsr_ref.errors import XlsrError
 
 

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from xlsr_ref.bench import machine
+from xlsr_ref.measure.bench import machine
 
 
 def test_a_description():

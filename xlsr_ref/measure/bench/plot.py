@@ -14,9 +14,9 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from xlsr_ref.bench import stages
-from xlsr_ref.bench.programs import OURS
-from xlsr_ref.bench.run import Result
+from xlsr_ref.measure.bench import stages
+from xlsr_ref.measure.bench.programs import OURS
+from xlsr_ref.measure.bench.run import Result
 from xlsr_ref.files import write_whole
 
 # Okabe & Ito's colours can be told apart by colour-blind readers; one for each stage that multiplies, black for all.

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from xlsr_ref import doctor
+from xlsr_ref.measure import doctor
 from xlsr_ref.cli import main
 
 

@@ -78,7 +78,7 @@ class Worker:
     """A Python process that runs ``arguments`` and serves. Ctrl-C does not reach it: whoever asks ends it."""
 
     def __init__(self, arguments: Sequence[str], environment: dict[str, str] | None = None) -> None:
-        here = str(Path(__file__).resolve().parents[2])  # the worker shall import this very package
+        here = str(Path(__file__).resolve().parents[3])  # the worker shall import this very package
         path = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))
         self._said = None if os.environ.get("XLSR_REF_TRACEBACK") else tempfile.TemporaryFile()  # noqa: SIM115
         self._process = subprocess.Popen(

@@ -18,7 +18,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from xlsr_ref.bench.turns import Job, timed
+from xlsr_ref.measure.bench.turns import Job, timed
 
 SIDE = 2048
 COPIED = 1 << 27  # bytes

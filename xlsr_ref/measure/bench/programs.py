@@ -1,4 +1,4 @@
-"""The programs that are compared, each as a worker of turns.py:  python -m xlsr_ref.bench.programs NAME FOLDER THREADS
+"""The programs that are compared, each as a worker of turns.py:  python -m xlsr_ref.measure.bench.programs NAME FOLDER THREADS
 
 All do the same work with the same weights in float32: waveforms go in, normalising is included, scores come out.
 Several waveforms are a list for ours, which makes words of them. What the peers do is in weights_tools/peers.py, which
@@ -20,8 +20,8 @@ import numpy as np
 
 from xlsr_ref import audio
 from xlsr_ref.audio import Preprocessor
-from xlsr_ref.bench import machine, stages, turns
-from xlsr_ref.bench.turns import Job
+from xlsr_ref.measure.bench import machine, stages, turns
+from xlsr_ref.measure.bench.turns import Job
 
 OURS, PEAK = "xlsr_ref", "peak"
 AT_LEAST = 0.25  # seconds of one turn: short runs are repeated, and their median is taken
