@@ -85,9 +85,9 @@ def kinds() -> dict[str, tuple[dict[str, bytes], str, Callable[[Path], Any]]]:
     from xlsr_ref import audio
     from xlsr_ref.errors import TrainingError
     from xlsr_ref.manifest import read_manifest
-    from xlsr_ref.text.kneser_ney import train
-    from xlsr_ref.text.labels import labels_of
-    from xlsr_ref.text.lm_files import open_lm, read_lines
+    from xlsr_ref.text.search.kneser_ney import train
+    from xlsr_ref.text.search.labels import labels_of
+    from xlsr_ref.text.search.lm_files import open_lm, read_lines
     from xlsr_ref.text.tokenizer import Tokenizer
     from xlsr_ref.training.folder import read_metrics
     from xlsr_ref.training.recipe import read_recipe

@@ -13,9 +13,9 @@ transformers = pytest.importorskip("transformers")
 
 import xlsr_ref  # noqa: E402
 from weights_tools import peers, reference  # noqa: E402
+from xlsr_ref.cli import main  # noqa: E402
 from xlsr_ref.measure.bench import programs, turns  # noqa: E402
 from xlsr_ref.measure.bench.random_model import write_random_model  # noqa: E402
-from xlsr_ref.cli import main  # noqa: E402
 from xlsr_ref.model.load import BUNDLED  # noqa: E402
 
 TINY = {

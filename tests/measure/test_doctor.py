@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from xlsr_ref.measure import doctor
 from xlsr_ref.cli import main
+from xlsr_ref.measure import doctor
 
 
 def states() -> dict[str, doctor.Check]:

@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     from xlsr_ref.cli.transcribe import progress
     from xlsr_ref.measure.evaluation import hears_phonemes, hypotheses, judge, mistakes, table
-    from xlsr_ref.text.beam import WIDTH
+    from xlsr_ref.text.search.beam import WIDTH
 
     model = load_model(arguments)
     how: dict[str, Any] = {}

@@ -74,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
 
         from xlsr_ref.ops.activation import gelu
         from xlsr_ref.ops.backend import lean_start
-        from xlsr_ref.text.beam import WIDTH
+        from xlsr_ref.text.search.beam import WIDTH
 
         model = load_model(arguments)
         model.chunking(arguments.chunk, arguments.stride)  # what is wrong here is so for all
@@ -126,7 +126,7 @@ def hotwords_of(line: str) -> dict[str, float]:
     """The words in `anna,zagreb:5` and their weights."""
     if not line:
         return {}
-    from xlsr_ref.text.fusion import HOTWORD
+    from xlsr_ref.text.search.fusion import HOTWORD
 
     found = {}
     for item in filter(None, map(str.strip, line.split(","))):

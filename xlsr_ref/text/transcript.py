@@ -38,7 +38,7 @@ class Transcript:
     seconds (None where it is not known).
 
     After a beam search ``alternatives`` are the best texts, the transcript's own first, and ``word_confidence`` has for
-    each word the probability of the alternatives that have it, too (text/nbest.py).
+    each word the probability of the alternatives that have it, too (text/search/nbest.py).
     """
 
     text: str

@@ -8,9 +8,9 @@ from xml.etree import ElementTree
 
 import pytest
 
+from xlsr_ref.errors import XlsrError
 from xlsr_ref.measure.bench import plot, stages
 from xlsr_ref.measure.bench.programs import Workload
-from xlsr_ref.errors import XlsrError
 
 
 def test_an_svg_that_says_what_it_shows(tmp_path, result):

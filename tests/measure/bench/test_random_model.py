@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import xlsr_ref
-from xlsr_ref.measure.bench.random_model import SIZES, size_in_bytes, write_random_model
 from xlsr_ref.errors import ConfigError
+from xlsr_ref.measure.bench.random_model import SIZES, size_in_bytes, write_random_model
 from xlsr_ref.ops.tree import flatten
 from xlsr_ref.ops.weight_norm import weight_norm, weight_norm_parts
 

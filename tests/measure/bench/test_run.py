@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 import xlsr_ref
-from xlsr_ref.measure.bench import programs, random_model, run, stages, turns
 from xlsr_ref.cli import main
+from xlsr_ref.measure.bench import programs, random_model, run, stages, turns
 from xlsr_ref.model.load import BUNDLED
 from xlsr_ref.wav2vec2.config import Config
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import xlsr_ref
+from xlsr_ref.errors import AudioError
 from xlsr_ref.measure.bench import stages
 from xlsr_ref.measure.bench.random_model import SIZES
-from xlsr_ref.errors import AudioError
 from xlsr_ref.ops import attention, norm
 from xlsr_ref.wav2vec2 import block
 from xlsr_ref.wav2vec2.config import CLASSIFIERS, KINDS, Config

@@ -14,10 +14,10 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+from xlsr_ref.files import write_whole
 from xlsr_ref.measure.bench import stages
 from xlsr_ref.measure.bench.programs import OURS
 from xlsr_ref.measure.bench.run import Result
-from xlsr_ref.files import write_whole
 
 # Okabe & Ito's colours can be told apart by colour-blind readers; one for each stage that multiplies, black for all.
 COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7")

@@ -1,4 +1,6 @@
-"""The programs that are compared, each as a worker of turns.py:  python -m xlsr_ref.measure.bench.programs NAME FOLDER THREADS
+"""The programs that are compared, each as a worker of turns.py.
+
+    python -m xlsr_ref.measure.bench.programs NAME FOLDER THREADS GRAPH
 
 All do the same work with the same weights in float32: waveforms go in, normalising is included, scores come out.
 Several waveforms are a list for ours, which makes words of them. What the peers do is in weights_tools/peers.py, which

@@ -19,11 +19,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from xlsr_ref.errors import CannotTranscribeError, XlsrError
 from xlsr_ref.measure.bench import programs, stages, turns
 from xlsr_ref.measure.bench.machine import describe
 from xlsr_ref.measure.bench.programs import OURS, PEAK, PEERS, Workload
 from xlsr_ref.measure.bench.random_model import SIZES, size_in_bytes, write_random_model
-from xlsr_ref.errors import CannotTranscribeError, XlsrError
 
 DEFAULT_SECONDS = (5.0, 10.0, 30.0)
 LONGEST = 36_000.0  # seconds: ten hours

@@ -21,7 +21,7 @@ import numpy as np
 
 from xlsr_ref.errors import LanguageModelError
 from xlsr_ref.ops.backend import choose, njit
-from xlsr_ref.text.arpa import Arpa, read_arpa
+from xlsr_ref.text.search.arpa import Arpa, read_arpa
 
 BEGIN, END, UNKNOWN = "<s>", "</s>", "<unk>"
 NEVER = -100.0  # log10 p of an unknown word in a model without <unk>, as in KenLM

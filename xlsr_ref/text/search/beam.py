@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from xlsr_ref.errors import DecodingError
-from xlsr_ref.text.beam_loop import (
+from xlsr_ref.text.search.beam_loop import (
     MARK,
     advance,
     chain,
@@ -32,8 +32,8 @@ from xlsr_ref.text.beam_loop import (
     records,
     scratch_for,
 )
-from xlsr_ref.text.fusion import Fusion, fuse
-from xlsr_ref.text.labels import Labels
+from xlsr_ref.text.search.fusion import Fusion, fuse
+from xlsr_ref.text.search.labels import Labels
 from xlsr_ref.unmasked import refuse_masked
 
 WIDTH, BEAM_PRUNE, TOKEN_MIN = 100, -10.0, -5.0

@@ -9,18 +9,18 @@ import pytest
 
 from xlsr_ref.errors import DecodingError
 from xlsr_ref.ops.softmax import log_softmax
-from xlsr_ref.text import beam as room
-from xlsr_ref.text.arpa import Arpa, Grams
-from xlsr_ref.text.beam import beam_search, feed, hypotheses, search, start
-from xlsr_ref.text.beam_loop import chain
-from xlsr_ref.text.fusion import fuse
-from xlsr_ref.text.kneser_ney import train
-from xlsr_ref.text.labels import make_labels
-from xlsr_ref.text.lm import build
+from xlsr_ref.text.search import beam as room
+from xlsr_ref.text.search.arpa import Arpa, Grams
+from xlsr_ref.text.search.beam import beam_search, feed, hypotheses, search, start
+from xlsr_ref.text.search.beam_loop import chain
+from xlsr_ref.text.search.fusion import fuse
+from xlsr_ref.text.search.kneser_ney import train
+from xlsr_ref.text.search.labels import make_labels
+from xlsr_ref.text.search.lm import build
 
 pytestmark = pytest.mark.filterwarnings("ignore:too little text")  # a few letters make a model here
 
-GOLDEN = Path(__file__).parent.parent / "golden"
+GOLDEN = Path(__file__).parents[2] / "golden"
 EVERYTHING = {"width": 10**5, "beam_prune": -math.inf, "token_min": -math.inf}
 
 

@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from xlsr_ref.errors import LanguageModelError
-from xlsr_ref.text.fusion import ALPHA, BETA, UNKNOWN_WORD, Model
-from xlsr_ref.text.kenlm_file import KenLM
-from xlsr_ref.text.labels import Labels
-from xlsr_ref.text.lm import read_lm
+from xlsr_ref.text.search.fusion import ALPHA, BETA, UNKNOWN_WORD, Model
+from xlsr_ref.text.search.kenlm_file import KenLM
+from xlsr_ref.text.search.labels import Labels
+from xlsr_ref.text.search.lm import read_lm
 from xlsr_ref.untrusted import open_regular, opened, read_json, read_text, shown, text_lines
 
 BINARY = b"mmap lm http://kheafield.com/code"  # how KenLM's binary files begin

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from xlsr_ref.errors import DecodingError, LanguageModelError
-from xlsr_ref.text import spelling
-from xlsr_ref.text.arpa import Arpa, Grams
-from xlsr_ref.text.fusion import fuse
-from xlsr_ref.text.kenlm_file import KenLM, words_in
-from xlsr_ref.text.labels import make_labels
-from xlsr_ref.text.lm import build
-from xlsr_ref.text.lm_files import BINARY
-from xlsr_ref.text.spelling import Speller
+from xlsr_ref.text.search import spelling
+from xlsr_ref.text.search.arpa import Arpa, Grams
+from xlsr_ref.text.search.fusion import fuse
+from xlsr_ref.text.search.kenlm_file import KenLM, words_in
+from xlsr_ref.text.search.labels import make_labels
+from xlsr_ref.text.search.lm import build
+from xlsr_ref.text.search.lm_files import BINARY
+from xlsr_ref.text.search.spelling import Speller
 
 LABELS = make_labels(["", " ", *"abcdeé", "tʃ"])
 KENLM_LIKE = BINARY + b" format version 5\n\0" + bytes(range(256)) * 3

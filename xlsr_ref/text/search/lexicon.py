@@ -17,7 +17,7 @@ from collections.abc import Set as AbstractSet
 import numpy as np
 
 from xlsr_ref.ops.backend import njit
-from xlsr_ref.text.lm import find_child
+from xlsr_ref.text.search.lm import find_child
 
 LONGEST = 100  # characters; a longer word is unknown
 

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from xlsr_ref.errors import LanguageModelError
-from xlsr_ref.text import lm as room
-from xlsr_ref.text.arpa import Arpa, Grams, read_arpa, write_arpa
-from xlsr_ref.text.kneser_ney import train
-from xlsr_ref.text.lm import Perplexity, build, perplexity, read_lm
+from xlsr_ref.text.search import lm as room
+from xlsr_ref.text.search.arpa import Arpa, Grams, read_arpa, write_arpa
+from xlsr_ref.text.search.kneser_ney import train
+from xlsr_ref.text.search.lm import Perplexity, build, perplexity, read_lm
 
-GOLDEN = Path(__file__).parent.parent / "golden" / "beams"
+GOLDEN = Path(__file__).parents[2] / "golden" / "beams"
 
 pytestmark = pytest.mark.filterwarnings("ignore:too little text")
 
@@ -121,7 +121,7 @@ def test_as_kenlm_recorded_it():
 def test_beside_kenlm(tmp_path):
     """With the kenlm package: perplexity on the same ARPA file, and a binary model through it."""
     kenlm = pytest.importorskip("kenlm")
-    from xlsr_ref.text.kenlm_file import KenLM
+    from xlsr_ref.text.search.kenlm_file import KenLM
 
     path = tmp_path / "lm.arpa"
     path.write_text("".join(write_arpa(some_model(4))), encoding="utf-8")

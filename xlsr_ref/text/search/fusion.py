@@ -21,10 +21,10 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from xlsr_ref.errors import DecodingError, LanguageModelError
-from xlsr_ref.text.labels import Labels
-from xlsr_ref.text.lexicon import build_lexicon
-from xlsr_ref.text.lm import BEGIN, END, GRAM, UNKNOWN, LanguageModel
-from xlsr_ref.text.spelling import check_hotwords, check_language_model, check_symbols
+from xlsr_ref.text.search.labels import Labels
+from xlsr_ref.text.search.lexicon import build_lexicon
+from xlsr_ref.text.search.lm import BEGIN, END, GRAM, UNKNOWN, LanguageModel
+from xlsr_ref.text.search.spelling import check_hotwords, check_language_model, check_symbols
 
 ALPHA, BETA, UNKNOWN_WORD, HOTWORD = 0.5, 1.5, -10.0, 10.0
 TYPICAL = 6  # characters of a word; a longer beginning of an unknown word loses more

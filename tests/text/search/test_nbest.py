@@ -5,9 +5,9 @@ import math
 
 import pytest
 
-from xlsr_ref.text.beam import Hypothesis, Mark
-from xlsr_ref.text.labels import labels_of
-from xlsr_ref.text.nbest import confidence, probabilities, transcript_of, words_of
+from xlsr_ref.text.search.beam import Hypothesis, Mark
+from xlsr_ref.text.search.labels import labels_of
+from xlsr_ref.text.search.nbest import confidence, probabilities, transcript_of, words_of
 from xlsr_ref.text.tokenizer import Tokenizer
 
 A, B, SPACE = 1, 2, 3

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from xlsr_ref.errors import LanguageModelError
-from xlsr_ref.text.lm import END
-from xlsr_ref.text.spelling import sample
+from xlsr_ref.text.search.lm import END
+from xlsr_ref.text.search.spelling import sample
 
 FIRST_WORD, VOCABULARY = b"<unk>\0", 2**26  # bytes at the file's end that are searched for the words
 

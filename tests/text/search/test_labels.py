@@ -5,7 +5,7 @@ import json
 import pytest
 
 from xlsr_ref.errors import DecodingError
-from xlsr_ref.text.labels import labels_of, make_labels
+from xlsr_ref.text.search.labels import labels_of, make_labels
 from xlsr_ref.text.tokenizer import Tokenizer
 
 

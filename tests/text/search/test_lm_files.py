@@ -7,12 +7,12 @@ import sys
 import pytest
 
 from xlsr_ref.errors import LanguageModelError
-from xlsr_ref.text.arpa import write_arpa
-from xlsr_ref.text.fusion import ALPHA, BETA, UNKNOWN_WORD
-from xlsr_ref.text.kneser_ney import train
-from xlsr_ref.text.labels import make_labels
-from xlsr_ref.text.lm import LanguageModel
-from xlsr_ref.text.lm_files import BINARY, Opened, open_lm, read_lines
+from xlsr_ref.text.search.arpa import write_arpa
+from xlsr_ref.text.search.fusion import ALPHA, BETA, UNKNOWN_WORD
+from xlsr_ref.text.search.kneser_ney import train
+from xlsr_ref.text.search.labels import make_labels
+from xlsr_ref.text.search.lm import LanguageModel
+from xlsr_ref.text.search.lm_files import BINARY, Opened, open_lm, read_lines
 
 pytestmark = pytest.mark.filterwarnings("ignore:too little text")
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from xlsr_ref.errors import LanguageModelError
-from xlsr_ref.text.arpa import read_arpa, write_arpa
+from xlsr_ref.text.search.arpa import read_arpa, write_arpa
 
 SMALL = """\\data\\
 ngram 1=4

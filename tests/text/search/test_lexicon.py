@@ -4,7 +4,7 @@ import random
 
 import numpy as np
 
-from xlsr_ref.text.lexicon import LONGEST, OUTSIDE, build_lexicon, walk
+from xlsr_ref.text.search.lexicon import LONGEST, OUTSIDE, build_lexicon, walk
 
 
 def codes(text):

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from xlsr_ref.errors import DecodingError, LanguageModelError
-from xlsr_ref.text.arpa import Arpa, Grams
-from xlsr_ref.text.fusion import CHARACTERS, NO_MODEL, WORDS, fuse
-from xlsr_ref.text.kneser_ney import train
-from xlsr_ref.text.labels import make_labels
-from xlsr_ref.text.lm import build
+from xlsr_ref.text.search.arpa import Arpa, Grams
+from xlsr_ref.text.search.fusion import CHARACTERS, NO_MODEL, WORDS, fuse
+from xlsr_ref.text.search.kneser_ney import train
+from xlsr_ref.text.search.labels import make_labels
+from xlsr_ref.text.search.lm import build
 
 pytestmark = pytest.mark.filterwarnings("ignore:too little text")
 
@@ -126,7 +126,7 @@ class Outside:
 def test_a_model_outside(rng):
     """The search's loop stops for it, and finds what the specification says; in pieces, too."""
     from xlsr_ref.ops.softmax import log_softmax
-    from xlsr_ref.text.beam import beam_search, beam_search_python, feed, hypotheses, search, start
+    from xlsr_ref.text.search.beam import beam_search, beam_search_python, feed, hypotheses, search, start
 
     for options in ({}, {"words": ["bear", "low", "bad"], "hotwords": ["bed"]}, {"boundary": False}):
         fusion = fuse(LABELS, Outside(), alpha=0.1, **options)

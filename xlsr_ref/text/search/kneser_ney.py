@@ -20,8 +20,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from xlsr_ref.errors import LanguageModelError
-from xlsr_ref.text.arpa import Arpa, Grams
-from xlsr_ref.text.lm import BEGIN, END, NEVER, UNKNOWN
+from xlsr_ref.text.search.arpa import Arpa, Grams
+from xlsr_ref.text.search.lm import BEGIN, END, NEVER, UNKNOWN
 
 FIXED = (0.5, 1.0, 1.5)
 ORDERS = range(1, 6)

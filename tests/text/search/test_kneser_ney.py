@@ -7,9 +7,9 @@ import random
 import pytest
 
 from xlsr_ref.errors import LanguageModelError
-from xlsr_ref.text.arpa import write_arpa
-from xlsr_ref.text.kneser_ney import adjusted_counts, discounts, train
-from xlsr_ref.text.lm import build, read_lm
+from xlsr_ref.text.search.arpa import write_arpa
+from xlsr_ref.text.search.kneser_ney import adjusted_counts, discounts, train
+from xlsr_ref.text.search.lm import build, read_lm
 
 SENTENCES = [["a", "b"], ["a", "b"], ["b"]]
 
@@ -140,7 +140,7 @@ def test_what_cannot_be_trained(text, order, message):
 
 
 def test_log10_of_zero_is_finite():
-    from xlsr_ref.text.kneser_ney import _log10
+    from xlsr_ref.text.search.kneser_ney import _log10
 
     assert _log10(0.0) == -100.0
     assert math.isfinite(_log10(1e-300))

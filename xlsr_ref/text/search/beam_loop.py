@@ -19,9 +19,9 @@ from typing import NamedTuple
 import numpy as np
 
 from xlsr_ref.ops.backend import njit
-from xlsr_ref.text.fusion import CHARACTERS, TYPICAL, WORDS
-from xlsr_ref.text.lexicon import OUTSIDE, walk
-from xlsr_ref.text.lm import score_word
+from xlsr_ref.text.search.fusion import CHARACTERS, TYPICAL, WORDS
+from xlsr_ref.text.search.lexicon import OUTSIDE, walk
+from xlsr_ref.text.search.lm import score_word
 
 NONE = -1
 BLANK, LABEL = -1, -2  # what a candidate that stays ends in

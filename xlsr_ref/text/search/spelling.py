@@ -15,7 +15,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from xlsr_ref.errors import DecodingError, LanguageModelError
-from xlsr_ref.text.labels import Labels
+from xlsr_ref.text.search.labels import Labels
 
 LOOKED_AT = 20_000  # words of a language model: enough to know the share
 ALMOST_NONE = 0.01  # of the words: a model with so few is refused
