@@ -83,8 +83,8 @@ def kinds() -> dict[str, tuple[dict[str, bytes], str, Callable[[Path], Any]]]:
     from weights_tools.fairseq import read_dictionary
     from weights_tools.read import read_json, shards_of
     from xlsr_ref import audio
+    from xlsr_ref.audio.manifest import read_manifest
     from xlsr_ref.errors import TrainingError
-    from xlsr_ref.manifest import read_manifest
     from xlsr_ref.text.search.kneser_ney import train
     from xlsr_ref.text.search.labels import labels_of
     from xlsr_ref.text.search.lm_files import open_lm, read_lines

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from xlsr_ref.manifest import Clip
+from xlsr_ref.audio.manifest import Clip
 from xlsr_ref.measure.evaluation import COLUMNS, Judged, hypotheses, judge, mistakes, table
 from xlsr_ref.text.metrics import Errors
 from xlsr_ref.text.tokenizer import Word

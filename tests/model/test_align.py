@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import xlsr_ref
+from xlsr_ref.audio.manifest import read_manifest
 from xlsr_ref.errors import AlignmentError, AudioError, CannotTranscribeError, VocabularyError
 from xlsr_ref.losses.ctc import ctc_loss
-from xlsr_ref.manifest import read_manifest
 from xlsr_ref.model.load import BUNDLED
 from xlsr_ref.text.align import align
 from xlsr_ref.text.tokenizer import Tokenizer

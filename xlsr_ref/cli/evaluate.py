@@ -37,8 +37,8 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Judge every clip, print the table, write the hypotheses. A clip that cannot be read does not stop the others."""
+    from xlsr_ref.audio.manifest import read_manifest
     from xlsr_ref.files import write_whole
-    from xlsr_ref.manifest import read_manifest
     from xlsr_ref.untrusted import plain, shown
 
     if arguments.confusions < 0:

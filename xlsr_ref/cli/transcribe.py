@@ -48,8 +48,8 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write down what is said in each recording. A bad one does not stop the others."""
+    from xlsr_ref.cli.recordings import find, is_there, missing, passed_over, renamed, targets
     from xlsr_ref.files import write_whole
-    from xlsr_ref.recordings import find, is_there, missing, passed_over, renamed, targets
     from xlsr_ref.text.formats import format_transcript, format_transcripts
     from xlsr_ref.untrusted import plain
 

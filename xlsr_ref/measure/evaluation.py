@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from xlsr_ref.manifest import Clip
+from xlsr_ref.audio.manifest import Clip
 from xlsr_ref.model.model import Model
 from xlsr_ref.text.metrics import Errors, added, character_errors, compare_words, confusions, interval, word_errors
 from xlsr_ref.text.transcript import Transcript

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from xlsr_ref.chunks import Chunking
+from xlsr_ref.audio.chunks import Chunking
 from xlsr_ref.errors import AudioError
 from xlsr_ref.model.parts import Parts
 from xlsr_ref.model.recording_logits import Progress, recording_logits, reported

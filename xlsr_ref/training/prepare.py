@@ -18,8 +18,8 @@ from typing import Literal, TextIO
 
 import numpy as np
 
+from xlsr_ref.audio.manifest import Clip
 from xlsr_ref.errors import TrainingError
-from xlsr_ref.manifest import Clip
 from xlsr_ref.model.agreement import require_one_blank
 from xlsr_ref.ops.adam import AdamState
 from xlsr_ref.ops.lattice import frames_needed

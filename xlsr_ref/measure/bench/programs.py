@@ -72,7 +72,7 @@ def waveforms(workload: Workload, rate: int) -> list[np.ndarray]:
     """What a workload consists of: each (samples,), float32, at ``rate`` Hz."""
     if workload.kind == "noise":
         return [0.1 * np.random.default_rng(0).standard_normal(round(workload.seconds * rate), np.float32)]
-    from xlsr_ref.recordings import bundled_clips
+    from xlsr_ref.audio import bundled_clips
 
     clips = [audio.read(clip.path, rate) for clip in bundled_clips()]
     if workload.kind == "short":

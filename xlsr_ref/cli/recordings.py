@@ -6,7 +6,6 @@ that come with the package. Results keep the sub folders of a folder, and no two
 
 from __future__ import annotations
 
-import csv
 import os
 import shutil
 import sys
@@ -17,8 +16,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
+from xlsr_ref.audio.clips import bundled_clips
+from xlsr_ref.audio.ffmpeg import SUFFIXES as FFMPEG_SUFFIXES
 from xlsr_ref.errors import XlsrError
-from xlsr_ref.ffmpeg import SUFFIXES as FFMPEG_SUFFIXES
 from xlsr_ref.untrusted import shown
 
 # What libsndfile reads, by its usual suffixes. Not here: headerless samples, and MATLAB's files, seldom sound.
@@ -40,18 +40,11 @@ class Recording(NamedTuple):
     place: Path  # of its result under --output, without the suffix
 
 
-def bundled_clips() -> list[Recording]:
-    """The clips in the package, in the order of their list."""
-    data = Path(__file__).parent / "data"
-    with open(data / "clips.tsv", encoding="utf-8", newline="") as file:
-        names = [row["path"] for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)]
-    return [Recording(data / name, name, Path(name).with_suffix("")) for name in names]
-
-
 def find(arguments: Sequence[str], cleanup: ExitStack) -> tuple[list[Recording], bool, list[str]]:
     """The recordings that the arguments mean; whether they may be several; a line for each argument that means none."""
     if not arguments:
-        return bundled_clips(), True, []
+        clips = bundled_clips()
+        return [Recording(clip.path, clip.name, Path(clip.name).with_suffix("")) for clip in clips], True, []
     found: list[Recording] = []
     problems: list[str] = []
     for argument in arguments:

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from xlsr_ref.audio import Scale, measure
+from xlsr_ref.audio.scale import Scale, measure
 from xlsr_ref.errors import AudioError
 from xlsr_ref.ops.conv_length import frames, hop, receptive_field
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from xlsr_ref import audio
-from xlsr_ref.chunks import Chunking, chunking, chunks, cut, first_pass
+from xlsr_ref.audio.chunks import Chunking, chunking, chunks, cut, first_pass
 from xlsr_ref.errors import AudioError
 from xlsr_ref.ops import conv_length
 

@@ -12,7 +12,9 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from xlsr_ref import audio, sndfile
+from xlsr_ref import audio
+from xlsr_ref.audio import sndfile
+from xlsr_ref.audio.read import BLOCK, blocks
 from xlsr_ref.errors import AudioError
 
 SAMPLES = (np.sin(np.arange(8000) * 0.1) * 9000).astype("<i2")
@@ -71,11 +73,11 @@ def test_a_long_recording_of_a_recorder_that_died_is_read_in_pieces(tmp_path):
         file.write(wav(0, 0))
         file.truncate(1 << 28)
     tracemalloc.start()
-    pieces = [piece for piece, _ in islice(audio.blocks(tmp_path / "x.wav"), 3)]
+    pieces = [piece for piece, _ in islice(blocks(tmp_path / "x.wav"), 3)]
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert np.array_equal(pieces[0][: len(SAMPLES)], (SAMPLES / 2.0**15).astype("float32"))
-    assert peak < 16 * audio.BLOCK * 8
+    assert peak < 16 * BLOCK * 8
 
 
 def test_too_little_memory_names_the_recording(tmp_path, monkeypatch):
@@ -84,14 +86,14 @@ def test_too_little_memory_names_the_recording(tmp_path, monkeypatch):
     def full(_):
         raise MemoryError
 
-    monkeypatch.setattr(audio.np, "concatenate", full)
+    monkeypatch.setattr(np, "concatenate", full)
     with pytest.raises(MemoryError, match=r"x\.wav, a recording of at least 0 s"):
         audio.read(tmp_path / "x.wav", 16000)
 
 
 NOISY = """
 import ctypes, os, sys, threading
-from xlsr_ref import sndfile
+from xlsr_ref.audio import sndfile
 libc = ctypes.CDLL(None)
 stderr = lambda: ctypes.c_void_p.in_dll(libc, "stderr")
 inside, done = threading.Event(), threading.Event()

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 import xlsr_ref
+from xlsr_ref.cli.recordings import AUDIO_SUFFIXES, Recording, find, targets
 from xlsr_ref.errors import XlsrError
-from xlsr_ref.recordings import AUDIO_SUFFIXES, Recording, find, targets
 
 DATA = Path(xlsr_ref.__file__).parent / "data"
 

@@ -132,7 +132,7 @@ def test_damaged_recordings_are_read_or_refused():
 
 if __name__ == "__main__":
     cases, first = int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 0
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
     warnings.simplefilter("error")
     try:
         import resource  # not on Windows

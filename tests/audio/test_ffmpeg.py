@@ -9,6 +9,7 @@ import struct
 import subprocess
 import sys
 import time
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +17,14 @@ import pytest
 
 import xlsr_ref
 from xlsr_ref import audio
+from xlsr_ref.audio.ffmpeg import BEGINNINGS, is_for_ffmpeg
+from xlsr_ref.audio.read import _blocks_of_ffmpeg
+from xlsr_ref.audio.read import blocks as read_blocks
 from xlsr_ref.cli import main
 from xlsr_ref.errors import AudioError
-from xlsr_ref.ffmpeg import BEGINNINGS, is_for_ffmpeg
 
 DATA = Path(xlsr_ref.__file__).parent / "data"
+HOME = import_module("xlsr_ref.audio.read")  # audio.read is the function
 CLIP = DATA / "clips" / "es" / "vm-savefolder.flac"
 SOUND = np.linspace(-1, 1, 3000, dtype=np.float32).reshape(-1, 2)  # (frames, channels)
 MONO = SOUND.mean(axis=1, dtype=np.float64)
@@ -91,9 +95,9 @@ def test_without_ffmpeg_the_word_is_said(talk, monkeypatch):
 @posix
 def test_samples_come_through_the_pipe(talk, stand_in, monkeypatch):
     log = stand_in(WHOLE)
-    monkeypatch.setattr(audio, "BLOCK", 512)
+    monkeypatch.setattr(HOME, "BLOCK", 512)
     for dtype in ("float32", "float64"):
-        blocks = list(audio.blocks(talk, dtype))
+        blocks = list(read_blocks(talk, dtype))
         assert [rate for _, rate in blocks] == [8000] * 6
         assert [len(piece) for piece, _ in blocks] == [256] * 5 + [220]
         np.testing.assert_array_equal(np.concatenate([piece for piece, _ in blocks]), MONO.astype(dtype))
@@ -137,13 +141,11 @@ def test_a_program_that_cannot_be_started_is_one_line(talk, stand_in):
 @pytest.mark.parametrize("how", ["close", "interrupt"])
 def test_it_ends_when_nobody_reads_on(talk, stand_in, how):
     log = stand_in(WHOLE + "out.flush(); time.sleep(600)")
-    blocks = audio._blocks_of_ffmpeg(talk, "talk", np.float32)
+    blocks = _blocks_of_ffmpeg(talk, "talk", np.float32)
     if how == "close":
-        audio.BLOCK, old = 256, audio.BLOCK
-        try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(HOME, "BLOCK", 256)
             next(blocks)
-        finally:
-            audio.BLOCK = old
         blocks.close()
     else:
         child = "import sys; from xlsr_ref import audio; audio.read(sys.argv[1], 8000)"

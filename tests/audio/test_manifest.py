@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 import xlsr_ref
+from xlsr_ref.audio.manifest import COLUMNS, Clip, read_manifest
 from xlsr_ref.errors import ManifestError
-from xlsr_ref.manifest import COLUMNS, Clip, read_manifest
 
 HEADER = "\t".join(COLUMNS) + "\n"
 BUNDLED = Path(xlsr_ref.__file__).parent / "data" / "clips.tsv"
-CORPUS = Path(__file__).parents[2] / "shared" / "corpus"
+CORPUS = Path(__file__).parents[3] / "shared" / "corpus"
 
 
 @pytest.fixture
