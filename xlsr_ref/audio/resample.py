@@ -24,7 +24,7 @@ from xlsr_ref.errors import AudioError, XlsrError
 SLOWEST, FASTEST = 1_000, 1_000_000  # Hz. Beyond lie damaged headers: 1 Hz would turn a minute into a week
 # Of what lies below the lower rate's Nyquist frequency all up to 0.91 of it passes, changed by less than 0.08 dB; from
 # that frequency on everything is 100 dB down or more. Measured, by tones and by the transform of the kernel: −0.076 dB
-# at 0.91, −100.5 dB at the highest lobe beyond. tests/test_resampling.py holds both.
+# at 0.91, −100.5 dB at the highest lobe beyond. tests/audio/test_resample.py holds both.
 LOBES = 61  # periods of the lower rate on each side; with 59 no window of this kind has both
 ROLL_OFF = 0.947  # the cutoff, where half of the amplitude passes, as a part of the lower Nyquist frequency
 BETA = 10.1  # of the Kaiser window: how far down the stop band lies, and how wide the band between the two is

@@ -8,13 +8,14 @@ from collections.abc import Collection, Mapping
 from xlsr_ref.errors import DecodingError
 from xlsr_ref.model.parts import Parts
 from xlsr_ref.model.source import Source
-from xlsr_ref.text.search.beam import BEAM_PRUNE, TOKEN_MIN, WIDTH, Search
+from xlsr_ref.text.search.beam import BEAM_PRUNE, TOKEN_MIN, WIDTH
 from xlsr_ref.text.search.beam import search as beam_settings
 from xlsr_ref.text.search.fusion import HOTWORD, fuse
 from xlsr_ref.text.search.kenlm_file import KenLM
 from xlsr_ref.text.search.labels import labels_of
 from xlsr_ref.text.search.lm import LanguageModel
 from xlsr_ref.text.search.lm_files import Opened, open_lm
+from xlsr_ref.text.search.state import Search
 
 
 def search(

@@ -17,11 +17,13 @@ from xlsr_ref.model.source import Recording, Source, not_a_recording, taken
 from xlsr_ref.ops import threads
 from xlsr_ref.ops.softmax import log_softmax
 from xlsr_ref.text.greedy import best_path, spell
-from xlsr_ref.text.search.beam import Search, feed, hypotheses, start
+from xlsr_ref.text.search.beam import feed, start
+from xlsr_ref.text.search.hypotheses import hypotheses
 from xlsr_ref.text.search.kenlm_file import KenLM
 from xlsr_ref.text.search.lm import LanguageModel
 from xlsr_ref.text.search.lm_files import Opened
 from xlsr_ref.text.search.nbest import transcript_of
+from xlsr_ref.text.search.state import Search
 from xlsr_ref.text.tokenizer import Tokenizer
 from xlsr_ref.text.transcript import Transcript
 

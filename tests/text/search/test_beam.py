@@ -11,12 +11,14 @@ from xlsr_ref.errors import DecodingError
 from xlsr_ref.ops.softmax import log_softmax
 from xlsr_ref.text.search import beam as room
 from xlsr_ref.text.search.arpa import Arpa, Grams
-from xlsr_ref.text.search.beam import beam_search, feed, hypotheses, search, start
-from xlsr_ref.text.search.beam_loop import chain
+from xlsr_ref.text.search.beam import beam_search, feed, search, start
+from xlsr_ref.text.search.beam_python import beam_search_python
 from xlsr_ref.text.search.fusion import fuse
+from xlsr_ref.text.search.hypotheses import hypotheses
 from xlsr_ref.text.search.kneser_ney import train
 from xlsr_ref.text.search.labels import make_labels
 from xlsr_ref.text.search.lm import build
+from xlsr_ref.text.search.prefix_tree import chain
 
 pytestmark = pytest.mark.filterwarnings("ignore:too little text")  # a few letters make a model here
 
@@ -179,7 +181,7 @@ def test_the_loop_equals_the_specification(rng, kind):
                 labels, fusion, width=int(rng.integers(1, 12)),
                 beam_prune=-float(rng.choice([2, 5, 10, math.inf])), token_min=-float(rng.choice([1.5, 3, 9])),
             )  # fmt: skip
-            ours, spec = beams_of(feed(how, start(how), log_y)), room.beam_search_python(log_y, how)
+            ours, spec = beams_of(feed(how, start(how), log_y)), beam_search_python(log_y, how)
             assert list(ours) == list(spec)  # the same prefixes, in the same order
             for prefix, ways in spec.items():
                 for mine, way in zip(ours[prefix], ways):

@@ -30,7 +30,7 @@ def test_nothing_to_add():
     fusion = fuse(LABELS)
     assert fusion.level == NO_MODEL
     assert fusion.terms.plain
-    assert fusion.of(ids("hello wor")) == 0
+    assert fusion.score(ids("hello wor")) == 0
 
 
 def test_alpha_beta_and_unknown_words():
@@ -40,8 +40,8 @@ def test_alpha_beta_and_unknown_words():
     second, after, known = lm.score(state, "low")
     assert not known
     worth = 0.4 * math.log(10) * (first + second - 7) + 2 * 1.25
-    assert fusion.of(ids("hello low ")) == pytest.approx(worth)
-    assert fusion.of(ids("hello low"), final=True) == pytest.approx(worth + 0.4 * math.log(10) * lm.end_score(after))
+    assert fusion.score(ids("hello low ")) == pytest.approx(worth)
+    assert fusion.score(ids("hello low"), final=True) == pytest.approx(worth + 0.4 * math.log(10) * lm.end_score(after))
 
 
 @pytest.mark.parametrize(
@@ -50,31 +50,31 @@ def test_alpha_beta_and_unknown_words():
 )
 def test_the_beginning_of_a_word(part, worth):
     """No loss while some known word begins so; the loss of an unknown word at once where none does, more if long."""
-    assert fuse(LABELS, words_model(), unknown=-7).of(ids(part)) == pytest.approx(worth)
+    assert fuse(LABELS, words_model(), unknown=-7).score(ids(part)) == pytest.approx(worth)
 
 
 def test_hotwords():
     fusion = fuse(LABELS, hotwords=["bear", "bearer"], hotword_weight=6.0)
-    assert fusion.of(ids("be")) == pytest.approx(6 * 2 / 4)  # a share of the shorter one's
-    assert fusion.of(ids("beare")) == pytest.approx(6 * 5 / 6)
-    assert fusion.of(ids("bear ")) == 6
-    assert fusion.of(ids("bear bear"), final=True) == 12
-    assert fusion.of(ids("bared"), final=True) == 0
+    assert fusion.score(ids("be")) == pytest.approx(6 * 2 / 4)  # a share of the shorter one's
+    assert fusion.score(ids("beare")) == pytest.approx(6 * 5 / 6)
+    assert fusion.score(ids("bear ")) == 6
+    assert fusion.score(ids("bear bear"), final=True) == 12
+    assert fusion.score(ids("bared"), final=True) == 0
     each = fuse(LABELS, hotwords={"low bear": 4.0, "how": -1.0})
-    assert each.of(ids("low "), final=True) == 4  # every word of a phrase
-    assert each.of(ids("how ")) == -1
+    assert each.score(ids("low "), final=True) == 4  # every word of a phrase
+    assert each.score(ids("how ")) == -1
 
 
 def test_a_hotword_begins_so_the_model_does_not_mind():
     fusion = fuse(LABELS, words_model(), hotwords=["lord"], hotword_weight=8)
-    assert fusion.of(ids("lo")) == pytest.approx(4)
-    assert fusion.of(ids("loo")) == -10
+    assert fusion.score(ids("lo")) == pytest.approx(4)
+    assert fusion.score(ids("loo")) == -10
 
 
 def test_without_boundaries():
     lm = words_model()
     fusion = fuse(LABELS, lm, alpha=1, beta=0, boundary=False)
-    assert fusion.of(ids("hello"), final=True) == pytest.approx(math.log(10) * lm.score(0, "hello")[0])
+    assert fusion.score(ids("hello"), final=True) == pytest.approx(math.log(10) * lm.score(0, "hello")[0])
 
 
 def test_a_list_of_known_words():
@@ -82,16 +82,16 @@ def test_a_list_of_known_words():
     lm = words_model()
     fusion = fuse(LABELS, lm, words=["hello", "cedar"], unknown=-3, alpha=1, beta=0, boundary=False)
     assert fusion.listed == {"hello"}
-    assert fusion.of(ids("world ")) == pytest.approx(math.log(10) * (lm.score(0, "world")[0] - 3))
-    assert fusion.of(ids("ce")) == -3
+    assert fusion.score(ids("world ")) == pytest.approx(math.log(10) * (lm.score(0, "world")[0] - 3))
+    assert fusion.score(ids("ce")) == -3
 
 
 def test_a_closed_vocabulary():
     fusion = fuse(LABELS, words_model(), closed=True, hotwords=["lord"])
-    assert fusion.of(ids("hello low ")) == -math.inf
-    assert fusion.of(ids("ca")) == -math.inf
-    assert fusion.of(ids("lord ")) > -math.inf
-    assert fuse(LABELS, words=["low"], closed=True).of(ids("low lo")) == 0
+    assert fusion.score(ids("hello low ")) == -math.inf
+    assert fusion.score(ids("ca")) == -math.inf
+    assert fusion.score(ids("lord ")) > -math.inf
+    assert fuse(LABELS, words=["low"], closed=True).score(ids("low lo")) == 0
 
 
 def test_levels_are_told_apart():
@@ -102,7 +102,7 @@ def test_levels_are_told_apart():
     fusion = fuse(LABELS, characters, alpha=1, beta=0.5, unknown=-2, boundary=False)
     assert fusion.symbols(ids("a b")) == ["a", "|", "b"]
     unseen = characters.score(0, "w")[0] - 2
-    assert fusion.of(ids("w")) == pytest.approx(math.log(10) * unseen + 0.5)
+    assert fusion.score(ids("w")) == pytest.approx(math.log(10) * unseen + 0.5)
 
 
 def test_a_model_writes_the_space_in_its_own_way():
@@ -126,7 +126,9 @@ class Outside:
 def test_a_model_outside(rng):
     """The search's loop stops for it, and finds what the specification says; in pieces, too."""
     from xlsr_ref.ops.softmax import log_softmax
-    from xlsr_ref.text.search.beam import beam_search, beam_search_python, feed, hypotheses, search, start
+    from xlsr_ref.text.search.beam import beam_search, feed, search, start
+    from xlsr_ref.text.search.beam_python import beam_search_python
+    from xlsr_ref.text.search.hypotheses import hypotheses
 
     for options in ({}, {"words": ["bear", "low", "bad"], "hotwords": ["bed"]}, {"boundary": False}):
         fusion = fuse(LABELS, Outside(), alpha=0.1, **options)
@@ -141,11 +143,11 @@ def test_a_model_outside(rng):
         for prefix, total in totals.items():
             text = "".join(LETTERS[c] for c in prefix)
             ours = [one for one in hypotheses(how, state, 99, final=False) if one.text == text]
-            assert ours[0].score == pytest.approx(total + fusion.of(prefix), rel=1e-12)
+            assert ours[0].score == pytest.approx(total + fusion.score(prefix), rel=1e-12)
             bare = text.strip(" ")
             texts[bare] = np.logaddexp(texts.get(bare, -math.inf), total)
         for one in beam_search(log_y, how, 99):
-            assert one.score == pytest.approx(texts[one.text] + fusion.of(ids(one.text), final=True), rel=1e-12)
+            assert one.score == pytest.approx(texts[one.text] + fusion.score(ids(one.text), final=True), rel=1e-12)
         pieces = start(how)
         for begin in range(0, 40, 7):
             pieces = feed(how, pieces, log_y[begin : begin + 7])

@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from xlsr_ref.text.search.beam import Hypothesis, Mark
+from xlsr_ref.text.search.hypotheses import Hypothesis, Mark
 from xlsr_ref.text.search.labels import labels_of
 from xlsr_ref.text.search.nbest import confidence, probabilities, transcript_of, words_of
 from xlsr_ref.text.tokenizer import Tokenizer

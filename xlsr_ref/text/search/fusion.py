@@ -1,6 +1,6 @@
-"""Shallow fusion: what a text is worth besides the sound, added to its acoustic score while the search goes on.
+"""Shallow fusion: what a language model and hotwords add to the acoustic score of a text while the search goes on.
 
-    score(text) = ln p(text | sound) + Σ over words w of  α ln p(w | words before) + β + the weight of w as a hotword
+    total(text) = ln p(text | sound) + Σ over words w of  α ln p(w | words before) + β + the weight of w as a hotword
                   + a guess about the unfinished word
 
 α says how much the language model counts; β is paid for every word, since each costs probability. A word that the model
@@ -25,12 +25,11 @@ from xlsr_ref.text.search.labels import Labels
 from xlsr_ref.text.search.lexicon import build_lexicon
 from xlsr_ref.text.search.lm import BEGIN, END, GRAM, UNKNOWN, LanguageModel
 from xlsr_ref.text.search.spelling import check_hotwords, check_language_model, check_symbols
+from xlsr_ref.text.search.terms import CHARACTERS, LETTER, NO_MODEL, TYPICAL, WORDS, Terms
 
 ALPHA, BETA, UNKNOWN_WORD, HOTWORD = 0.5, 1.5, -10.0, 10.0
-TYPICAL = 6  # characters of a word; a longer beginning of an unknown word loses more
 LN10 = math.log(10)
 
-NO_MODEL, WORDS, CHARACTERS = 0, 1, 2
 OWN = (BEGIN, END, UNKNOWN, "<UNK>")  # of the model's words those that no text has
 DELIMITERS = ("|", "▁", "<space>", "_")  # how models of characters write the space
 
@@ -42,35 +41,6 @@ class Model(Protocol):
     def begin(self) -> Any: ...
     def score(self, state: Any, word: str) -> tuple[float, Any, bool]: ...
     def end_score(self, state: Any) -> float: ...
-
-
-LETTER = np.dtype(
-    [
-        ("symbol", np.int32),  # a model of characters: the label's number
-        ("spelled", np.int32),  # where its characters begin in the spelling
-        ("surprise", np.float64),  # what it costs for being unknown, log10
-    ]
-)
-
-
-class Terms(NamedTuple):
-    """A fusion as the search's loop reads it."""
-
-    level: int  # NO_MODEL, WORDS or CHARACTERS
-    alpha: float  # α ln 10: for log10
-    beta: float
-    unknown: float
-    plain: bool  # nothing is added to the sound
-    lists: bool  # are the known words listed?
-    closed: bool
-    outside: bool  # the loop cannot ask the model
-    most: float  # no space can be worth more
-    most_inside: float  # no other label can
-    no_word: int  # the model's number for a word that it does not know
-    letters: np.recarray  # (V + 1,) LETTER
-    spelling: np.ndarray  # int32  the characters of all labels
-    lexicon: np.recarray  # lexicon.BEGINNING
-    tree: np.recarray  # lm.GRAM
 
 
 class Fusion(NamedTuple):
@@ -92,8 +62,8 @@ class Fusion(NamedTuple):
     begin: Any  # the model's state before the first word
     terms: Terms
 
-    def of(self, prefix: Sequence[int], final: bool = False) -> float:
-        """The specification: what the labels ``prefix`` are worth besides the sound. ``final``: nothing follows."""
+    def score(self, prefix: Sequence[int], final: bool = False) -> float:
+        """The specification: what is added to ln p of the labels ``prefix``. ``final``: nothing follows."""
         *words, part = "".join(self.labels.written[label] for label in prefix).split(" ")
         if final:
             words, part = [*words, part] if part else words, ""
@@ -107,7 +77,7 @@ class Fusion(NamedTuple):
         return total + self.guess(part) + (self.ending(state) if final else 0.0)
 
     def guess(self, part: str) -> float:
-        """What the beginning of a word is worth."""
+        """What the beginning of a word adds."""
         if not part:
             return 0.0
         if part in self.hot_beginnings:
@@ -124,7 +94,7 @@ class Fusion(NamedTuple):
         return at < len(self.in_order) and self.in_order[at].startswith(part)
 
     def word(self, state: Any, word: str) -> tuple[float, Any]:
-        """What a finished word is worth in a state of the language model, and the state behind it."""
+        """What a finished word adds in a state of the language model, and the state after it."""
         gain = self.hotwords.get(word, 0.0)
         if self.closed and word not in self.listed and word not in self.hotwords:  # type: ignore[operator]
             return -math.inf, state
@@ -134,7 +104,7 @@ class Fusion(NamedTuple):
         return more + gain, after
 
     def ask(self, state: Any, word: str) -> tuple[float, Any]:
-        """α ln p of a word (or a character) + β, and the model's state behind it."""
+        """α ln p of a word (or a character) + β, and the model's state after it."""
         assert self.lm is not None
         log10_p, after, known = self.lm.score(state, word)
         if self.level == WORDS and self.listed is not None:
@@ -151,7 +121,7 @@ class Fusion(NamedTuple):
         return next((symbol for symbol in DELIMITERS if symbol in known), DELIMITERS[0])
 
     def ending(self, state: Any) -> float:
-        """What the end of the text is worth in ``state``."""
+        """What the end of the text adds in ``state``."""
         if self.lm is None or not self.boundary:
             return 0.0
         return self.alpha * LN10 * self.lm.end_score(state)
@@ -172,7 +142,7 @@ def fuse(
     empty_word: bool = False,
     level: str | None = None,
 ) -> Fusion:
-    """Put together what the search shall add to the sound; see the top of this file for what the numbers mean.
+    """What the search adds to the acoustic score; the top of this file says what the numbers mean.
 
     ``lm``: a model of words or of characters, told apart by its vocabulary unless ``level`` says "word" or "character".
     ``boundary``: let it know where the text begins and ends. ``hotwords``: words, each with ``hotword_weight`` or as a
@@ -180,8 +150,8 @@ def fuse(
     all of the model's. ``closed``: nothing but known words and hotwords. Raises DecodingError for what cannot be, and
     LanguageModelError for a model whose words the labels cannot spell; warns where they cannot spell many.
 
-    ``empty_word``: pyctcdecode's habit, where a space may be heard last, to count an unknown word of no characters
-    behind it. Texts lose much by it, for no reason; it is here to compare.
+    ``empty_word``: pyctcdecode's habit, where a text may end in a space, to count an unknown word of no characters
+    after it. Texts lose much by it, for no reason; it is here to compare.
     """
     for name, value in (("alpha", alpha), ("beta", beta), ("unknown", unknown)):
         _require_number(name, value)
@@ -191,52 +161,74 @@ def fuse(
         )
     hot = _hotwords(hotwords, hotword_weight)
     kind = _level(lm, level, labels)
-    inside = lm if isinstance(lm, LanguageModel) else None
-    ids = {word: id for word, id in inside.ids.items() if word not in OWN} if inside else {}
-    listed = None
-    if words is not None:
-        listed = frozenset(word for word in words if not inside or kind != WORDS or word in ids)
-        if not listed:
-            raise DecodingError("none of the known words is in the language model: they do not belong together")
-    elif inside and kind == WORDS:
-        listed = frozenset(ids)
+    ids = _own_words(lm)
+    listed = _known_words(lm, kind, ids, words)
     if closed and listed is None:
         raise DecodingError("a closed vocabulary needs words: give a model of words in ARPA form, or a list of words")
     _require_spelling(labels, kind, listed, lm, hot)
-    lexicon = build_lexicon(ids if kind == WORDS else {}, set(listed or ()), hot)
-    hot_beginnings: dict[str, float] = {}
-    for word, weight in hot.items():
-        for n in range(1, len(word) + 1):
-            hot_beginnings[word[:n]] = max(hot_beginnings.get(word[:n], -math.inf), weight / len(word))
     fusion = Fusion(
         labels, lm, kind, alpha, beta, unknown, boundary, empty_word, closed, hot, listed, tuple(sorted(listed or ())),
-        hot_beginnings, _begin(lm, boundary), None,  # type: ignore[arg-type]
+        _hot_beginnings(hot), _begin(lm, boundary), None,  # type: ignore[arg-type]
     )  # fmt: skip
-    letters = np.zeros(len(labels.written) + 1, LETTER).view(np.recarray)
-    letters.spelled = np.cumsum([0, *map(len, labels.written)])
+    return fusion._replace(terms=_terms(fusion, ids))
+
+
+def _own_words(lm: Model | None) -> dict[str, int]:
+    """The words of a model in memory that a text may have, and their numbers; {} for any other model."""
+    return {word: id for word, id in lm.ids.items() if word not in OWN} if isinstance(lm, LanguageModel) else {}
+
+
+def _known_words(
+    lm: Model | None, kind: int, ids: Mapping[str, int], words: Collection[str] | None
+) -> frozenset[str] | None:
+    """The words that count as known; None where they cannot be listed. Raises DecodingError where there is none."""
+    inside = isinstance(lm, LanguageModel) and kind == WORDS
+    if words is None:
+        return frozenset(ids) if inside else None
+    known = frozenset(word for word in words if not inside or word in ids)
+    if not known:
+        raise DecodingError("none of the known words is in the language model: they do not belong together")
+    return known
+
+
+def _hot_beginnings(hot: Mapping[str, float]) -> dict[str, float]:
+    """The beginnings of hotwords, and the most weight per character that a hotword beginning so has."""
+    rates: dict[str, float] = {}
+    for word, weight in hot.items():
+        for n in range(1, len(word) + 1):
+            rates[word[:n]] = max(rates.get(word[:n], -math.inf), weight / len(word))
+    return rates
+
+
+def _terms(fusion: Fusion, ids: Mapping[str, int]) -> Terms:
+    """``fusion`` as the search's loop reads it."""
+    kind, hot = fusion.level, fusion.hotwords
+    inside = fusion.lm if isinstance(fusion.lm, LanguageModel) else None
+    written = fusion.labels.written
+    letters = np.zeros(len(written) + 1, LETTER).view(np.recarray)
+    letters.spelled = np.cumsum([0, *map(len, written)])
     if inside and kind == CHARACTERS:
-        for label, name in enumerate(fusion.symbols(range(len(labels.written)))):
+        for label, name in enumerate(fusion.symbols(range(len(written)))):
             known = name in ids
-            letters.symbol[label], letters.surprise[label] = (ids[name], 0.0) if known else (inside.unknown, unknown)
-    spelling = "".join(labels.written)
-    terms = Terms(
+            symbol, surprise = (ids[name], 0.0) if known else (inside.unknown, fusion.unknown)
+            letters.symbol[label], letters.surprise[label] = symbol, surprise
+    return Terms(
         level=kind,
-        alpha=alpha * LN10,
-        beta=float(beta),
-        unknown=float(unknown),
-        plain=kind == NO_MODEL and not hot and not closed,
-        lists=listed is not None,
-        closed=closed,
+        alpha=fusion.alpha * LN10,
+        beta=float(fusion.beta),
+        unknown=float(fusion.unknown),
+        plain=kind == NO_MODEL and not hot and not fusion.closed,
+        lists=fusion.listed is not None,
+        closed=fusion.closed,
         outside=kind != NO_MODEL and not inside,
-        most=max(0.0, beta) + max(0.0, *hot.values(), 0.0),
-        most_inside=max(0.0, *hot.values(), 0.0) + (max(0.0, beta) if kind == CHARACTERS else 0.0),
+        most=max(0.0, fusion.beta) + max(0.0, *hot.values(), 0.0),
+        most_inside=max(0.0, *hot.values(), 0.0) + (max(0.0, fusion.beta) if kind == CHARACTERS else 0.0),
         no_word=inside.unknown if inside else 0,
         letters=letters,
-        spelling=np.frombuffer(spelling.encode("utf-32-le", "surrogatepass"), np.int32).copy(),
-        lexicon=lexicon,
+        spelling=np.frombuffer("".join(written).encode("utf-32-le", "surrogatepass"), np.int32).copy(),
+        lexicon=build_lexicon(ids if kind == WORDS else {}, set(fusion.listed or ()), hot),
         tree=inside.tree if inside else NO_TREE,
     )
-    return fusion._replace(terms=terms)
 
 
 def _require_spelling(labels: Labels, kind: int, listed: Collection[str] | None, lm: Any, hot: Collection[str]) -> None:
@@ -277,13 +269,13 @@ def _hotwords(hotwords: Mapping[str, float] | Collection[str], weight: float) ->
     if isinstance(hotwords, str):
         raise DecodingError(f"hotwords is the text {hotwords!r}: give a list of words")
     each = hotwords if isinstance(hotwords, Mapping) else dict.fromkeys(hotwords, weight)
-    found: dict[str, float] = {}
+    weights: dict[str, float] = {}
     for phrase, own in each.items():
         if not isinstance(phrase, str) or not phrase.split():
             raise DecodingError(f"a hotword is {phrase!r}: give words")
         _require_number(f"the weight of the hotword {phrase!r}", own)
-        found |= dict.fromkeys(phrase.split(), float(own))
-    return found
+        weights |= dict.fromkeys(phrase.split(), float(own))
+    return weights
 
 
 def _require_number(name: str, value: Any) -> None:

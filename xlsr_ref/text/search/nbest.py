@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from xlsr_ref.text.search.beam import Hypothesis, Mark
+from xlsr_ref.text.search.hypotheses import Hypothesis, Mark
 from xlsr_ref.text.search.labels import Labels
 from xlsr_ref.text.tokenizer import Tokenizer
 from xlsr_ref.text.transcript import Alternative, Span, Transcript
