@@ -13,7 +13,7 @@ from xlsr_ref import AudioError, audio
 from xlsr_ref.model.load import BUNDLED
 from xlsr_ref.model.network import Network
 from xlsr_ref.ops import threads
-from xlsr_ref.text.tokenizer import Tokenizer
+from xlsr_ref.text.read_tokenizer import read_tokenizer
 
 sf = pytest.importorskip("soundfile")
 
@@ -25,7 +25,7 @@ LIMITS = {"float32": 1e-6, "float64": 1e-13}  # of the largest logit; measured 4
 def load(name: str, dtype: str = "float64"):
     """A model of random weights, a few thousand of them, with letters to write."""
     model = xlsr_ref.load(GOLDEN / name, dtype)
-    model.tokenizer = Tokenizer.from_folder(BUNDLED)
+    model.tokenizer = read_tokenizer(BUNDLED)
     return model
 
 

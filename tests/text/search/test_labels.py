@@ -5,14 +5,14 @@ import json
 import pytest
 
 from xlsr_ref.errors import DecodingError
+from xlsr_ref.text.read_tokenizer import read_tokenizer
 from xlsr_ref.text.search.labels import labels_of, make_labels
-from xlsr_ref.text.tokenizer import Tokenizer
 
 
 def tokenizer_in(folder, vocab, **config):
     (folder / "vocab.json").write_text(json.dumps(vocab))
     (folder / "tokenizer_config.json").write_text(json.dumps(config))
-    return Tokenizer.from_folder(folder)
+    return read_tokenizer(folder)
 
 
 def test_of_a_tokenizer(tmp_path):

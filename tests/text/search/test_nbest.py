@@ -5,10 +5,10 @@ import math
 
 import pytest
 
+from xlsr_ref.text.read_tokenizer import read_tokenizer
 from xlsr_ref.text.search.hypotheses import Hypothesis, Mark
 from xlsr_ref.text.search.labels import labels_of
 from xlsr_ref.text.search.nbest import confidence, probabilities, transcript_of, words_of
-from xlsr_ref.text.tokenizer import Tokenizer
 
 A, B, SPACE = 1, 2, 3
 
@@ -17,7 +17,7 @@ A, B, SPACE = 1, 2, 3
 def tokenizer(tmp_path):
     (tmp_path / "vocab.json").write_text(json.dumps({"<pad>": 0, "A": 1, "B": 2, "|": 3, "<unk>": 4}))
     (tmp_path / "tokenizer_config.json").write_text(json.dumps({"do_lower_case": True}))
-    return Tokenizer.from_folder(tmp_path)
+    return read_tokenizer(tmp_path)
 
 
 @pytest.fixture
