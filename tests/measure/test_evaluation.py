@@ -41,7 +41,7 @@ class FakeModel:
 def test_a_clip_is_judged():
     model = FakeModel("press for to")
     one = judge(model, clip("press four"), beam=10)
-    assert (one.said, one.heard.text) == ("press four", "press for to")
+    assert (one.said, one.transcript.text) == ("press four", "press for to")
     assert one.words == Errors(1, 1, 0, 1)
     assert one.characters == Errors(9, 0, 1, 3)
     assert model.asked == [(Path("a.wav"), {"beam": 10})]

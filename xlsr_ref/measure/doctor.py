@@ -53,10 +53,10 @@ def _one_line(error: Exception) -> str:
 
 def _python() -> str:
     bits = 8 * struct.calcsize("P")
-    found = f"{platform.python_version()}, {bits} bit, {sys.executable}"
+    version = f"{platform.python_version()}, {bits} bit, {sys.executable}"
     if sys.version_info < (3, 11):  # noqa: UP036 (run from a clone, by an older Python than pip would accept)
-        raise RuntimeError(found)
-    return found
+        raise RuntimeError(version)
+    return version
 
 
 def _system() -> str:
@@ -123,10 +123,10 @@ def _backend() -> str:
         from xlsr_ref.ops import backend
 
         kept = backend.cache_folder() if backend.BACKEND == "numba" else None
-    found = f"{backend.BACKEND} ({'XLSR_REF_BACKEND=' + asked if asked else 'XLSR_REF_BACKEND is not set'})"
+    line = f"{backend.BACKEND} ({'XLSR_REF_BACKEND=' + asked if asked else 'XLSR_REF_BACKEND is not set'})"
     if backend.BACKEND == "numba" and kept is None:
-        raise Slow(f"{found}, compiles at each start: set NUMBA_CACHE_DIR to a folder that can be written to")
-    return found if kept is None else f"{found}, compiled kernels are kept in {kept}"
+        raise Slow(f"{line}, compiles at each start: set NUMBA_CACHE_DIR to a folder that can be written to")
+    return line if kept is None else f"{line}, compiled kernels are kept in {kept}"
 
 
 def _threads() -> str:

@@ -31,12 +31,12 @@ class Judged(NamedTuple):
 
     clip: Clip
     said: str  # the clip's text or, of a model of phonemes, its phonemes
-    heard: Transcript
+    transcript: Transcript
     words: Errors  # of a model of phonemes: phonemes
     characters: Errors
 
 
-def hears_phonemes(model: Model) -> bool:
+def writes_phonemes(model: Model) -> bool:
     """Does the model write phonemes, with spaces between them?"""
     return model.tokenizer is not None and model.tokenizer.files.phonemes is not None
 
@@ -47,10 +47,11 @@ def judge(model: Model, clip: Clip, phonemes: bool = False, **how: Any) -> Judge
     ``phonemes`` says that the clips' texts are phonemes already. Raises what transcribe raises, and VocabularyError
     where text must become phonemes and cannot.
     """
-    said, heard = clip.text, model.transcribe(clip.path, **how)
-    if model.tokenizer is not None and (phonemes or hears_phonemes(model)):
+    said, transcript = clip.text, model.transcribe(clip.path, **how)
+    if model.tokenizer is not None and (phonemes or writes_phonemes(model)):
         said = " ".join(token for word in model.tokenizer.words_of(clip.text, phonemes) for token in word.tokens)
-    return Judged(clip, said, heard, word_errors(said, heard.text), character_errors(said, heard.text))
+    words, characters = word_errors(said, transcript.text), character_errors(said, transcript.text)
+    return Judged(clip, said, transcript, words, characters)
 
 
 def table(judged: Sequence[Judged], rng: np.random.Generator, phonemes: bool = False) -> str:
@@ -82,8 +83,8 @@ def mistakes(judged: Sequence[Judged], most: int) -> str:
 
     A "*" stands for nothing: beside it a word was deleted or inserted. "" where there are none.
     """
-    found = confusions(compare_words(one.said, one.heard.text) for one in judged)
-    rows = [(str(times), said or "*", read or "*") for (said, read), times in found.most_common(most)]
+    counted = confusions(compare_words(one.said, one.transcript.text) for one in judged)
+    rows = [(str(times), said or "*", read or "*") for (said, read), times in counted.most_common(most)]
     wide = [max((len(row[column]) for row in rows), default=0) for column in (0, 1)]
     return "".join(f"{times:>{wide[0]}}  {said:{wide[1]}}  {read}\n" for times, said, read in rows)
 
@@ -91,9 +92,9 @@ def mistakes(judged: Sequence[Judged], most: int) -> str:
 def hypotheses(judged: Sequence[Judged], names: Sequence[str]) -> str:
     """Every hypothesis beside its truth, a line each, with tabs between COLUMNS; ``names`` are the clips' paths."""
     lines = ["\t".join(COLUMNS)]
-    for name, (clip, said, heard, words, characters) in zip(names, judged):
-        score = "" if heard.score is None else f"{heard.score:.4f}"
-        fields = [name, clip.lang, clip.speaker, f"{clip.seconds:g}", clip.split, said, heard.text, score]
+    for name, (clip, said, transcript, words, characters) in zip(names, judged):
+        score = "" if transcript.score is None else f"{transcript.score:.4f}"
+        fields = [name, clip.lang, clip.speaker, f"{clip.seconds:g}", clip.split, said, transcript.text, score]
         counts = [words.length, words.edits, characters.length, characters.edits]
         lines.append("\t".join(" ".join(field.split()) for field in [*fields, *map(str, counts)]))
     return "\n".join(lines) + "\n"

@@ -7,8 +7,9 @@ import json
 import numpy as np
 import pytest
 
-from xlsr_ref.measure.bench import programs, run, stages, turns
+from xlsr_ref.measure.bench import programs, stages, turns
 from xlsr_ref.measure.bench.random_model import write_random_model
+from xlsr_ref.measure.bench.result import Result
 
 TINY = {
     "conv_dim": [6, 8, 10, 12, 8, 7, 16],
@@ -88,7 +89,7 @@ def fakes(monkeypatch):
 def result():
     """What a benchmark of 2 s might have found."""
     work = {stage: stages.Work(0 if stage == "norms" else 10**9, 10**8) for stage in stages.FUNCTIONS}
-    return run.Result(
+    return Result(
         workload=programs.Workload("noise", 2.0),
         audio=2.0,
         flops=7 * 10**9,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xlsr_ref.measure.bench import table
 from xlsr_ref.measure.bench.programs import Workload
-from xlsr_ref.measure.bench.run import ONE_THREAD
+from xlsr_ref.measure.bench.result import ONE_THREAD
 
 ABOUT = {
     "model": "tiny",

@@ -17,7 +17,7 @@ from typing import Any
 from xlsr_ref.files import write_whole
 from xlsr_ref.measure.bench import stages
 from xlsr_ref.measure.bench.programs import OURS
-from xlsr_ref.measure.bench.run import Result
+from xlsr_ref.measure.bench.result import Result
 
 # Okabe & Ito's colours can be told apart by colour-blind readers; one for each stage that multiplies, black for all.
 COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7")
@@ -99,11 +99,11 @@ def draw(results: Sequence[Result], title: str) -> Any:
 
 def _points(result: Result) -> list[tuple[str, float, float]]:
     """(stage, FLOP/byte, GFLOP/s) of each stage that multiplies, and of all together."""
-    found = []
+    points = []
     for stage, work in result.stage_work.items():
         if work.flops:
             seconds = statistics.median(result.stage_seconds[stage])
-            found.append((stage, work.intensity, work.flops / seconds / 1e9))
+            points.append((stage, work.intensity, work.flops / seconds / 1e9))
     moved = sum(work.bytes for work in result.stage_work.values())
-    found.append(("total", result.flops / moved, result.flops / statistics.median(result.seconds[OURS]) / 1e9))
-    return found
+    points.append(("total", result.flops / moved, result.flops / statistics.median(result.seconds[OURS]) / 1e9))
+    return points

@@ -8,7 +8,7 @@ from typing import Any
 
 from xlsr_ref.measure.bench import stages
 from xlsr_ref.measure.bench.programs import OURS
-from xlsr_ref.measure.bench.run import ONE_THREAD, Result
+from xlsr_ref.measure.bench.result import ONE_THREAD, Result
 
 RULE = "-"  # where there is nothing to say
 

@@ -42,11 +42,11 @@ def serve(prepare: Callable[[], Job]) -> None:
 
     def answer(work: Callable[[], dict[str, Any]]) -> None:
         try:
-            found = work()
+            said = work()
         except Exception as error:
             traceback.print_exc()
-            found = {"error": " ".join(f"{type(error).__name__}: {error}".split())[:300]}
-        print(json.dumps(found), file=answers, flush=True)
+            said = {"error": " ".join(f"{type(error).__name__}: {error}".split())[:300]}
+        print(json.dumps(said), file=answers, flush=True)
 
     def opened() -> dict[str, Any]:
         nonlocal job
@@ -127,10 +127,10 @@ class Worker:
         line = self._process.stdout.readline()
         if not line:
             raise Stopped(self._last_words())
-        found: dict[str, Any] = json.loads(line)
-        if "error" in found:
-            raise Stopped(found["error"])
-        return found
+        answer: dict[str, Any] = json.loads(line)
+        if "error" in answer:
+            raise Stopped(answer["error"])
+        return answer
 
     def _last_words(self) -> str:
         status = self._process.wait()
