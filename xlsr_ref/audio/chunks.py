@@ -1,6 +1,6 @@
 """Chunks: a long recording goes through the network in overlapping pieces, and each frame counts once.
 
-    a chunk hears    … context │ its own frames │ context …        whole hops long, not beyond the recording's ends
+    a chunk reads    … context │ its own frames │ context …        whole hops long, not beyond the recording's ends
     the logits are   those of the own frames of every chunk, one after the other
 
 What is near a chunk's edge has seen too little of its surroundings; so the logits of the context are dropped, before
@@ -38,7 +38,7 @@ class Chunking(NamedTuple):
 
 
 class Chunk(NamedTuple):
-    samples: slice  # of the recording: what the network hears
+    samples: slice  # of the recording: what the network reads
     frames: slice  # of the recording: what this chunk gives to the result
     own: slice  # the same frames, counted from the chunk's first
 
@@ -76,19 +76,19 @@ def chunks(samples: int, size: int, context: int, kernels: tuple[int, ...], stri
     encoder's. The last chunk takes the samples beyond the last frame as well.
     """
     T, step, field = frames(samples, kernels, strides), hop(strides), receptive_field(kernels, strides)
-    found = []
+    parts = []
     for first in range(0, max(T - 2 * context, 1), size - 2 * context):  # the first frame that is computed
         stop = min(first + size, T)
         own_first = first + context if first > 0 else 0
         own_stop = stop - context if stop < T else T
-        found.append(
+        parts.append(
             Chunk(
                 samples=slice(first * step, (stop - 1) * step + field if stop < T else samples),
                 frames=slice(own_first, own_stop),
                 own=slice(own_first - first, own_stop - first),
             )
         )
-    return found
+    return parts
 
 
 def cut(pieces: Iterable[np.ndarray], parts: Sequence[slice]) -> Iterator[np.ndarray]:

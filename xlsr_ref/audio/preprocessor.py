@@ -40,24 +40,26 @@ class Preprocessor:
         Raises ConfigError, naming the file: broken JSON, a wrong type, a rate that cannot be, another extractor.
         """
         path = model_folder(folder, ConfigError) / "processor_config.json"
-        found = None
+        settings = None
         if path.exists():
             nested = read_json(path, ConfigError)
-            found = nested.get("feature_extractor", nested.get("audio_processor"))
-        if found is None:
+            settings = nested.get("feature_extractor", nested.get("audio_processor"))
+        if settings is None:
             path = path.with_name("preprocessor_config.json")
-            found = read_json(path, ConfigError) if path.exists() else {}
-        if not isinstance(found, dict):
-            raise ConfigError(f"{path}: feature_extractor is {reprlib.repr(found)}; it should be a JSON object")
-        kind = found.get("feature_extractor_type") or "Wav2Vec2FeatureExtractor"
+            settings = read_json(path, ConfigError) if path.exists() else {}
+        if not isinstance(settings, dict):
+            raise ConfigError(f"{path}: feature_extractor is {reprlib.repr(settings)}; it should be a JSON object")
+        kind = settings.get("feature_extractor_type") or "Wav2Vec2FeatureExtractor"
         if kind != "Wav2Vec2FeatureExtractor":
             raise ConfigError(
                 f"{path}: feature_extractor_type is {reprlib.repr(kind)}; only Wav2Vec2FeatureExtractor is implemented"
             )
-        if found.get("feature_size", 1) != 1:
-            raise ConfigError(f"{path}: feature_size is {reprlib.repr(found['feature_size'])}; a waveform has size 1")
-        rate = check_rate(found.get("sampling_rate", cls.sampling_rate), f"{path}: sampling_rate", ConfigError)
-        do_normalize = found.get("do_normalize", cls.do_normalize)
+        if settings.get("feature_size", 1) != 1:
+            raise ConfigError(
+                f"{path}: feature_size is {reprlib.repr(settings['feature_size'])}; a waveform has size 1"
+            )
+        rate = check_rate(settings.get("sampling_rate", cls.sampling_rate), f"{path}: sampling_rate", ConfigError)
+        do_normalize = settings.get("do_normalize", cls.do_normalize)
         if not isinstance(do_normalize, bool):
             raise ConfigError(f"{path}: do_normalize is {reprlib.repr(do_normalize)}; it should be true or false")
         return cls(rate, do_normalize)

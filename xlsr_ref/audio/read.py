@@ -33,12 +33,12 @@ def read(path: str | os.PathLike[str], sampling_rate: int, dtype: Any = "float32
     Raises AudioError, naming the file.
     An MP3 of varying bit rate that lacks its Xing header is read only as far as libsndfile guesses it to be long.
     """
-    found: list[np.ndarray] = []
+    held: list[np.ndarray] = []
     try:
-        found.extend(pieces(path, sampling_rate, dtype))
-        return np.concatenate(found)
+        held.extend(pieces(path, sampling_rate, dtype))
+        return np.concatenate(held)
     except MemoryError:
-        seconds = sum(map(len, found)) / sampling_rate
+        seconds = sum(map(len, held)) / sampling_rate
         raise MemoryError(f"{shown(path)}, a recording of at least {seconds:,.0f} s") from None
 
 
@@ -100,12 +100,12 @@ def _blocks_of_ffmpeg(path: str | os.PathLike[str], name: str, numbers: Any) -> 
 
 def _require_a_file(path: str | os.PathLike[str], name: str) -> None:
     try:
-        found = os.stat(path)
+        status = os.stat(path)
     except (OSError, ValueError, TypeError) as error:  # ValueError: a NUL in the name
         raise AudioError(f"{name}: cannot be opened ({getattr(error, 'strerror', None) or error})") from None
-    if stat.S_ISDIR(found.st_mode):
+    if stat.S_ISDIR(status.st_mode):
         raise AudioError(f"{name}: is a folder; name a file in it")
-    if not stat.S_ISREG(found.st_mode):
+    if not stat.S_ISREG(status.st_mode):
         raise AudioError(f"{name}: is not a regular file; save the recording to one first")
-    if found.st_size == 0:
+    if status.st_size == 0:
         raise AudioError(f"{name}: is empty (0 bytes)")

@@ -135,9 +135,9 @@ def check_rate(rate: object, what: str = "the sampling rate", error: type[XlsrEr
 def float_type(dtype: Any) -> np.dtype:
     """``dtype`` as float32 or float64. Raises AudioError for anything else."""
     try:
-        found = np.dtype(dtype)
+        kind = np.dtype(dtype)
     except TypeError:
-        found = np.dtype(object)
-    if found not in (np.float32, np.float64):
+        kind = np.dtype(object)
+    if kind not in (np.float32, np.float64):
         raise AudioError(f"audio is made in float32 or float64, not in {reprlib.repr(dtype)}")
-    return found
+    return kind

@@ -52,7 +52,8 @@ def measure(pieces: Iterable[np.ndarray]) -> Scale:
 
         mean = m₁ + δ n₂/n      squares = s₁ + s₂ + δ² n₁ n₂/n      δ = m₂ - m₁, n = n₁ + n₂
 
-    joins two stretches that follow each other (Chan, Golub & LeVeque 1983); squares are Σ (x - mean)².
+    joins two stretches that follow each other (Chan, Golub & LeVeque 1983); squares are Σ (x - mean)². ops/norm.py's
+    ``joined_moments`` adds the same three terms of squares in another order, which would change the last bit here.
     """
     samples, mean, squares = 0, 0.0, 0.0
     for stretch in _even(pieces, BLOCK):

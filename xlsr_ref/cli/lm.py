@@ -82,8 +82,8 @@ def _perplexity(arguments: argparse.Namespace) -> int:
 
     lm = open_lm(arguments.lm).lm
     assert lm is not None
-    found = perplexity(lm, _sentences(arguments.corpus, arguments.level))
-    say(f"perplexity {found.value:.2f}: {found.words} words, {found.unknown} of them unknown\n")
+    result = perplexity(lm, _sentences(arguments.corpus, arguments.level))
+    say(f"perplexity {result.value:.2f}: {result.words} words, {result.unknown} of them unknown\n")
     return 0
 
 

@@ -45,22 +45,22 @@ def find(arguments: Sequence[str], cleanup: ExitStack) -> tuple[list[Recording],
     if not arguments:
         clips = bundled_clips()
         return [Recording(clip.path, clip.name, Path(clip.name).with_suffix("")) for clip in clips], True, []
-    found: list[Recording] = []
+    recordings: list[Recording] = []
     problems: list[str] = []
     for argument in arguments:
         path = Path(argument)
         if not argument:
             problems.append("'': an empty name; give a file or a folder")
         elif argument == "-":
-            found.append(Recording(_spool_stdin(cleanup), "standard input", Path("stdin")))
+            recordings.append(Recording(_spool_stdin(cleanup), "standard input", Path("stdin")))
         elif os.path.isdir(argument):
             files = sorted(_audio_files(path, problems))
             if not files:
                 problems.append(f"{shown(path)}: no audio files in this folder; name them one by one if there are some")
-            found += [Recording(path / file, str(path / file), file.with_suffix("")) for file in files]
+            recordings += [Recording(path / file, str(path / file), file.with_suffix("")) for file in files]
         else:
-            found.append(Recording(path, argument, Path(path.stem)))
-    return found, len(arguments) > 1 or os.path.isdir(arguments[0]), problems
+            recordings.append(Recording(path, argument, Path(path.stem)))
+    return recordings, len(arguments) > 1 or os.path.isdir(arguments[0]), problems
 
 
 def _audio_files(folder: Path, problems: list[str]) -> Iterator[Path]:

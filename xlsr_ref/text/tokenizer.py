@@ -3,7 +3,7 @@
     "AB C"  --encode-->  A B | C  -->  [7, 24, 4, 19]               `|` is the word delimiter, written for a space
     [7, 7, 0, 24, 4, 19]  --decode-->  A B | C  -->  "AB C"         repeats merged, then blanks dropped (see greedy.py)
 
-The blank of CTC is the pad token. Tokens of several characters (`<unk>`, phonemes such as `tʃ`) are found in a text
+The blank of CTC is the pad token. Tokens of several characters (`<unk>`, phonemes such as `tʃ`) are cut out of a text
 before the rest is cut into characters. A special token that no file gives an id is appended after the last one, as
 transformers does; a network trained without it has no output for it.
 
@@ -259,12 +259,12 @@ def _next_match(text: str, begin: int, tokens: set[str], prefixes: frozenset[str
 
 def _longest(path: str, text: str, end: int, tokens: set[str], prefixes: frozenset[str]) -> int | None:
     """Follow ``text[end:]`` as long as some token begins with ``path``; where the last finished token ended."""
-    found = end if path in tokens else None
+    finished_at = end if path in tokens else None
     while end < len(text) and path + text[end] in prefixes:
         path += text[end]
         end += 1
-        found = end if path in tokens else found
-    return found
+        finished_at = end if path in tokens else finished_at
+    return finished_at
 
 
 def clean_up(text: str) -> str:

@@ -5,7 +5,7 @@ weights once, what it takes in and what it gives out. What it makes in between m
 
     intensity = FLOPs / bytes        a stage of low intensity waits for memory, however fast the cores multiply
 
-Time is taken by standing in for the functions that are the stages, for as long as `watch` lasts, so that no room needs
+Time is taken by standing in for the functions that are the stages, for as long as `watch` lasts, so that no file needs
 a clock of its own. A stage's time is without that of the stage inside it.
 Letters: T frames, C channels, N blocks.
 """

@@ -141,9 +141,9 @@ def _section(lines: _Lines, n: int, promised: int, ids: dict[bytes, int]) -> Gra
     return Grams(np.array(flat, np.int32).reshape(-1, n), np.array(log10_p), np.array(backoff))
 
 
-def _not_a_gram(line: bytes, n: int, promised: int, found: int) -> str:
-    if line.startswith(b"\\") or found == promised:
-        more = "more" if found == promised else f"only {found}"
+def _not_a_gram(line: bytes, n: int, promised: int, count: int) -> str:
+    if line.startswith(b"\\") or count == promised:
+        more = "more" if count == promised else f"only {count}"
         return f"the head promises {promised} {n}-grams, but there are {more}: the file is damaged"
     return f"{_shown(line)} is no {n}-gram: log10 p, {n} words, and perhaps a back-off weight"
 

@@ -60,7 +60,7 @@ class KenLM:
         self._model.NullContextWrite(self.nothing)
 
     def score(self, state: Any, word: str) -> tuple[float, Any, bool]:
-        """log10 p of ``word`` in ``state``, the state behind it, and whether the model knows the word."""
+        """log10 p of ``word`` in ``state``, the state after it, and whether the model knows the word."""
         after = self._new()
         return self._model.BaseScore(state, word, after), after, word in self._model
 

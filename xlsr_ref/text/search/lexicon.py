@@ -94,7 +94,7 @@ def _tree(entries: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray, n
 
 @njit()
 def walk(lexicon, node, characters):
-    """The node behind ``characters``, from ``node``; OUTSIDE where no word goes on so."""
+    """The node that ``characters`` lead to from ``node``; OUTSIDE where no word goes on so."""
     for character in characters:
         if node < 0:
             return node

@@ -4,7 +4,7 @@
              = backoff(h) · p(w | h without its first word)   otherwise; all in log10
 
 The n-grams form a tree, stored in sorted arrays: a node is an n-gram, its children are the n-grams one word longer,
-side by side in the order of their words, so a child is found by halving. Node 0 is the empty history, and word w alone
+side by side in the order of their words, so binary search finds a child. Node 0 is the empty history, and word w alone
 is node w + 1. `shorter` leads from each n-gram to the longest n-gram that it ends with: where backing off goes.
 A state is a node too: as much of the words so far as the model knows. A word that it does not know is `<unk>`.
 Where: Katz 1987; the arrays as in KenLM's trie (Heafield 2011). Letters: M n-grams, N the order.
@@ -52,7 +52,7 @@ class LanguageModel(NamedTuple):
     unknown: int  # the word <unk>
 
     def score(self, state: int, word: str) -> tuple[float, int, bool]:
-        """log10 p of ``word`` in ``state``, the state behind it, and whether the model knows the word."""
+        """log10 p of ``word`` in ``state``, the state after it, and whether the model knows the word."""
         log10_p, after = _score(self.tree, state, self.ids.get(word, self.unknown))
         return float(log10_p), int(after), word in self.ids and word != UNKNOWN
 
@@ -86,8 +86,8 @@ def build(arpa: Arpa, name: str = "the model") -> LanguageModel:
         for order in range(grams.shape[1]):
             wanted, have = node * V + grams[:, order], keys[order]
             at = np.minimum(np.searchsorted(have, wanted), max(len(have) - 1, 0))
-            found = (node >= 0) & ((have[at] == wanted) if len(have) else False)
-            node = np.where(found, at + offsets[order], -1)
+            known = (node >= 0) & ((have[at] == wanted) if len(have) else False)
+            node = np.where(known, at + offsets[order], -1)
         return node
 
     for n, grams in enumerate(orders[1:], start=2):
@@ -160,7 +160,7 @@ def perplexity(lm: Any, sentences: Iterable[Sequence[str]]) -> Perplexity:
 
 
 def _score_numpy(tree: np.recarray, state: int, word: int) -> tuple[float, int]:
-    """The specification: log10 p(word | state), and the state behind it."""
+    """The specification: log10 p(word | state), and the state after it."""
     for child in range(tree[state].first, tree[state + 1].first):
         if tree[child].key == word:
             return float(tree[child].log10_p), child
@@ -170,7 +170,7 @@ def _score_numpy(tree: np.recarray, state: int, word: int) -> tuple[float, int]:
 
 @njit()
 def find_child(tree, node, key):
-    """The child of ``node`` whose key is ``key``, by halving; −1 for none. For every tree stored like this one."""
+    """The child of ``node`` whose key is ``key``, by binary search; −1 for none. For every tree stored like this one."""
     low, high = tree[node].first, tree[node + 1].first
     end = high
     while low < high:
@@ -184,7 +184,7 @@ def find_child(tree, node, key):
 
 @njit()
 def score_word(tree, state, word):
-    """log10 p(word | state), and the state behind it."""
+    """log10 p(word | state), and the state after it."""
     log10_p = 0.0  # sums in float64
     while state != 0:
         child = find_child(tree, state, word)

@@ -119,12 +119,12 @@ def _open_folder(folder: Path) -> Opened:
     alphabet = None
     if (folder / "alphabet.json").exists():
         content = read_json(folder / "alphabet.json", LanguageModelError)
-        found = content.get("labels")
-        if not isinstance(found, list) or not all(isinstance(text, str) for text in found):
+        labels = content.get("labels")
+        if not isinstance(labels, list) or not all(isinstance(text, str) for text in labels):
             raise LanguageModelError("alphabet.json has no list of labels: it is damaged")
         if content.get("is_bpe"):
             raise LanguageModelError("alphabet.json says is_bpe: labels of several words' pieces are not implemented")
-        alphabet = tuple(found)
+        alphabet = tuple(labels)
     return Opened(
         _open_file(models[0]), words or None, numbers["alpha"], numbers["beta"], numbers["unk_score_offset"], boundary,
         alphabet,

@@ -38,23 +38,23 @@ def probabilities(hypotheses: Sequence[Hypothesis]) -> np.ndarray:
 def confidence(hypotheses: Sequence[Hypothesis], labels: Labels) -> Confidence:
     """How sure the search is of the first of ``hypotheses``, best first, and of each word in it."""
     p = probabilities(hypotheses).tolist()
-    heard = [
-        [_Heard(_text(word, labels), word[0].first, word[-1].stop) for word in words_of(one, labels)]
+    timed_words = [
+        [_TimedWord(_text(word, labels), word[0].first, word[-1].stop) for word in words_of(one, labels)]
         for one in hypotheses
     ]
 
-    def agreement(word: _Heard) -> float:
-        return sum(share for share, words in zip(p, heard) if any(word.is_same(other) for other in words))
+    def agreement(word: _TimedWord) -> float:
+        return sum(share for share, words in zip(p, timed_words) if any(word.is_same(other) for other in words))
 
-    return Confidence(p[0], tuple(min(agreement(word), 1.0) for word in heard[0]))
+    return Confidence(p[0], tuple(min(agreement(word), 1.0) for word in timed_words[0]))
 
 
-class _Heard(NamedTuple):
+class _TimedWord(NamedTuple):
     text: str
     first: int
     stop: int
 
-    def is_same(self, other: _Heard) -> bool:
+    def is_same(self, other: _TimedWord) -> bool:
         return self.text == other.text and self.first < other.stop and other.first < self.stop
 
 

@@ -1,4 +1,4 @@
-"""Can the model's labels spell these words? A language model in another case or script could never be heard.
+"""Can the model's labels spell these words? Words in another case or script can never be transcribed.
 
     labels  a b c … z ' |      words  "casa" yes    "CASA" no: there is no "C"    "日本" no
 
