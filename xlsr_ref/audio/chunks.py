@@ -3,7 +3,7 @@
     a chunk reads    … context │ its own frames │ context …        whole hops long, not beyond the recording's ends
     the logits are   those of the own frames of every chunk, one after the other
 
-What is near a chunk's edge has seen too little of its surroundings; so the logits of the context are dropped, before
+A frame near a chunk's edge has too little context; so the logits of the context are dropped, before
 CTC collapses anything. What a frame knows from further away than the context is lost: the price for memory that does
 not grow with the length, and for time that grows with the length and not with its square.
 A chunk's length includes its context, as in transformers' pipelines. Normalising is over the recording, not the chunk.
@@ -38,6 +38,8 @@ class Chunking(NamedTuple):
 
 
 class Chunk(NamedTuple):
+    """A piece of a recording that goes through the network at once, and which of its frames count."""
+
     samples: slice  # of the recording: what the network reads
     frames: slice  # of the recording: what this chunk gives to the result
     own: slice  # the same frames, counted from the chunk's first
@@ -70,7 +72,7 @@ def chunking(
 
 
 def chunks(samples: int, size: int, context: int, kernels: tuple[int, ...], strides: tuple[int, ...]) -> list[Chunk]:
-    """Cut a recording of ``samples`` into chunks of ``size`` frames, the last one shorter; at least a frame is needed.
+    """Cut a recording of ``samples`` into chunks of ``size`` frames, the last one shorter; it must have a frame.
 
     Each but the first and the last has ``context`` frames on either side. ``kernels`` and ``strides`` are the feature
     encoder's. The last chunk takes the samples beyond the last frame as well.

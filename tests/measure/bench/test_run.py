@@ -388,7 +388,7 @@ def test_a_terminal_sees_who_is_at_work(fakes, capsys, monkeypatch):
 @pytest.fixture
 def ours():
     """Our program as the worker has it, in this process."""
-    yield lambda folder: programs.ours(str(folder), 2, "")
+    yield lambda folder: programs.ours(str(folder))
     programs.TO_THE_END.close()
 
 
@@ -434,10 +434,12 @@ def test_the_answer_to_a_workload(monkeypatch):
 def test_a_program_in_its_process(monkeypatch):
     started = []
     monkeypatch.setattr(turns, "Worker", lambda *given: started.append(given))
-    programs.worker("torch", "folder", 3, "graph")
-    ((arguments, environment),) = started
-    assert arguments[-5:] == ["xlsr_ref.measure.bench.programs", "torch", "folder", "3", "graph"]
-    assert environment == {"XLSR_REF_THREADS": "3", "HF_HUB_OFFLINE": "1"}
+    theirs, ours = "weights_tools.peers", "xlsr_ref.measure.bench.programs"
+    for name, module in {"torch": theirs, programs.EXPORT: theirs, programs.OURS: ours, programs.PEAK: ours}.items():
+        programs.worker(name, "folder", 3, "graph")
+        arguments, environment = started.pop()
+        assert arguments[-5:] == [module, name, "folder", "3", "graph"]
+        assert environment == {"XLSR_REF_THREADS": "3", "HF_HUB_OFFLINE": "1"}
 
 
 def test_clips_are_of_2_to_4_seconds():

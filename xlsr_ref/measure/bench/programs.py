@@ -1,10 +1,10 @@
 """The programs that are compared, each as a worker of turns.py.
 
-    python -m xlsr_ref.measure.bench.programs NAME FOLDER THREADS GRAPH
+    python -m xlsr_ref.measure.bench.programs NAME FOLDER THREADS
 
 All do the same work with the same weights in float32: waveforms go in, normalising is included, scores come out.
-Several waveforms are a list for ours, which makes words of them. What the peers do is in weights_tools/peers.py, which
-is imported late: their packages are not imported here.
+Several waveforms are a list for ours, which makes words of them. The peers run as weights_tools/peers.py, by the same
+arguments: nothing of theirs is imported here.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import lru_cache, partial
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,7 +24,8 @@ from xlsr_ref.audio import Preprocessor
 from xlsr_ref.measure.bench import machine, stages, turns
 from xlsr_ref.measure.bench.turns import Job
 
-OURS, PEAK = "xlsr_ref", "peak"
+OURS, PEAK, EXPORT = "xlsr_ref", "peak", "export"  # the last writes the graph of a peer
+THEIRS = "weights_tools.peers"  # the module that runs the programs of others
 AT_LEAST = 0.25  # seconds of one turn: short runs are repeated, and their median is taken
 SAMPLED = 256  # scores by which the programs are held against each other
 TO_THE_END = ExitStack()  # what a worker holds open for as long as it lives
@@ -63,6 +63,7 @@ class Workload(NamedTuple):
 
     @property
     def name(self) -> str:
+        """How tables call it."""
         named = {"short": "a clip of 3 s", "clips": "64 clips of 2 to 4 s"}
         return named.get(self.kind, f"{self.seconds:g} s of audio")
 
@@ -81,10 +82,11 @@ def waveforms(workload: Workload, rate: int) -> list[np.ndarray]:
     return [long_enough[i % len(long_enough)] for i in range(64)]
 
 
-# --- the programs ----------------------------------------------------------------------------------------------------
+# --- our program -----------------------------------------------------------------------------------------------------
 
 
-def ours(folder: str, threads: int, graph: str) -> Run:
+def ours(folder: str) -> Run:
+    """This package on the model in ``folder``; several waveforms are transcribed as one list."""
     import xlsr_ref
 
     model = xlsr_ref.load(folder)
@@ -101,28 +103,14 @@ def ours(folder: str, threads: int, graph: str) -> Run:
     return run
 
 
-def peer(name: str, folder: str, threads: int, graph: str) -> Run:
-    """A program of others, from weights_tools/peers.py: normalising is done here, and is part of its time."""
-    from weights_tools import peers
-
-    compute, preprocessor = peers.PROGRAMS[name](folder, threads, graph), Preprocessor.from_folder(folder)
-
-    def run(given: list[np.ndarray]) -> tuple[Any, dict[str, float]]:
-        return compute([preprocessor.normalised(one) for one in given]), {}
-
-    return run
-
-
-PROGRAMS: dict[str, Callable[[str, int, str], Run]] = {OURS: ours, **{name: partial(peer, name) for name in PEERS}}
-
-
 # --- as workers ------------------------------------------------------------------------------------------------------
 
 
 def worker(name: str, folder: str, threads: int, graph: str = "") -> turns.Worker:
     """A process that runs program ``name``; its lines are :class:`Workload` in JSON. Raises turns.Stopped."""
     environment = {"XLSR_REF_THREADS": str(threads), "HF_HUB_OFFLINE": "1"}
-    return turns.Worker(["-P", "-m", __name__, name, folder, str(threads), graph], environment)
+    module = THEIRS if name in PEERS or name == EXPORT else __name__
+    return turns.Worker(["-P", "-m", module, name, folder, str(threads), graph], environment)
 
 
 def job_of(program: Run, rate: int) -> Job:
@@ -145,16 +133,12 @@ def job_of(program: Run, rate: int) -> Job:
     return job
 
 
-def prepare(name: str, folder: str, threads: int, graph: str) -> Job:
+def prepare(name: str, folder: str, threads: int) -> Job:
+    """The job of a worker: this package, or the peak of the machine."""
     if name == PEAK:
         return machine.peak(threads)
-    if name == "export":
-        from weights_tools import peers
-
-        peers.export(folder, Path(graph), 5 * Preprocessor.from_folder(folder).sampling_rate)
-        return lambda line: {}
-    return job_of(PROGRAMS[name](folder, threads, graph), Preprocessor.from_folder(folder).sampling_rate)
+    return job_of(ours(folder), Preprocessor.from_folder(folder).sampling_rate)
 
 
 if __name__ == "__main__":
-    turns.serve(partial(prepare, sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]))
+    turns.serve(partial(prepare, sys.argv[1], sys.argv[2], int(sys.argv[3])))

@@ -118,7 +118,7 @@ class Benchmark:
         if graph is not None and not made:
             self._tell(f"writing the graph for {name}")
             try:
-                with programs.worker("export", str(folder), self.settings.threads, str(graph)):
+                with programs.worker(programs.EXPORT, str(folder), self.settings.threads, str(graph)):
                     pass
             except turns.Stopped as error:
                 self._lost(name, error)

@@ -47,6 +47,7 @@ class Work(NamedTuple):
 
     @property
     def intensity(self) -> float:
+        """FLOPs per byte; 0 where nothing moves."""
         return self.flops / self.bytes if self.bytes else 0.0
 
 

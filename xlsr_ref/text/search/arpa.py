@@ -35,6 +35,8 @@ class Grams(NamedTuple):
 
 
 class Arpa(NamedTuple):
+    """The tables of an ARPA file."""
+
     vocabulary: tuple[str, ...]  # the 1-grams
     orders: tuple[Grams, ...]  # of order 1, 2, …
 

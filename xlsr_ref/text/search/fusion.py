@@ -38,9 +38,14 @@ class Model(Protocol):
     """What the fusion asks of a language model, as lm.LanguageModel and kenlm_file.KenLM answer it."""
 
     @property
-    def begin(self) -> Any: ...
-    def score(self, state: Any, word: str) -> tuple[float, Any, bool]: ...
-    def end_score(self, state: Any) -> float: ...
+    def begin(self) -> Any:
+        """The state before the first word of a sentence."""
+
+    def score(self, state: Any, word: str) -> tuple[float, Any, bool]:
+        """log10 p of ``word`` in ``state``, the state after it, and whether the model knows the word."""
+
+    def end_score(self, state: Any) -> float:
+        """log10 p of the sentence's end in ``state``."""
 
 
 class Fusion(NamedTuple):
@@ -117,6 +122,7 @@ class Fusion(NamedTuple):
 
     @property
     def space_symbol(self) -> str:
+        """How the model of characters writes the space."""
         known = getattr(self.lm, "ids", {})
         return next((symbol for symbol in DELIMITERS if symbol in known), DELIMITERS[0])
 

@@ -17,6 +17,8 @@ from xlsr_ref.text.tokenizer import Tokenizer
 
 
 class Labels(NamedTuple):
+    """What each column of the scores writes."""
+
     written: tuple[str, ...]  # (V,)  the characters of each, as they stand in a word; "" for the blank, " " for a space
     blank: int
     space: np.ndarray  # (V,) bool

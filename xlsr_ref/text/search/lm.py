@@ -170,7 +170,7 @@ def _score_numpy(tree: np.recarray, state: int, word: int) -> tuple[float, int]:
 
 @njit()
 def find_child(tree, node, key):
-    """The child of ``node`` whose key is ``key``, by binary search; −1 for none. For every tree stored like this one."""
+    """The child of ``node`` whose key is ``key``, by binary search; −1 for none. For any tree stored like this one."""
     low, high = tree[node].first, tree[node + 1].first
     end = high
     while low < high:

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from xlsr_ref.text.confidence import of_tokens
 from xlsr_ref.text.search.hypotheses import Hypothesis, Mark
 from xlsr_ref.text.search.labels import Labels
 from xlsr_ref.text.tokenizer import Tokenizer
@@ -24,6 +25,8 @@ from xlsr_ref.text.transcript import Alternative, Span, Transcript
 
 
 class Confidence(NamedTuple):
+    """How sure the search is, from 0 to 1."""
+
     utterance: float  # of the best text as a whole
     words: tuple[float, ...]  # of each of its words
 
@@ -50,6 +53,8 @@ def confidence(hypotheses: Sequence[Hypothesis], labels: Labels) -> Confidence:
 
 
 class _TimedWord(NamedTuple):
+    """A word and the frames ``first`` to ``stop`` - 1 in which it stands."""
+
     text: str
     first: int
     stop: int
@@ -78,14 +83,13 @@ def transcript_of(
 ) -> Transcript:
     """The first of ``hypotheses`` with times in seconds, none after ``duration``, and all of them as alternatives.
 
-    Scores of spans are those of greedy.py: the mean probability of a label over its frames, and of a word the geometric
-    mean over its labels.
+    Scores of spans are those of confidence.py, of a label over its frames and of a word over its labels.
+    ``hypotheses`` has at least one.
     """
 
     def span(part: list[Mark]) -> Span:
         start, end = (min(frame * seconds_per_frame, duration) for frame in (part[0].first, part[-1].stop))
-        score = math.exp(sum(math.log(max(mark.score, 1e-300)) for mark in part) / len(part))
-        return Span(_text(part, labels), start, end, score)
+        return Span(_text(part, labels), start, end, of_tokens([mark.score for mark in part]))
 
     best = hypotheses[0]
     tokens = [[tokenizer.token(mark.label) for mark in one.marks] for one in hypotheses]

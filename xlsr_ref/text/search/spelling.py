@@ -22,7 +22,7 @@ ALMOST_NONE = 0.01  # of the words: a model with so few is refused
 MANY = 0.9  # of the words: a model with fewer is used, with a warning
 NAMED = 5  # words or characters in a message
 
-WAYS: tuple[tuple[str, Callable[[str], str]], ...] = (  # of writing a word, to advise
+FORMS: tuple[tuple[str, Callable[[str], str]], ...] = (  # of writing a word, to advise
     ("in lower case", str.lower),
     ("in upper case", str.upper),
     ("in Unicode's composed form, NFC", lambda word: unicodedata.normalize("NFC", word)),
@@ -39,6 +39,7 @@ class Fit(NamedTuple):
 
     @property
     def share(self) -> float:
+        """Which part of the words can be spelled; 1 for no words."""
         return self.spelled / self.words if self.words else 1.0
 
 
@@ -73,8 +74,8 @@ class Speller:
 
     def advice(self, words: Sequence[str]) -> str:
         """How to write ``words``, none of which can be spelled, so that most of them can."""
-        for name, way in WAYS:
-            if 2 * sum(self.can_spell(way(word)) for word in words) > len(words):
+        for name, form in FORMS:
+            if 2 * sum(self.can_spell(form(word)) for word in words) > len(words):
                 return f"write it {name}"
         return f"the model writes {_some(sorted(self.characters), 12)}"
 
