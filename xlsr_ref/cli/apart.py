@@ -80,5 +80,5 @@ def _identity(path: str | Path) -> Identity | None:
     return os.path.realpath(path)
 
 
-def _of_file(found: os.stat_result) -> Identity | None:
-    return (found.st_dev, found.st_ino) if stat.S_ISREG(found.st_mode) else None
+def _of_file(status: os.stat_result) -> Identity | None:
+    return (status.st_dev, status.st_ino) if stat.S_ISREG(status.st_mode) else None
