@@ -35,7 +35,7 @@ toc_object_entries_show_parents = "hide"
 myst_enable_extensions = ["dollarmath"]
 nb_execution_mode = "off"
 nb_mime_priority_overrides = [("html", "image/svg+xml", 1)]
-suppress_warnings = ["ref.python"]  # two rooms may have a Run each: a type in a signature leads to one of them
+suppress_warnings = ["ref.python"]  # two modules may have a Run each: a type in a signature leads to one of them
 
 ROLE = re.compile(r"(:[a-z]+:`[^`]+`|``.+?``|`[^`]+`)")  # what is marked up on purpose
 SIGNS = re.compile(r"([\\*|]|(?<=\w)_(?=\W|$))")

@@ -4,7 +4,7 @@
     model = xlsr_ref.load()                     # the small model that comes with the package; or a folder
     print(model.transcribe("speech.wav").text)
 
-Start reading at model.py. Importing the package is quick: what is heavy loads when it is first used.
+Start reading at wav2vec2/backbone.py. Importing the package is quick: what is heavy loads when it is first used.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_HOME = {
+_MODULE_OF = {
     "load": "model.load", "Model": "model.model", "Config": "wav2vec2.config",
     "Transcript": "text.transcript", "Span": "text.transcript",
     "XlsrError": "errors", "ConfigError": "errors", "WeightsError": "errors", "AudioError": "errors",
@@ -44,13 +44,13 @@ _HOME = {
     "AlignmentError": "errors", "HubError": "errors", "DecodingError": "errors", "LanguageModelError": "errors",
     "ObjectiveError": "errors", "ManifestError": "errors", "TrainingError": "errors", "ExerciseError": "errors",
 }  # fmt: skip
-__all__ = ["__version__", *_HOME]
+__all__ = ["__version__", *_MODULE_OF]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
+    if name not in _MODULE_OF:
         raise AttributeError(f"module 'xlsr_ref' has no attribute {name!r}")
-    return getattr(import_module(f"xlsr_ref.{_HOME[name]}"), name)
+    return getattr(import_module(f"xlsr_ref.{_MODULE_OF[name]}"), name)
 
 
 def __dir__() -> list[str]:

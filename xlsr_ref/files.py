@@ -100,10 +100,10 @@ def leftovers(target: str | Path) -> list[Path]:
     target = Path(target)
     head = _head(target)
     try:
-        found = sorted(target.parent.iterdir())
+        entries = sorted(target.parent.iterdir())
     except OSError:
         return []
-    return [path for path in found if path.name.startswith(head) and path.suffix == UNFINISHED]
+    return [path for path in entries if path.name.startswith(head) and path.suffix == UNFINISHED]
 
 
 def to_disk(path: Path) -> None:
@@ -132,7 +132,7 @@ def descriptor(path: str | Path) -> int | None:
     return None
 
 
-# --- how -------------------------------------------------------------------------------------------------------------
+# --- details ---------------------------------------------------------------------------------------------------------
 
 
 def _head(place: Path) -> str:
@@ -141,7 +141,7 @@ def _head(place: Path) -> str:
 
 
 def _beside(place: Path) -> Path:
-    """A name in the same folder, hence on the same disk, that nobody else has."""
+    """A name in the same folder, hence on the same disk, that no other process has."""
     return place.with_name(f"{_head(place)}{secrets.token_hex(8)}{UNFINISHED}")
 
 
@@ -158,8 +158,8 @@ def _finish(unfinished: Path, like: os.stat_result) -> None:
     handle = os.open(unfinished, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
     try:
         if hasattr(os, "fchown"):  # POSIX
-            found = os.fstat(handle)
-            if (found.st_uid, found.st_gid) != (like.st_uid, like.st_gid):
+            own = os.fstat(handle)
+            if (own.st_uid, own.st_gid) != (like.st_uid, like.st_gid):
                 with suppress(OSError):  # only root gives files away
                     os.fchown(handle, like.st_uid, like.st_gid)
             os.fchmod(handle, stat.S_IMODE(like.st_mode) & 0o777)

@@ -48,7 +48,7 @@ def make_folder(task: str, folder: Path) -> None:
     """What both begin with, as a model folder."""
     from xlsr_ref.params import write_safetensors
     from xlsr_ref.training.recipe import from_table, read_recipe
-    from xlsr_ref.training.start import prepare_start
+    from xlsr_ref.training.start import start_of
 
     data = {"manifests": ["none.tsv"]}
     if task == "finetune":
@@ -60,7 +60,7 @@ def make_folder(task: str, folder: Path) -> None:
             | DROPOUT
         }
     recipe = from_table({"model": model, "data": data})
-    start = prepare_start(recipe, KINDS[task], [], Path(), bundled=ROOT / "xlsr_ref" / "data")
+    start = start_of(recipe, KINDS[task], [], Path(), bundled=ROOT / "xlsr_ref" / "data")
     write_safetensors(folder / "model.safetensors", start.params)
     for name, text in start.files.items():
         (folder / name).write_text(text, "utf-8")
@@ -72,20 +72,20 @@ def ours(task: str, folder: Path, threads: int) -> Step:
     from xlsr_ref.ops.memory import keep_freed_memory
     from xlsr_ref.ops.threads import one_blas_thread
     from xlsr_ref.ops.tree import nest
-    from xlsr_ref.training.recipe import Stage, from_table
-    from xlsr_ref.training.start import prepare_start
+    from xlsr_ref.training.recipe import TrainingStage, from_table
+    from xlsr_ref.training.start import start_of
     from xlsr_ref.training.step import Batch, finetune_step, pretrain_step
 
     keep_freed_memory()
     recipe = from_table({"model": {"start": str(folder), "head": "keep"}, "data": {"manifests": ["none.tsv"]}})
-    start = prepare_start(recipe, KINDS[task], [], Path())
+    start = start_of(recipe, KINDS[task], [], Path())
     take = finetune_step if task == "finetune" else pretrain_step
     nested, state, adam, done = nest(start.params), optim.AdamState(), optim.Adam(weight_decay=0.01), 0
 
     def step(clips: Clips) -> None:
         nonlocal done
         done += 1
-        batch = Batch([x for x, _ in clips], [targets for _, targets in clips], done, Stage())
+        batch = Batch([x for x, _ in clips], [targets for _, targets in clips], done, TrainingStage())
         with one_blas_thread():
             _, grads = take(nested, start.config, recipe, start.preprocessor, batch)
             optim.clip(grads, optim.global_norm(grads), CLIP)

@@ -83,7 +83,7 @@ def test_wrong_usage(capsys, argv):
         (["one.wav", "-o", "folder"], "folder: is no name for a page"),
         (["one.wav", "-o", "one.wav"], "one.wav: is read here and would be replaced"),
         (["one.wav", "-o", "short.wav/a.html"], "short.wav/a.html cannot be written"),
-        (["one.wav", "-o", "a.html", "--model", str(DATA / "small-pretrained")], "was never taught to write"),
+        (["one.wav", "-o", "a.html", "--model", str(DATA / "small-pretrained")], "which has no CTC head"),
         (["one.wav", "-o", "a.html", "--model", "nowhere"], "nowhere"),
     ],
 )

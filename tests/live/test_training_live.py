@@ -27,7 +27,7 @@ from xlsr_ref.ops.tree import nest  # noqa: E402
 from xlsr_ref.params import write_safetensors  # noqa: E402
 from xlsr_ref.training import step  # noqa: E402
 from xlsr_ref.training.recipe import Recipe, from_table  # noqa: E402
-from xlsr_ref.training.start import Start, prepare_start  # noqa: E402
+from xlsr_ref.training.start import Start, start_of  # noqa: E402
 from xlsr_ref.wav2vec2.masks import Noise  # noqa: E402
 
 # --- the optimizer ---------------------------------------------------------------------------------------------------
@@ -113,7 +113,7 @@ def test_new_weights_have_the_distributions_of_transformers(kind, tmp_path):
     torch.manual_seed(0)
     recipe = from_table({"model": {"config": WIDE}, "data": {"manifests": ["none.tsv"]}})
     letters = [chr(ord("À") + i) for i in range(37)]  # with the three others, 40 tokens
-    ours = prepare_start(recipe, kind, letters, tmp_path).params
+    ours = start_of(recipe, kind, letters, tmp_path).params
     theirs = getattr(transformers, kind)(transformers.Wav2Vec2Config(**WIDE)).named_parameters()
     theirs = {name: parameter.detach().numpy() for name, parameter in theirs}
     assert ours.keys() == theirs.keys()
@@ -174,7 +174,7 @@ def recipe_with(optimizer: str, schedule: str, peak: float, clip: float, **confi
 
 def begin(recipe: Recipe, kind: str, folder: Path) -> tuple[Start, Any]:
     """One start for both."""
-    start = prepare_start(recipe, kind, TEXTS, folder, "float64")
+    start = start_of(recipe, kind, TEXTS, folder, "float64")
     for name, text in start.files.items():
         (folder / name).write_text(text, "utf-8")
     write_safetensors(folder / "model.safetensors", start.params)

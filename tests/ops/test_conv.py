@@ -4,7 +4,7 @@ import pytest
 from xlsr_ref.ops import grouped_conv
 from xlsr_ref.ops.conv import ROWS, conv1d, windows
 from xlsr_ref.ops.grouped_conv import grouped_conv1d, grouped_conv1d_backward
-from xlsr_ref.ops.weight_norm import tap_by_tap, weight_norm
+from xlsr_ref.ops.weight_norm import in_tap_order, weight_norm
 
 
 def convolve(x, weight, stride, groups=1):
@@ -107,7 +107,7 @@ def test_windows_are_views():
 @pytest.mark.parametrize(("C", "groups", "K"), [(12, 4, 8), (40, 2, 7), (33, 1, 5), (17, 17, 16)])
 def test_tap_by_tap_is_only_another_order_in_memory(rng, C, groups, K):
     weight, x, bias = rng.standard_normal((C, C // groups, K)), rng.standard_normal((20, C)), rng.standard_normal(C)
-    ordered = tap_by_tap(weight)
+    ordered = in_tap_order(weight)
     assert np.array_equal(ordered, weight)
     taps = ordered[: C // groups].transpose(2, 1, 0)[:2].reshape(-1, C // groups)
     assert np.shares_memory(taps, ordered)  # what the product takes is not copied

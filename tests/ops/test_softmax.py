@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from xlsr_ref.ops import softmax as room
+from xlsr_ref.ops import softmax as module
 from xlsr_ref.ops.softmax import softmax_in_place
 
 
@@ -28,7 +28,7 @@ def test_the_softmax_kernel_equals_its_twin(rng):
     scores[0, :5] = -np.inf
     scores[1] = 0
     scores[2, 7] = 200  # everything else far below 2^-126
-    kernel, twin = room._softmax_in_place_numba(scores.copy()), room._softmax_in_place_numpy(scores.astype(float))
+    kernel, twin = module._softmax_in_place_numba(scores.copy()), module._softmax_in_place_numpy(scores.astype(float))
     assert np.abs(kernel - twin).max() < 1e-6  # of the largest weight, 1
     assert (kernel[0, :5] == 0).all()
     likely = twin > 1e-4
@@ -37,7 +37,7 @@ def test_the_softmax_kernel_equals_its_twin(rng):
 
 def test_the_exponential_is_right_everywhere():
     x = np.concatenate([np.linspace(-87, 0, 50_001), [-87.4, -88, -1000, -np.inf, -0.0]]).astype(np.float32)
-    ours = np.array([room.exp_float32(value) for value in x])
+    ours = np.array([module.exp_float32(value) for value in x])
     exact = np.array([math.exp(float(value)) for value in x])
     large = x > -87.5
     assert (np.abs(ours[large] / exact[large] - 1)).max() < 2.5e-7

@@ -67,19 +67,19 @@ def test_a_kernel_is_compiled_again_and_put_into_its_room(inputs):
     x, p = inputs
     loop = check.changed(norm._layer_norm_loop, "x[t, c] - mean) * scale", "x[t, c] + mean) * scale")
     kernel = check.using(norm._layer_norm_numba, _layer_norm_loop=loop)
-    room = check.using(layer_norm, _layer_norm=kernel)
+    changed_norm = check.using(layer_norm, _layer_norm=kernel)
     mean = x.mean(axis=1, keepdims=True)
     wrong = layer_norm(x, p)[0] + 2 * mean / np.sqrt(x.var(axis=1, keepdims=True) + 1e-5) * p["weight"]
-    check.close(room(x, p)[0], wrong, 1e-13)
+    check.close(changed_norm(x, p)[0], wrong, 1e-13)
     assert type(loop) is type(norm._layer_norm_loop)  # compiled if the kernels are
-    assert room.__doc__ == layer_norm.__doc__
+    assert changed_norm.__doc__ == layer_norm.__doc__
 
 
 def test_using_keeps_defaults(inputs):
     x, p = inputs
-    room = check.using(layer_norm, _layer_norm=norm._layer_norm_numpy)
-    np.testing.assert_array_equal(room(x, p)[0], room(x, p, 1e-5)[0])
-    assert not np.array_equal(room(x, p)[0], room(x, p, eps=1e-1)[0])
+    changed_norm = check.using(layer_norm, _layer_norm=norm._layer_norm_numpy)
+    np.testing.assert_array_equal(changed_norm(x, p)[0], changed_norm(x, p, 1e-5)[0])
+    assert not np.array_equal(changed_norm(x, p)[0], changed_norm(x, p, eps=1e-1)[0])
 
 
 @pytest.mark.parametrize("name", ["_gelu", "normalised", "weight", "_layer_normm"])

@@ -17,9 +17,13 @@ import soundfile
 import xlsr_ref
 from xlsr_ref import audio
 from xlsr_ref.errors import AudioError, CannotTranscribeError
-from xlsr_ref.teach.explain import explain, journey, page
+from xlsr_ref.teach.explain import explain, page, trace_of
 from xlsr_ref.teach.explain.compact import attention_levels, block_of, feature_map, quantise, text
-from xlsr_ref.teach.explain.journey import (
+from xlsr_ref.teach.explain.page import FOLDER, SCRIPT
+from xlsr_ref.teach.explain.part import part_of
+from xlsr_ref.teach.explain.script_data import BAND, shown_tokens, wav
+from xlsr_ref.teach.explain.stages import stages_of
+from xlsr_ref.teach.explain.trace import (
     HEADS_BYTES,
     LONGEST,
     MEANS_BYTES,
@@ -30,9 +34,6 @@ from xlsr_ref.teach.explain.journey import (
     surest_frame,
     words_of,
 )
-from xlsr_ref.teach.explain.page import BAND, shown_tokens, wav
-from xlsr_ref.teach.explain.part import part_of
-from xlsr_ref.teach.explain.stages import stages_of
 from xlsr_ref.text.align import Alignment, Placed
 from xlsr_ref.text.greedy import Run
 
@@ -53,7 +54,7 @@ def sound():
 
 @pytest.fixture(scope="module")
 def seen(model, sound):
-    return journey(model, sound, RATE)
+    return trace_of(model, sound, RATE)
 
 
 @pytest.fixture(scope="module")
@@ -304,7 +305,7 @@ def test_what_cannot_be_shown_is_refused(model):
 
 def test_models_that_write_no_text_are_refused(model):
     for folder, says in (
-        (DATA / "small-pretrained", "was never taught to write"),
+        (DATA / "small-pretrained", "which has no CTC head"),
         (Path(__file__).parents[1] / "golden" / "heads" / "recording", "writes no text"),
         (Path(__file__).parents[1] / "golden" / "xlsr", "no vocab.json"),
     ):
@@ -330,3 +331,10 @@ def test_a_part_of_a_recording(monkeypatch):
     assert more
     with pytest.raises(AudioError, match=r"is 2\.68 s long: it has nothing from 9 s on"):
         part_of(CLIP, RATE, 9, 1)
+
+
+def test_the_page_has_every_file_of_the_script(made):
+    files = {path.stem: path.read_text(encoding="utf-8") for path in (FOLDER / "script").glob("*.js")}
+    assert sorted(files) == sorted(SCRIPT)
+    places = [made.index(files[name]) for name in SCRIPT]
+    assert places == sorted(places)

@@ -149,7 +149,7 @@ def test_a_full_disk_leaves_the_last_checkpoint(tmp_path, params, adam, monkeypa
     monkeypatch.undo()
     assert str(caught.value) == (
         "the checkpoint of step 2 cannot be written (No space left on device); the last one, step-0000001, is whole: "
-        "make room and --resume"
+        "free some space and --resume"
     )
     assert names(tmp_path) == ["step-0000001"]
     assert {path.name: path.read_bytes() for path in first.iterdir()} == before

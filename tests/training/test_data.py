@@ -1,4 +1,4 @@
-"""Which clips a step hears: shares of the languages, batches of one length, and a seed that decides it all."""
+"""Which clips a step learns from: shares of the languages, batches of one length, and a seed that decides it all."""
 
 from collections import Counter
 from itertools import chain

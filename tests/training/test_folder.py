@@ -63,7 +63,7 @@ HOLD = """
 import sys
 from pathlib import Path
 from xlsr_ref.training import folder
-kept = folder.take(Path(sys.argv[1]))
+kept = folder.hold(Path(sys.argv[1]))
 print("held", flush=True)
 sys.stdin.read()
 """
@@ -74,10 +74,10 @@ def test_one_run_at_a_time_and_a_crash_lets_go(tmp_path):
     with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout.readline().strip() == b"held"
         with pytest.raises(TrainingError, match=r"another run is at work in .*run: wait for it, or give another --out"):
-            folder.take(tmp_path / "run")
+            folder.hold(tmp_path / "run")
         other.kill()
-    folder.take(tmp_path / "run").close()
-    folder.take(tmp_path / "run").close()
+    folder.hold(tmp_path / "run").close()
+    folder.hold(tmp_path / "run").close()
 
 
 def test_a_file_system_without_locks_is_no_obstacle(tmp_path, monkeypatch):
@@ -85,14 +85,14 @@ def test_a_file_system_without_locks_is_no_obstacle(tmp_path, monkeypatch):
         raise OSError(95, "Operation not supported")
 
     monkeypatch.setattr(folder, "_hold", without)
-    folder.take(tmp_path / "run").close()
+    folder.hold(tmp_path / "run").close()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="a file where a folder should be")
 def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(TrainingError, match="cannot be written: Not a directory"):
-        folder.take(tmp_path / "file" / "run")
+        folder.hold(tmp_path / "file" / "run")
 
 
 def test_metrics_go_back_and_a_line_cut_short_is_left_out(tmp_path):

@@ -8,7 +8,7 @@ from tiny_run import ROWS, make_corpus, recipe
 from xlsr_ref.errors import ManifestError, TrainingError, XlsrError
 from xlsr_ref.params import read_safetensors
 from xlsr_ref.training.loop import train
-from xlsr_ref.training.prepare import let_go, prepare_run
+from xlsr_ref.training.prepare import prepare_run, release
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def prepare(tmp_path):
 
     yield call
     for run in begun:
-        let_go(run)
+        release(run)
 
 
 def refused(prepare, tmp_path, says, kind=TrainingError, **how):

@@ -12,7 +12,7 @@ from xlsr_ref.errors import ConfigError, TrainingError
 from xlsr_ref.params import read_safetensors, write_safetensors
 from xlsr_ref.text.read_tokenizer import read_tokenizer
 from xlsr_ref.training.recipe import from_table
-from xlsr_ref.training.start import prepare_start, vocabulary_of
+from xlsr_ref.training.start import start_of, vocabulary_of
 from xlsr_ref.wav2vec2.config import Config
 from xlsr_ref.wav2vec2.shapes import CLASSIC, PARAMETRIZED, expected_shapes
 
@@ -37,7 +37,7 @@ def recipe(seed=0, config=SIZES, **model):
 
 
 def begin(kind=CTC, texts=("ab", "b c"), folder=GOLDEN, dtype="float32", **asked):
-    return prepare_start(recipe(**asked), kind, texts, folder, dtype)
+    return start_of(recipe(**asked), kind, texts, folder, dtype)
 
 
 # --- new weights -----------------------------------------------------------------------------------------------------
@@ -99,7 +99,7 @@ def test_everything_that_the_config_wants_is_there():
         shapes = expected_shapes(start.config, kind)
         assert {name: array.shape for name, array in start.params.items()} == shapes
         assert list(start.params) == list(shapes)
-        assert start.said[0] == "new weights"
+        assert start.notes[0] == "new weights"
 
 
 # --- files -----------------------------------------------------------------------------------------------------------
@@ -126,7 +126,7 @@ def test_what_is_written_is_a_model_folder(kind, tmp_path):
     if kind == CTC:
         assert read_tokenizer(tmp_path).encode("a cb") == [3, 2, 5, 4]
         assert (start.config.vocab_size, start.config.pad_token_id) == (6, 0)
-        assert start.said[1:] == ["a new head for 6 tokens, drawn with seed 0"]
+        assert start.notes[1:] == ["a new head for 6 tokens, drawn with seed 0"]
 
 
 # --- a folder's weights ----------------------------------------------------------------------------------------------
@@ -134,13 +134,13 @@ def test_what_is_written_is_a_model_folder(kind, tmp_path):
 
 def test_a_head_that_is_kept_keeps_everything(tmp_path):
     bundled = Path(xlsr_ref.__file__).parent / "data"
-    start = prepare_start(recipe(config={}, start="small-ctc", head="keep"), CTC, ["zzz"], tmp_path, bundled=bundled)
+    start = start_of(recipe(config={}, start="small-ctc", head="keep"), CTC, ["zzz"], tmp_path, bundled=bundled)
     stored = read_safetensors(bundled / "small-ctc" / "model.safetensors")
     for name, array in start.params.items():
         np.testing.assert_array_equal(array, stored[name].astype(np.float32))
     for name in ("vocab.json", "tokenizer_config.json", "preprocessor_config.json"):
         assert start.files[name] == (bundled / "small-ctc" / name).read_text("utf-8")
-    assert start.said == [f"{len(stored)} tensors of {bundled / 'small-ctc'}"]
+    assert start.notes == [f"{len(stored)} tensors of {bundled / 'small-ctc'}"]
 
 
 def test_a_new_head_on_old_weights():
@@ -152,8 +152,8 @@ def test_a_new_head_on_old_weights():
             assert array.flags.writeable
     assert start.params["lm_head.weight"].shape == (6, 24)
     assert json.loads(start.files["vocab.json"]) == vocabulary_of(["ab", "b c"])
-    assert "drawn: lm_head.weight, lm_head.bias" in start.said[0]
-    assert "a new head for 6 tokens" in start.said[1]
+    assert "drawn: lm_head.weight, lm_head.bias" in start.notes[0]
+    assert "a new head for 6 tokens" in start.notes[1]
 
 
 def test_pretraining_goes_on_from_a_ctc_model_with_a_new_quantizer():
@@ -195,7 +195,7 @@ def test_a_vector_of_masked_frames_that_is_missing_is_drawn(tmp_path):
     (tmp_path / "config.json").write_text((GOLDEN / "xlsr" / "config.json").read_text())
     start = begin(config={}, start=".", folder=tmp_path)
     assert 0 < start.params["wav2vec2.masked_spec_embed"].std() < 0.5
-    assert "drawn: wav2vec2.masked_spec_embed, lm_head.weight" in start.said[0]
+    assert "drawn: wav2vec2.masked_spec_embed, lm_head.weight" in start.notes[0]
 
 
 # --- what is refused -------------------------------------------------------------------------------------------------
@@ -219,7 +219,7 @@ def test_what_cannot_be_is_named(tmp_path):
     bundled = Path(xlsr_ref.__file__).parent / "data"
     smaller = recipe(config={"vocab_size": 70}, start="small-ctc", head="keep")
     with pytest.raises(TrainingError, match=r"it lacks lm_head.weight, lm_head.bias of the right shape"):
-        prepare_start(smaller, CTC, [], tmp_path, bundled=bundled)
+        start_of(smaller, CTC, [], tmp_path, bundled=bundled)
 
 
 def test_a_vocabulary_that_is_not_text_is_named(tmp_path):

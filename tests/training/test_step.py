@@ -10,8 +10,8 @@ from xlsr_ref.model.model import Model
 from xlsr_ref.ops import conv_length, threads
 from xlsr_ref.ops.tree import flatten, nest
 from xlsr_ref.training import step
-from xlsr_ref.training.recipe import Stage, from_table
-from xlsr_ref.training.start import prepare_start
+from xlsr_ref.training.recipe import TrainingStage, from_table
+from xlsr_ref.training.start import start_of
 from xlsr_ref.training.step import Batch, finetune_step, pretrain_step
 from xlsr_ref.wav2vec2.quantizer import temperature
 
@@ -26,7 +26,7 @@ SIZES = {
 }  # fmt: skip
 AUGMENT = {"speeds": [0.9, 1.1], "noise": [5.0, 20.0], "noise_chance": 0.5, "silence": 0.01, "silence_chance": 0.5}
 LENGTHS, TARGETS = (1300, 611, 980), ([3, 4, 4], [], [5, 2])
-QUIET = Stage(noise=False, augment=False)
+QUIET = TrainingStage(noise=False, augment=False)
 TASKS = {"Wav2Vec2ForCTC": finetune_step, "Wav2Vec2ForPreTraining": pretrain_step}
 
 
@@ -38,7 +38,7 @@ def recipe_of(config, seed=0, augment=AUGMENT):
 def begin(kind, seed=0, dtype="float64", augment=AUGMENT, **config):
     """A recipe, and what it starts from."""
     recipe = recipe_of(config, seed, augment)
-    return recipe, prepare_start(recipe_of(config, 0, augment), kind, ["abc d"], None, dtype)
+    return recipe, start_of(recipe_of(config, 0, augment), kind, ["abc d"], None, dtype)
 
 
 def sounds(dtype="float64"):
@@ -46,7 +46,7 @@ def sounds(dtype="float64"):
     return [rng.standard_normal(length).astype(dtype) for length in LENGTHS]
 
 
-def take(kind, stage=Stage(), n=7, dtype="float64", waveforms=None, **how):  # noqa: B008
+def take(kind, stage=TrainingStage(), n=7, dtype="float64", waveforms=None, **how):  # noqa: B008
     recipe, start = begin(kind, dtype=dtype, **how)
     batch = Batch(waveforms or sounds(dtype), [np.array(ids, int) for ids in TARGETS], n, stage)
     return TASKS[kind](nest(start.params), start.config, recipe, start.preprocessor, batch)
@@ -75,8 +75,8 @@ def test_seed_and_step_decide_what_is_drawn(kind):
     assert same(take(kind), one)
     assert take(kind, n=8)[0]["loss"] != one[0]["loss"]
     assert take(kind, seed=1)[0]["loss"] != one[0]["loss"]
-    assert take(kind, Stage(noise=False))[0]["loss"] != one[0]["loss"]
-    assert take(kind, Stage(augment=False))[0]["loss"] != one[0]["loss"]
+    assert take(kind, TrainingStage(noise=False))[0]["loss"] != one[0]["loss"]
+    assert take(kind, TrainingStage(augment=False))[0]["loss"] != one[0]["loss"]
 
 
 @pytest.mark.parametrize("kind", TASKS)
@@ -123,7 +123,7 @@ def test_masks_are_as_the_config_has_them(monkeypatch):
 
     def drawn_masks(**config):
         recipe, start = begin("Wav2Vec2ForCTC", **config)
-        batch = Batch(sounds() * 20, [np.array(ids, int) for ids in TARGETS] * 20, 1, Stage(augment=False))
+        batch = Batch(sounds() * 20, [np.array(ids, int) for ids in TARGETS] * 20, 1, TrainingStage(augment=False))
         finetune_step(nest(start.params), start.config, recipe, start.preprocessor, batch)
         return seen.pop()["masks"]
 
@@ -147,13 +147,13 @@ def test_speech_that_would_be_too_fast_for_its_text_stays_as_it_is(monkeypatch):
     monkeypatch.setattr(step, "ctc_losses", lambda x, *_, **__: seen.append(len(x[0])) or ([], {}))
     for letters in (14, 15):
         recipe, start = begin("Wav2Vec2ForCTC", augment={"speeds": [2.0]})
-        batch = Batch(waveforms, [np.arange(letters) % 2 + 3], 1, Stage(noise=False))
+        batch = Batch(waveforms, [np.arange(letters) % 2 + 3], 1, TrainingStage(noise=False))
         finetune_step(nest(start.params), start.config, recipe, start.preprocessor, batch)
     assert seen == [305, 611]
 
 
 def test_what_learns_is_passed_on():
-    _, grads = take("Wav2Vec2ForCTC", Stage(learn="head"))
+    _, grads = take("Wav2Vec2ForCTC", TrainingStage(learn="head"))
     assert grads.keys() == {"lm_head.weight", "lm_head.bias"}
 
 
@@ -166,7 +166,7 @@ def test_a_clip_with_too_few_frames_takes_no_part(reduction, zero_infinity):
     targets = [np.array(ids, int) for ids in TARGETS]
 
     def learn(waveforms):
-        batch = Batch(waveforms, targets, 7, Stage())
+        batch = Batch(waveforms, targets, 7, TrainingStage())
         return finetune_step(nest(start.params), start.config, recipe, start.preprocessor, batch)
 
     x = sounds()
@@ -206,7 +206,7 @@ def test_a_clip_without_room_for_a_masked_span_takes_no_part_in_pretraining():
 def test_nan_is_an_error():
     recipe, start = begin("Wav2Vec2ForCTC")
     start.params["lm_head.weight"][:] = np.nan
-    batch = Batch(sounds(), [np.array(ids, int) for ids in TARGETS], 1, Stage())
+    batch = Batch(sounds(), [np.array(ids, int) for ids in TARGETS], 1, TrainingStage())
     with pytest.raises(ObjectiveError, match="NaN"):
         finetune_step(nest(start.params), start.config, recipe, start.preprocessor, batch)
 
@@ -243,7 +243,7 @@ def test_the_recipes_penalty_and_gradient_scale_are_passed_on(monkeypatch):
     monkeypatch.setattr(step, "pretrain_loss", lambda *args, **how: seen.append(how) or pretrain_loss(*args, **how))
     recipe, start = begin("Wav2Vec2ForPreTraining")
     part = dataclasses.replace(recipe.pretrain, feature_penalty=10.0, encoder_gradient_scale=0.1)
-    batch = Batch(sounds(), [np.empty(0, int)] * 3, 1, Stage())
+    batch = Batch(sounds(), [np.empty(0, int)] * 3, 1, TrainingStage())
     for each in (recipe, dataclasses.replace(recipe, pretrain=part)):
         pretrain_step(nest(start.params), start.config, each, start.preprocessor, batch)
     assert [how["feature_penalty_weight"] for how in seen] == [0.0, 10.0]

@@ -1,4 +1,4 @@
-"""The order of norms and sums, in both families, against the equations of the rooms' docstrings."""
+"""The order of norms and sums, in both families, against the equations of the modules' docstrings."""
 
 import numpy as np
 import pytest

@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.output:
         raise WrongUsage("--output DIR is an empty name")
     from xlsr_ref.teach.grade.assignment import assignment
-    from xlsr_ref.teach.grade.exercise import find
+    from xlsr_ref.teach.grade.catalogue import find
 
     for name in arguments.names:
         try:

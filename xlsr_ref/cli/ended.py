@@ -10,7 +10,7 @@ from typing import Any
 
 
 class Ended(BaseException):
-    """The system, or somebody, wants this process to end."""
+    """A signal asks this process to end."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)

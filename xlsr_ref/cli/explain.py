@@ -13,7 +13,7 @@ from xlsr_ref.cli.options import add_model, load_model
 from xlsr_ref.cli.say import STYLE, WrongUsage, about, note
 from xlsr_ref.errors import CannotTranscribeError, XlsrError
 
-LONGEST = 30.0  # seconds on a page, as in teach/explain/journey.py
+LONGEST = 30.0  # seconds on a page, as in teach/explain/trace.py
 
 
 def add(commands: Any) -> None:
@@ -60,8 +60,8 @@ def run(arguments: argparse.Namespace) -> int:
         for line in missing([recording]):
             raise XlsrError(line)
         from xlsr_ref.teach.explain import explain
-        from xlsr_ref.teach.explain.journey import require_text
         from xlsr_ref.teach.explain.part import part_of
+        from xlsr_ref.teach.explain.trace import require_text
 
         model = load_model(arguments)
         require_text(model)  # else it is so for every recording

@@ -107,14 +107,14 @@ def _seed() -> int:
 def _list(as_json: bool) -> int:
     import json
 
-    from xlsr_ref.teach.grade.exercise import all_exercises
+    from xlsr_ref.teach.grade.catalogue import all_exercises
     from xlsr_ref.teach.table import Table
 
     every = all_exercises()
     if as_json:
-        fields = ("name", "room", "notebook", "title", "signature")
+        fields = ("name", "module", "notebook", "title", "signature")
         say(json.dumps([{field: getattr(each, field) for field in fields} for each in every], indent=2) + "\n")
     else:
-        rows = [(each.name, each.room, each.notebook, each.title) for each in every]
+        rows = [(each.name, each.module, each.notebook, each.title) for each in every]
         say(Table(("exercise", "module", "notebook", "title"), rows).text() + "\n")
     return 0

@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
         config = Config.from_folder(path)
     rate = Preprocessor.from_folder(folder).sampling_rate
     names = ("model.safetensors", "model.safetensors.index.json", "pytorch_model*.bin", "flax_model.msgpack")
-    weights = any(found for name in names for found in folder.glob(name))
+    weights = any(path for name in names for path in folder.glob(name))
     if path.is_file() or not weights:
         kind = config.architectures[0] if config.architectures else "Wav2Vec2Model"
         report, prefix = f"model    {kind}, from the config alone: no weights were read", None
@@ -57,8 +57,8 @@ def run(arguments: argparse.Namespace) -> int:
     samples = max(rate, config.receptive_field)
     rows = stage_table(config, kind, samples, prefix)
     lengths = (config.hop, config.receptive_field, config.output_hop)
-    step, field, behind = (f"{n} samples ({1000 * n / rate:g} ms)" for n in lengths)
-    fewer = f"; behind the adapter one every {behind}" if config.add_adapter else ""
+    step, field, reduced = (f"{n} samples ({1000 * n / rate:g} ms)" for n in lengths)
+    fewer = f"; after the adapter one every {reduced}" if config.add_adapter else ""
     labels = f"labels   {listed(config.labels)}\n" if kind in CLASSIFIERS else ""
     say(
         f"{report}\n"

@@ -1,4 +1,4 @@
-"""``xlsr-ref lm``: make a language model from a text, and see what a model thinks of another."""
+"""``xlsr-ref lm``: make a language model from a text, and measure the perplexity of another under a model."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def add(commands: Any) -> None:
         description="Language models: which words follow which.",
         epilog="examples:\n"
         "  xlsr-ref lm train corpus.txt -o lm.arpa         a model of words, order 3\n"
-        "  xlsr-ref lm perplexity lm.arpa other.txt        how well it foresees a text\n"
+        "  xlsr-ref lm perplexity lm.arpa other.txt        how well it predicts a text\n"
         "  xlsr-ref transcribe talk.wav --lm lm.arpa       and what it is for",
         **STYLE,
     )
@@ -40,7 +40,7 @@ def add(commands: Any) -> None:
     train.set_defaults(work=_train)
     measure = jobs.add_parser(
         "perplexity",
-        description="How well a model foresees a text: among how many words it seems to choose each time.",
+        description="How well a model predicts a text: the number of words among which it seems to choose each time.",
         epilog="example:\n  xlsr-ref lm perplexity lm.arpa other.txt",
         **STYLE,
     )

@@ -1,4 +1,4 @@
-"""What several commands have in common: the options of the model, how it is loaded, and how a long file is followed."""
+"""What several commands have in common: the options of the model, how it is loaded, and the progress of a long file."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def tell_of_compiling() -> None:
 @contextmanager
 def following(wanted: bool = True) -> Iterator[dict[str, Any]]:
     """The argument ``progress`` of `Model.transcribe` and `Model.align`, which shows how much of a recording is done;
-    {} where nobody looks, or it is not ``wanted``."""
+    {} where the standard error is no terminal, or it is not ``wanted``."""
     if not wanted or is_quiet() or sys.stderr is None or not sys.stderr.isatty():
         yield {}
         return

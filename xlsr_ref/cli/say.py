@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class ReaderLeft(Exception):
-    """Whoever read our standard output has closed it, as ``| head -1`` does. Not an error."""
+    """The reader of our standard output has closed it, as ``| head -1`` does. Not an error."""
 
 
 class WrongUsage(Exception):
@@ -66,14 +66,14 @@ STYLE: dict[str, Any] = {"formatter_class": layout, "allow_abbrev": False}  # of
 def speak_utf8() -> None:
     """UTF-8 in every locale and code page. Stray bytes of a file name, which it lacks, become \\udc80, as in JSON."""
     for stream in (sys.stdout, sys.stderr):
-        with suppress(AttributeError, OSError, ValueError):  # there is none, or it is somebody's replacement for one
+        with suppress(AttributeError, OSError, ValueError):  # there is none, or another object stands in for it
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
 
 
 def say(text: str) -> None:
     """Write to the standard output, now, without control characters, whatever ``text`` was made of.
 
-    Raises ReaderLeft when nobody listens, XlsrError when it cannot be written.
+    Raises ReaderLeft where its reader has closed it, XlsrError when it cannot be written.
     """
     if not text and sys.stdout is None:
         return

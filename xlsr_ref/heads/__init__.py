@@ -1,1 +1,1 @@
-"""Heads: what makes scores of context vectors. Each is `y, cache = head(x, p)` and its backward pass, one file each."""
+"""Heads: context vectors become scores. Each is `y, cache = head(x, p)` and its backward pass, one file each."""

@@ -1,4 +1,4 @@
-"""X-vector: one vector for a recording's voice. Two recordings of one speaker have vectors that point the same way.
+"""X-vector: one vector for the speaker of a recording. Those of two recordings of one speaker have a cosine near 1.
 
     x ← relu(W [x_t; x_{t+d}; … x_{t+(K−1)d}] + b)    for every TDNN layer: a convolution with taps d frames apart
     s = [mean_t x; std_t x]                           statistic pooling, the std with T − 1: any length, one vector
@@ -7,7 +7,7 @@
 What is compared, by its cosine, is the embedding; transformers calls the second linear's result logits, though it has
 as many channels and no labels. `objective.weight` is used by the training loss only (AM-softmax).
 Where: Snyder et al. 2018; Yang et al. 2021 (SUPERB). Checkpoint: `projector`, `tdnn.{0…}.kernel` (C_out, K·C_in),
-`feature_extractor` (no relation of the feature encoder's), `classifier`.
+`feature_extractor` (a linear layer, not the feature encoder), `classifier`.
 Letters: T frames, C channels, K kernel, d dilation, E channels of the embedding.
 """
 

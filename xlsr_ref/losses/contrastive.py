@@ -77,10 +77,10 @@ def contrastive_loss_backward(dloss: float, cache: ContrastiveCache) -> tuple[np
 
 
 def hits(cache: ContrastiveCache) -> tuple[int, int]:
-    """(told, asked): the masked frames whose positive is the most similar, of those with a negative of other codes."""
+    """(correct, counted): masked frames whose positive is the most similar, of those with a negative of other codes."""
     closest = cache.logits[:, 1:].max(axis=1, initial=-np.inf)  # (n,)
-    asked = closest > -np.inf
-    return int((cache.logits[asked, 0] > closest[asked]).sum()), int(asked.sum())
+    counted = closest > -np.inf
+    return int((cache.logits[counted, 0] > closest[counted]).sum()), int(counted.sum())
 
 
 def direction(x: np.ndarray) -> tuple[np.ndarray, DirectionCache]:

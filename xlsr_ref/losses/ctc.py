@@ -29,8 +29,8 @@ from xlsr_ref.unmasked import refuse_masked
 class CtcCache(NamedTuple):
     log_y: np.ndarray  # (T, V) float64  log-softmax of the logits
     places: np.ndarray  # (2S+1,)  l': the token at each place, blanks included
-    log_alpha: np.ndarray  # (T, 2S+1) float64  all ways to be at place s at frame t
-    log_p: float  # −inf if there is no way at all
+    log_alpha: np.ndarray  # (T, 2S+1) float64  over all paths to place s at frame t
+    log_p: float  # −inf if there is no path
     dtype: np.dtype  # of the logits, and so of their gradient
 
 
@@ -44,7 +44,7 @@ def ctc_loss(logits: np.ndarray, targets: Sequence[int] | np.ndarray, blank: int
     log_y = log_softmax(logits)
     places = places_of(labels, blank)
     log_alpha = _log_alpha(log_y, places)
-    log_p = float(np.logaddexp.reduce(log_alpha[-1, -2:]))  # end on the last target or on the blank behind it
+    log_p = float(np.logaddexp.reduce(log_alpha[-1, -2:]))  # end on the last target or on the blank after it
     return 0.0 - log_p, CtcCache(log_y, places, log_alpha, log_p, logits.dtype)
 
 
@@ -52,7 +52,7 @@ def ctc_loss_backward(dloss: float, cache: CtcCache) -> np.ndarray:
     """Gradient with respect to the logits (T, V), from that of the loss. Raises ObjectiveError for an infinite loss."""
     gamma = posteriors(cache)  # (T, 2S+1)
     posterior = np.zeros_like(cache.log_y)  # (T, V)
-    for token in np.unique(cache.places):  # it may stand at several places
+    for token in np.unique(cache.places):  # it may have more than one place
         posterior[:, token] = gamma[:, cache.places == token].sum(axis=1)
     return (dloss * (np.exp(cache.log_y) - posterior)).astype(cache.dtype)  # undoes: softmax and −ln Σ_π, in one
 
@@ -69,7 +69,7 @@ def posteriors(cache: CtcCache) -> np.ndarray:
 
 
 def log_beta(cache: CtcCache) -> np.ndarray:
-    """ln β (T, 2S+1) float64: all ways to go on from place s after frame t. The loss itself does without it."""
+    """ln β (T, 2S+1) float64, over all paths that go on from place s after frame t. The loss does not need it."""
     return _log_beta(cache.log_y, cache.places)
 
 
@@ -106,8 +106,8 @@ def _log_alpha_numpy(log_y: np.ndarray, places: np.ndarray) -> np.ndarray:
     log_alpha[0, :2] = log_y[0, places[:2]]  # begin on the first blank or the first target
     for t in range(1, len(log_y)):
         before = np.concatenate([[-np.inf, -np.inf], log_alpha[t - 1]])
-        ways = np.logaddexp(np.logaddexp(before[2:], before[1:-1]), before[:-2] + skip)
-        log_alpha[t] = ways + log_y[t, places]
+        paths = np.logaddexp(np.logaddexp(before[2:], before[1:-1]), before[:-2] + skip)
+        log_alpha[t] = paths + log_y[t, places]
     return log_alpha
 
 

@@ -6,7 +6,7 @@
 exp H is the perplexity: how many codes are in use. A mean comes before an entropy, so a batch takes three steps: each
 utterance adds up its probabilities, one sum runs over utterances in their order, and each gets its gradient back.
 In training transformers does this with the soft probabilities, as here; in evaluation with the one-hots of the argmax.
-It multiplies the loss by the number of masked frames, since its contrastive loss is a sum; pretraining.py does so.
+It multiplies the loss by the number of masked frames, since its contrastive loss is a sum; so does model/pretrain.py.
 Where: wav2vec 2.0 §3.2 "Diversity loss", eq. 4 and its footnote, which has this form.
 Letters: T frames, n masked frames of an utterance, G groups, V codes of each.
 """

@@ -1,4 +1,4 @@
-"""Masking: which frames the context network may not see, and which other frames stand beside the true one.
+"""Masking: which frames the context network may not see, and which other frames are the negatives.
 
     spans:      ⌊p T + ε⌋ starts without replacement, M frames from each; spans may overlap       ε ~ U[0, 1)
     negatives:  K for each masked frame, uniform over the OTHER masked frames of the same utterance

@@ -1,9 +1,9 @@
-"""Facts that stand in two files of a model folder: do the files agree?
+"""Facts that are in two files of a model folder: do the files agree?
 
     the blank          config.json, pad_token_id          the tokenizer's pad token                       refused
-    special tokens     tokenizer_config.json              special_tokens_map.json                         told
-    ids of tokens      vocab.json, added_tokens_decoder   added_tokens.json                               told
-    the sound          preprocessor_config.json           processor_config.json, feature_extractor        told
+    special tokens     tokenizer_config.json              special_tokens_map.json                         a warning
+    ids of tokens      vocab.json, added_tokens_decoder   added_tokens.json                               a warning
+    the sound          preprocessor_config.json           processor_config.json, feature_extractor        a warning
 
 Training takes the blank from the config, reading a transcript from the tokenizer: where they differ, a model learns one
 thing and writes another, so that is refused. For the others transformers has an order of precedence, which differs
@@ -35,7 +35,7 @@ def check_agreement(folder: Path, config: Config, rows: int | None, tokenizer: T
         if rows is not None:
             require_one_blank(config, tokenizer, rows, folder)
         for sentence in (
-            *_unheard_blank(tokenizer, rows),
+            *_unreachable_blank(tokenizer, rows),
             *_special_tokens(folder, tokenizer),
             *_ids(folder, tokenizer),
         ):
@@ -57,7 +57,7 @@ def require_one_blank(config: Config, tokenizer: Tokenizer, rows: int, folder: P
     )
 
 
-def _unheard_blank(tokenizer: Tokenizer, rows: int | None) -> Iterator[str]:
+def _unreachable_blank(tokenizer: Tokenizer, rows: int | None) -> Iterator[str]:
     if rows is not None and tokenizer.pad_id is not None and tokenizer.pad_id >= rows:
         yield (
             f"the tokenizer's files give the pad token {tokenizer.pad_token!r} the id {tokenizer.pad_id}, but lm_head "
@@ -105,7 +105,7 @@ def _content(token: Any) -> Any:
 
 
 def _read(folder: Path, name: str) -> dict[str, Any]:
-    """The object in a file; {} where there is none, or none that can be read: whoever needs it will say so."""
+    """The object in a file; {} where there is none, or none that can be read: what reads it raises the error."""
     with suppress(ConfigError):
         return read_json(folder / name, ConfigError)
     return {}

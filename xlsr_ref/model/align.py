@@ -6,7 +6,7 @@ import numpy as np
 
 from xlsr_ref.model.parts import Parts
 from xlsr_ref.model.recording_logits import Progress, recording_logits, reported
-from xlsr_ref.model.source import Recording, taken
+from xlsr_ref.model.source import Recording, as_source
 from xlsr_ref.ops.softmax import log_softmax
 from xlsr_ref.text.align_text import align_words, words_to_align
 from xlsr_ref.text.transcript import Transcript
@@ -35,7 +35,7 @@ def align(
     how = model.chunking(chunk_seconds, stride_seconds)
     entries = len(model.params["lm_head"]["weight"])
     words = words_to_align(text, tokenizer, entries, phonemes)  # refused before the work, which may take minutes
-    with taken(recording, sampling_rate) as (source, rate):
+    with as_source(recording, sampling_rate) as (source, rate):
         seconds, parts = recording_logits(model, source, rate, how)
         parts = reported(parts, model, seconds, progress)
         log_probs = np.concatenate([log_softmax(logits).astype(model.dtype) for _, logits in parts])

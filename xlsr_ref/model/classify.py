@@ -1,4 +1,4 @@
-"""Audio in, labels or a vector out: of a recording, of each of its frames, of its voice."""
+"""Audio in, labels or a vector out: sequence classification, frame classification and x-vectors."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from xlsr_ref.heads.sequence_classification import probabilities
 from xlsr_ref.heads.xvector import embedding
 from xlsr_ref.model.parts import Parts
 from xlsr_ref.model.recording_logits import pieces_of
-from xlsr_ref.model.source import Recording, taken
+from xlsr_ref.model.source import Recording, as_source
 from xlsr_ref.ops import threads
 
 
@@ -18,7 +18,7 @@ def classify(model: Parts, recording: Recording, sampling_rate: int | None = Non
 
     ``recording`` is a path or an array with its ``sampling_rate``, as for :meth:`transcribe`; it is computed in one
     piece. The labels are the config's (`id2label`). Their probabilities sum to 1, unless the config says that
-    several labels may be right (`problem_type`): then each stands for itmodel. Raises AudioError, and
+    several labels may be right (`problem_type`): then each stands for itself. Raises AudioError, and
     CannotClassifyError for a model that gives no label to a recording.
     """
     model.require_head("sequence classification", "gives no label to a recording")
@@ -35,7 +35,7 @@ def frame_labels(
     ``config.labels``, its rows ``seconds_per_frame`` apart.
 
     ``multi_label``: may labels be right together, as two speakers are who talk at once? Then each probability
-    stands for itmodel. None for what the config's `problem_type` says. Raises as :meth:`classify` does.
+    stands for itself. None for what the config's `problem_type` says. Raises as :meth:`classify` does.
     """
     model.require_head("frame classification", "gives no labels to frames")
     logits, _ = model.network.forward(_whole(model, recording, sampling_rate), keep=False)
@@ -43,7 +43,7 @@ def frame_labels(
 
 
 def embed(model: Parts, recording: Recording, sampling_rate: int | None = None) -> np.ndarray:
-    """The x-vector (E,) of the voice in a recording. The cosine of two is near 1 for one speaker, lower for others.
+    """The x-vector (E,) of the speaker in a recording. The cosine of two is near 1 for one speaker, lower for others.
 
     ``recording`` is as for :meth:`classify`. Raises AudioError, and CannotClassifyError for another kind of model.
     """
@@ -55,7 +55,7 @@ def embed(model: Parts, recording: Recording, sampling_rate: int | None = None) 
 
 def _whole(model: Parts, recording: Recording, sampling_rate: int | None) -> np.ndarray:
     """A whole recording as the network takes it."""
-    with taken(recording, sampling_rate) as (source, rate):
+    with as_source(recording, sampling_rate) as (source, rate):
         return model.normalised(np.concatenate(list(pieces_of(model, source, rate)())))
 
 

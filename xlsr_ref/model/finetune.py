@@ -55,8 +55,8 @@ def ctc_losses(
 
     One of each per utterance: ``waveforms`` (L,), normalised; ``targets`` (S,) ids; ``masks`` from wav2vec2/masks.py
     (None: no masks); ``weights`` (None: 1 each). Each result comes without its own gradients. ``checkpoints`` keeps
-    only each block's input and computes the block again on the way back. Raises ObjectiveError, with the numbers, for
-    targets that do not fit into the frames, and for logits that are NaN.
+    only each block's input and computes the block again in the backward pass. Raises ObjectiveError, with the numbers,
+    for targets that do not fit into the frames, and for logits that are NaN.
     """
     N = len(waveforms)
     if len(targets) != N or N == 0:

@@ -1,4 +1,4 @@
-"""Looking inside: the whole network with its stages, its hidden states, and the way back."""
+"""Looking inside: the whole network with its stages, its hidden states, and the backward pass."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def forward(model: Parts, waveform: np.ndarray, sampling_rate: int, keep: Keep =
     ``waveform`` (L,) is mono, at the model's ``sampling_rate`` in Hz. A model without a head gives its last hidden
     state (T, C) in place of logits; one that classifies recordings gives (N,), a score for each label.
     ``stages["wav2vec2.encoder.layers.0"].output`` is what that module puts out and ``.cache`` what its backward
-    pass needs. ``keep`` says what is remembered (wav2vec2/keep.py): True for all of it, "checkpoints" for less
+    pass needs. ``keep`` says what is kept (wav2vec2/keep.py): True for all of it, "checkpoints" for less
     memory, "outputs" for what every stage puts out, "states" and False for nothing; the logits are the same to the
     bit. Raises AudioError.
     """

@@ -1,4 +1,4 @@
-"""What a model learns from, at its own rate and normalisation: CTC of utterances with their texts, and pre-training."""
+"""The losses of a model on waveforms at its own rate: CTC of utterances with their texts, and pre-training."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def ctc_loss(
     """−ln p(targets) of one utterance and its gradients, as `Model.backward` gives them.
 
     ``waveform`` (L,) is at the model's rate, ``targets`` (S,) are token ids (``tokenizer.encode``), the blank is
-    the config's pad token. ``checkpoints`` saves memory: blocks are computed again on the way back.
+    the config's pad token. ``checkpoints`` saves memory: blocks are computed again in the backward pass.
     Raises ObjectiveError, with the numbers, where the targets do not fit into the frames.
     """
     (loss,), grads = ctc_losses(model, [waveform], sampling_rate, [targets], checkpoints)

@@ -1,4 +1,4 @@
-"""The network as it is used: a backbone and its head, forward and back, on a number of threads.
+"""The network: a backbone and its head, forward and backward, on a number of threads.
 
     x ─ backbone ─┬──────────────────────┬─ dropout ─ head ─ y
         states ───┴ weighted layer sum ──┘
@@ -29,7 +29,7 @@ from xlsr_ref.ops.tree import add_to
 from xlsr_ref.ops.upstream import require_upstream
 from xlsr_ref.wav2vec2.backbone import BackboneCache, backbone, backbone_backward
 from xlsr_ref.wav2vec2.config import Config
-from xlsr_ref.wav2vec2.keep import Keep, goes_back
+from xlsr_ref.wav2vec2.keep import Keep, allows_backward
 from xlsr_ref.wav2vec2.masks import NO_MASKS, Masks
 
 BASE = "wav2vec2"  # the backbone's name in the parameters of a model that has a head
@@ -108,7 +108,7 @@ class Network:
         require_upstream(dy, cache.y.shape, cache.y.dtype)
         with threads.computing(self.threads):
             ddropped, grads = self._head_backward(dy, cache)  # undoes: the head
-            if not goes_back(cache.keep):
+            if not allows_backward(cache.keep):
                 return None, grads
             dcontext, _ = dropout_backward(ddropped, cache.dropout)  # undoes: dropout
             dstates = None
@@ -168,5 +168,5 @@ class Network:
 
 def require_kept(cache: NetworkCache) -> None:
     """Raise ObjectiveError where forward kept too little to go back to the waveform."""
-    if not goes_back(cache.keep):
+    if not allows_backward(cache.keep):
         raise ObjectiveError("forward kept nothing to go back through: call it with keep=True")

@@ -153,7 +153,7 @@ class Parts:
 
     def require_head(self, head: str, lacks: str) -> None:
         """Raise CannotClassifyError for a model with another head."""
-        found = self.network.head
-        if found != head:
-            instead = "" if found is None else f": use {USES[found]}"
+        own = self.network.head
+        if own != head:
+            instead = "" if own is None else f": use {USES[own]}"
             raise CannotClassifyError(f"this is a {self.report.kind}, which {lacks}{instead}")

@@ -49,7 +49,7 @@ class PretrainLosses(NamedTuple):
     contrastive: float  # nats, summed over the masked frames
     accuracy: float  # share of masked frames whose positive beats every negative; NaN if none has one with other codes
     masked_frames: int  # n
-    skipped: int  # utterances with fewer than two masked frames: nothing to tell apart, no contrastive term
+    skipped: int  # utterances with fewer than two masked frames: no negatives, so no contrastive term
     diversity: float = 0.0  # 0 to 1, not yet times α n
     feature_penalty: float = 0.0  # mean of squares, not yet times its weight and n
     perplexity: np.ndarray = np.zeros(0)  # (G,)  codes in use over the masked frames; transformers reports their sum
@@ -73,7 +73,7 @@ class UtteranceCache(NamedTuple):
 class UtteranceForward(NamedTuple):
     contrastive: float
     use: np.ndarray  # (G, V)  probabilities of the codes, added up
-    hits: tuple[int, int]  # frames told correctly, of how many that could be
+    hits: tuple[int, int]  # correct frames, of those that are counted
     skipped: bool
     cache: UtteranceCache
 
@@ -96,7 +96,7 @@ def pretrain_loss(
 
     One of each per utterance: ``waveforms`` (L,), normalised; ``spans`` (T,) bool, which frames are masked;
     ``negatives`` (n, K) frames, see losses/masking.py; ``gumbel`` (T, G, V) noise, see wav2vec2/quantizer.py.
-    ``checkpoints`` keeps only each block's input and computes the block again on the way back. ``masks`` are the
+    ``checkpoints`` keeps only each block's input and computes the block again in the backward pass. ``masks`` are the
     utterances' dropout, from wav2vec2/masks.py; ``spans`` are the only spans, and as there is no head, nothing is
     dropped before it. Raises ObjectiveError for parameters without a quantizer, for arrays that do not go
     together, and if no frame at all is masked.
@@ -140,13 +140,13 @@ def pretrain_loss(
 
 
 def _losses(forwards: Sequence[UtteranceForward], n: int, regularisation: float) -> PretrainLosses:
-    """What the utterances say, added up; ``regularisation`` is what else is in the total."""
+    """The sums over the utterances; ``regularisation`` is what else is in the total."""
     contrastive = sum(forward.contrastive for forward in forwards)
-    told, asked = (sum(counts) for counts in zip(*(forward.hits for forward in forwards)))
+    correct, counted = (sum(counts) for counts in zip(*(forward.hits for forward in forwards)))
     return PretrainLosses(
         total=contrastive + regularisation,
         contrastive=contrastive,
-        accuracy=told / asked if asked else math.nan,
+        accuracy=correct / counted if counted else math.nan,
         masked_frames=n,
         skipped=sum(forward.skipped for forward in forwards),
     )
@@ -167,16 +167,16 @@ def _forward(
         raise ObjectiveError(f"a mask is {span.shape}, but its {len(waveform)} samples make {T} frames")
     context, backbone_cache = backbone(waveform, p.get(BASE, p), config, masks, keep)
 
-    # what is to be told apart: the normalised features as they are, never masked
+    # the targets: the normalised features as they are, never masked
     normed, dropout_cache = dropout(backbone_cache.feature_projection.projection.x, masks.quantized)
     quantized, quantizer_cache = quantize(normed, p["quantizer"], config.num_codevector_groups, gumbel, tau)
     targets, project_q_cache = linear(quantized, p["project_q"])  # (T, d)
 
-    # what it is told by: a context that has not seen the masked frames
+    # the predictions: from a context that has not seen the masked frames
     masked = np.flatnonzero(span)  # (n,)
     predictions, project_hid_cache = linear(context[masked], p["project_hid"])  # (n, d)
 
-    if len(masked) < 2:  # no other frame to tell it from
+    if len(masked) < 2:  # no other frame is a negative
         negatives = np.empty((len(masked), 0), int)
     kappa = config.contrastive_logits_temperature
     loss, contrastive = contrastive_loss(predictions, targets, quantizer_cache.codes, masked, negatives, kappa)

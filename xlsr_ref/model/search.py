@@ -42,8 +42,8 @@ def search(
     Raises DecodingError and LanguageModelError.
     """
     labels = labels_of(model.require_tokenizer(), len(model.params["lm_head"]["weight"]))
-    found = open_lm(lm) if isinstance(lm, str | os.PathLike) else lm
-    opened = found if isinstance(found, Opened) else Opened(found)
+    model_or_opened = open_lm(lm) if isinstance(lm, str | os.PathLike) else lm
+    opened = model_or_opened if isinstance(model_or_opened, Opened) else Opened(model_or_opened)
     opened.check(labels)
     fusion = fuse(
         labels,

@@ -15,13 +15,13 @@ import numpy as np
 from xlsr_ref.errors import AudioError
 
 Source = str | os.PathLike[str]
-Recording = Source | np.ndarray | bytes | bytearray | memoryview | IO[bytes] | Mapping[str, Any]  # see :func:`taken`
+Recording = Source | np.ndarray | bytes | bytearray | memoryview | IO[bytes] | Mapping[str, Any]  # see as_source
 
 PIECE = 2**20  # bytes of a file object that are read at once
 
 
 @contextmanager
-def taken(recording: Recording, sampling_rate: int | None) -> Iterator[tuple[Source | np.ndarray, int | None]]:
+def as_source(recording: Recording, sampling_rate: int | None) -> Iterator[tuple[Source | np.ndarray, int | None]]:
     """A ``recording`` as a path or an array, and its sampling rate, as long as the block lasts.
 
     It may be a path; an array with its ``sampling_rate``; {"array": …, "sampling_rate": …}, as the package datasets

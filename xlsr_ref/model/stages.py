@@ -1,4 +1,4 @@
-"""The stages of a forward pass by the checkpoint's module paths, for whoever looks inside.
+"""The stages of a forward pass by the checkpoint's module paths.
 
     stages["wav2vec2.encoder.layers.0"].output         what that module put out
     stages["wav2vec2.encoder.layers.0"].cache          what its backward pass needs; None where only outputs were kept

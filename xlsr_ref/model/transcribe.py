@@ -13,7 +13,7 @@ from xlsr_ref.errors import AudioError
 from xlsr_ref.model.parts import Parts
 from xlsr_ref.model.recording_logits import Progress, recording_logits, reported
 from xlsr_ref.model.search import wanted_search
-from xlsr_ref.model.source import Recording, Source, not_a_recording, taken
+from xlsr_ref.model.source import Recording, Source, as_source, not_a_recording
 from xlsr_ref.ops import threads
 from xlsr_ref.ops.softmax import log_softmax
 from xlsr_ref.text.greedy import best_path, spell
@@ -84,7 +84,7 @@ def _transcribe_one(
     search: Search | None,
     progress: Progress | None = None,
 ) -> Transcript:
-    with taken(recording, sampling_rate) as (source, rate):
+    with as_source(recording, sampling_rate) as (source, rate):
         seconds, parts = recording_logits(model, source, rate, how)
         parts = reported(parts, model, seconds, progress)
         if search is None:
@@ -94,5 +94,5 @@ def _transcribe_one(
         state = start(search)
         for _, logits in parts:
             state = feed(search, state, log_softmax(logits))
-    found = hypotheses(search, state, NBEST)
-    return transcript_of(found, search.labels, tokenizer, model.seconds_per_frame, seconds)
+    nbest = hypotheses(search, state, NBEST)
+    return transcript_of(nbest, search.labels, tokenizer, model.seconds_per_frame, seconds)

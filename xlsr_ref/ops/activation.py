@@ -94,7 +94,7 @@ def _gelu_numpy(x: np.ndarray) -> np.ndarray:
 
 
 def _gelu_backward_numpy(dy: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """The specification of the way back: dy times the slope; φ is the standard normal density."""
+    """The specification of the backward pass: dy times the slope; φ is the standard normal density."""
     from scipy.special import erf
 
     return dy * (0.5 * (1 + erf(x * math.sqrt(0.5))) + x * np.exp(-0.5 * x * x) * (1 / math.sqrt(2 * math.pi)))

@@ -4,7 +4,7 @@
     head = softmax(q kᵀ / √D) v          q, k, v: the head's D columns of x W_qᵀ + b_q, x W_kᵀ + b_k, x W_vᵀ + b_v
 
 The scores of a block of queries are made, normalised and used before the next block's, so the (T, T) matrix of all
-scores never stands in memory at once.
+scores is never in memory as a whole.
 Where: wav2vec 2.0 §2; Vaswani et al. 2017 §3.2. There is no mask: an utterance is never padded here.
 Checkpoint: `….attention.{q,k,v,out}_proj.{weight,bias}`.
 Letters: T frames, C channels, H heads, D = C/H channels of a head.
@@ -50,7 +50,7 @@ class AttentionCache(NamedTuple):
 
 
 class LongAttentionCache(NamedTuple):
-    """Of a recording longer than a block of ops/rows.py: the rest is computed again on the way back."""
+    """Of a recording longer than a block of ops/rows.py: the rest is computed again in the backward pass."""
 
     x: np.ndarray  # (T, C)
     p: dict
@@ -76,7 +76,7 @@ def whole_attention(x: np.ndarray, p: dict, heads: int, factor: np.ndarray | Non
 
 
 def long_attention(x: np.ndarray, p: dict, heads: int, factor: np.ndarray | None) -> np.ndarray:
-    """The same, a block of queries after the other: only keys and values stand in memory for the whole recording."""
+    """The same, one block of queries after the other: only keys and values are in memory for the whole recording."""
     (k, v), _ = linears(x, [p["k_proj"], p["v_proj"]])
 
     def some(rows: slice) -> tuple[np.ndarray, None]:
@@ -96,7 +96,7 @@ def attention_backward(dy: np.ndarray, cache: Any) -> tuple[np.ndarray, dict]:
     dx_from_q, q_grads = linear_backward(dq, cache.q_proj)  # undoes: x W_qᵀ + b_q
     dx_from_k, k_grads = linear_backward(dk, cache.k_proj)  # undoes: x W_kᵀ + b_k
     dx_from_v, v_grads = linear_backward(dv, cache.v_proj)  # undoes: x W_vᵀ + b_v
-    dx = dx_from_q + dx_from_k + dx_from_v  # x went three ways
+    dx = dx_from_q + dx_from_k + dx_from_v  # x is used three times
     return dx, {"q_proj": q_grads, "k_proj": k_grads, "v_proj": v_grads, "out_proj": out_grads}
 
 
@@ -158,9 +158,9 @@ def scaled_dot_product_backward(
 
 
 def attention_weights(q: np.ndarray, k: np.ndarray, heads: int) -> np.ndarray:
-    """softmax(q kᵀ / √D) of each head, (H, T', T), for whoever wants to look at it: rows sum to 1.
+    """The attention weights softmax(q kᵀ / √D) of each head, (H, T', T): rows sum to 1.
 
-    ``q`` (T', C) and ``k`` (T, C) are those of a ScaledDotProductCache. The weights of a long recording are gigabytes.
+    ``q`` (T', C) and ``k`` (T, C) are those of a ScaledDotProductCache. Those of a long recording take gigabytes.
     """
     scale = 1 / math.sqrt(q.shape[1] // heads)
     return _softmax_of_rows((_by_head(q, heads) * scale) @ _by_head(k, heads).swapaxes(1, 2))

@@ -53,17 +53,17 @@ def njit(**options: Any) -> Callable[[Function], Function]:
         import numba
 
         folder = cache_folder()
-        with _kept_in(folder, loop):
+        with _cached_in(folder, loop):
             return numba.njit(nogil=True, cache=folder is not None, error_model="numpy", **options)(loop)
 
     return decorate
 
 
-def on_compilation(say: Callable[[], Any]) -> None:
-    """Call ``say`` once, when the first kernel has to be compiled: on a new machine, or after a change.
+def on_compilation(callback: Callable[[], Any]) -> None:
+    """Call ``callback`` once, when the first kernel has to be compiled: on a new machine, or after a change.
 
-    Afterwards kernels come from the cache on disk and nothing is said. Who asks last is told; nobody is where nothing
-    can be kept, since that has been said already.
+    Afterwards kernels come from the cache on disk. A second call replaces the first one's ``callback``. It is never
+    called without Numba, or where kernels cannot be cached.
     """
     global _listener
     if BACKEND == "numpy" or cache_folder() is None:
@@ -73,7 +73,7 @@ def on_compilation(say: Callable[[], Any]) -> None:
     class Listener(event.Listener):
         def on_start(self, _: Any) -> None:
             _forget_listener()
-            say()
+            callback()
 
         def on_end(self, _: Any) -> None:
             pass
@@ -83,7 +83,7 @@ def on_compilation(say: Callable[[], Any]) -> None:
     event.register("numba:compile", _listener)
 
 
-_listener: Any = None  # of compilation, while it has heard of none
+_listener: Any = None  # registered with Numba until the first compilation
 
 
 def _forget_listener() -> None:
@@ -123,31 +123,31 @@ def choose(kernel: Function, twin: Function) -> Function:
 REORDER: dict[str, Any] = {"fastmath": {"reassoc", "contract"}}
 
 
-# --- where compiled kernels are kept ---------------------------------------------------------------------------------
+# --- the cache of compiled kernels ----------------------------------------------------------------------------------
 
 LARGEST_KERNEL = 1 << 20  # bytes, more than one has: a folder that cannot take this much counts as full
 
-_deciding = threading.Lock()  # Numba is told where by a setting of its own, and modules may be imported side by side
-_outside: dict[str, str] = {}  # by module and name of a loop: what _taken_from_outside says of it
+_setting = threading.Lock()  # Numba's folder is a global setting, and modules may be imported side by side
+_digests: dict[str, str] = {}  # by module and name of a loop: its dependency digest
 
 
 @functools.cache
 def cache_folder() -> Path | None:
-    """The folder that Numba shall use, which can be written to; None, after one warning, where there is none.
+    """A writable folder for Numba's cache; None, after one warning, where there is none.
 
     By default it is one for each version of this package and of Numba in the user's cache folder. Numba makes a folder
     in it for each source folder, so that two installations do not meet, and forgets a kernel whose file has changed.
     """
     import numba
 
-    asked = _numbas_setting().CACHE_DIR
+    asked = _numba_config().CACHE_DIR
     try:
         folder = Path(asked) if asked else _user_cache() / "xlsr_ref" / f"{__version__}-numba-{numba.__version__}"
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as file:
             file.write(bytes(LARGEST_KERNEL))
         return folder
-    except (OSError, RuntimeError) as error:  # RuntimeError: this user has no home
+    except (OSError, RuntimeError) as error:  # RuntimeError: this user has no home directory
         reason = getattr(error, "strerror", None) or error
         warnings.warn(
             f"compiled kernels cannot be kept ({reason}), so each start compiles them again: set NUMBA_CACHE_DIR to a "
@@ -158,7 +158,7 @@ def cache_folder() -> Path | None:
 
 
 def _user_cache() -> Path:
-    """Where programs keep what they can make again, as the system has it. Raises RuntimeError without a home."""
+    """The system's folder for caches. Raises RuntimeError for a user without a home directory."""
     if sys.platform == "darwin":
         return Path.home() / "Library" / "Caches"
     variable, usual = ("LOCALAPPDATA", "AppData/Local") if sys.platform == "win32" else ("XDG_CACHE_HOME", ".cache")
@@ -167,16 +167,16 @@ def _user_cache() -> Path:
 
 
 @contextmanager
-def _kept_in(folder: Path | None, loop: Callable[..., Any]) -> Iterator[None]:
-    """What Numba compiles inside is kept in ``folder``; elsewhere in the process its own setting holds.
+def _cached_in(folder: Path | None, loop: Callable[..., Any]) -> Iterator[None]:
+    """Numba caches what it compiles inside in ``folder``; elsewhere in the process its own setting holds.
 
     Numba looks at the loop's file alone to see whether a kernel is old. What the loop takes from other files, kernels
     and constants, is compiled into it too, so a loop that does has a folder of its own, named by their contents.
     """
-    config, outside = _numbas_setting(), _taken_from_outside(loop)
-    if folder is not None and outside:
-        folder = folder / outside
-    with _deciding:
+    config, digest = _numba_config(), _dependency_digest(loop)
+    if folder is not None and digest:
+        folder = folder / digest
+    with _setting:
         before = config.CACHE_DIR
         config.CACHE_DIR = before if folder is None else str(folder)
         try:
@@ -185,24 +185,24 @@ def _kept_in(folder: Path | None, loop: Callable[..., Any]) -> Iterator[None]:
             config.CACHE_DIR = before
 
 
-def _numbas_setting() -> Any:
+def _numba_config() -> Any:
     """Numba's settings, which it reads from the environment; CACHE_DIR is `NUMBA_CACHE_DIR`."""
     import numba
 
     return numba.config
 
 
-def _taken_from_outside(loop: Callable[..., Any]) -> str:
+def _dependency_digest(loop: Callable[..., Any]) -> str:
     """A digest of the constants that ``loop`` uses and of the files of the kernels that it calls; "" for none.
 
-    A kernel of the loop's own file counts with what it takes from outside itself.
+    A kernel of the loop's own file counts with its own digest.
     """
     lines = []
     for name in sorted(set(loop.__code__.co_names)):
         value = loop.__globals__.get(name)
         kernel = getattr(value, "py_func", None)
         if kernel is not None:
-            content = _outside.get(_name(kernel), "")
+            content = _digests.get(_name(kernel), "")
             if kernel.__code__.co_filename != loop.__code__.co_filename:
                 with suppress(OSError):  # it lies in an archive
                     content += hashlib.sha256(Path(kernel.__code__.co_filename).read_bytes()).hexdigest()
@@ -211,7 +211,7 @@ def _taken_from_outside(loop: Callable[..., Any]) -> str:
         if content:
             lines.append(f"{name} {content}")
     digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16] if lines else ""
-    _outside[_name(loop)] = digest
+    _digests[_name(loop)] = digest
     return digest
 
 

@@ -4,9 +4,9 @@
     begin at place 0 or 1;  end at one of the last two
     from one frame to the next:   s → s (stay),   s → s + 1,   s → s + 2 over a blank between two different targets
 
-Each way through it spells a sequence of tokens, one per frame, and these are exactly the sequences that collapse to the
-targets (repeats merged, then blanks dropped). A blank between equal targets cannot be left out: it keeps them two.
-losses/ctc.py adds up all ways; text/align.py looks for the likeliest.
+Each path spells a sequence of tokens, one per frame, and these are exactly the sequences that collapse to the targets
+(repeats merged, then blanks dropped). A blank between equal targets cannot be left out: it keeps them two.
+losses/ctc.py adds up all paths; text/align.py looks for the likeliest.
 Where: Graves et al. 2006, §4.1. Letters: T frames, V tokens, S targets.
 """
 
@@ -41,7 +41,7 @@ def frames_needed(targets: Sequence[int] | np.ndarray) -> int:
 
 
 def too_few(frames: int, targets: np.ndarray) -> str:
-    """What is wrong where there is no way through, with the numbers."""
+    """Why the targets have no path through ``frames`` frames, with the numbers."""
     needed = frames_needed(targets)
     return (
         f"{len(targets)} targets with {needed - len(targets)} equal neighbours need {needed} frames, "

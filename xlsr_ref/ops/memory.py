@@ -2,7 +2,7 @@
 
 A forward pass makes and drops arrays of some megabytes thousands of times. By default glibc hands such memory back to
 the system when it is freed, and the system fills every page with zeros before it gives it out again: up to a tenth of
-the time on Linux. Here arrays of up to 32 MB come from the heap, and up to 64 MB that nobody uses stay there: enough
+the time on Linux. Here arrays of up to 32 MB come from the heap, and up to 64 unused MB stay there: enough
 for a pass over half a minute to find all it needs, and little beside what ten minutes in one piece take at most.
 """
 
@@ -17,7 +17,7 @@ UNUSED = 64 << 20  # bytes, of each thread's heap
 
 
 def keep_freed_memory() -> bool:
-    """Tell the C library so, once for the whole process. True where it listened: on Linux with glibc."""
+    """Set both thresholds, once for the whole process. True where that was possible: on Linux with glibc."""
     if not sys.platform.startswith("linux"):
         return False
     try:

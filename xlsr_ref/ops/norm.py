@@ -106,7 +106,7 @@ def joined_moments(parts: Iterable[Moments]) -> Moments:
 
 BLOCK = 1 << 16  # elements of x that one task takes
 OPERATIONS = 50  # that one element costs, counted in multiplications of a matrix product
-STATISTICS_ROWS = 1024  # frames of one task; what the tasks found is then joined in order
+STATISTICS_ROWS = 1024  # frames of one task; the moments of all tasks are then joined in order
 
 
 def _layer_norm_numpy(x, weight, bias, eps):

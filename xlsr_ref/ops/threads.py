@@ -1,6 +1,6 @@
 """One pool of threads for the whole package, and BLAS held to one thread while the pool works.
 
-Two pools fight: idle BLAS workers spin on the cores that the other pool needs. So there is one, work is cut into
+Two pools compete: idle BLAS workers spin on the cores that the other pool needs. So there is one, work is cut into
 pieces, and every piece calls BLAS or a kernel on one thread. Pieces are cut by the shape of the arrays alone, never
 by the number of threads, and each writes its own part of the result: any number of threads gives the same bits.
 
@@ -44,7 +44,7 @@ def run(tasks: Iterable[Task], work: float = math.inf) -> None:
     with one_blas_thread():
         cores = count()
         if cores == 1 or work < WORTH_SHARING:
-            _work_through(deque(tasks))
+            _run_pending(deque(tasks))
             return
         pending = deque(tasks)
         helpers = min(cores, len(pending)) - 1
@@ -53,9 +53,9 @@ def run(tasks: Iterable[Task], work: float = math.inf) -> None:
                 task()
             return
         pool = _get_pool(helpers)
-        shares = [pool.submit(_work_through, pending) for _ in range(helpers)]
+        shares = [pool.submit(_run_pending, pending) for _ in range(helpers)]
         try:
-            _work_through(pending)
+            _run_pending(pending)
         finally:  # a share that has not begun, because others keep the pool busy, has nothing left to do
             errors = [share.exception() for share in shares if not share.cancel()]
         for error in errors:
@@ -120,7 +120,7 @@ def one_blas_thread() -> Iterator[None]:
     with _lock:
         _holders += 1
         if _holders == 1:
-            _anyone_may_set_blas()
+            _clear_controlling_thread()
             _limiter = _get_controller().limit(limits=1, user_api="blas")
     try:
         yield
@@ -138,7 +138,7 @@ def computing(threads: int | None) -> Iterator[None]:
         yield
 
 
-# --- the state behind them -------------------------------------------------------------------------------------------
+# --- the state of the pool --------------------------------------------------------------------------------------------
 
 _lock = threading.Lock()
 _here = threading.local()  # .inside_a_task: does this thread work through tasks?  .count: set by use()
@@ -148,7 +148,7 @@ _limiter: Any = None
 _holders = 0
 
 
-def _work_through(pending: deque[Task]) -> None:
+def _run_pending(pending: deque[Task]) -> None:
     _here.inside_a_task = True
     try:
         while True:
@@ -194,15 +194,15 @@ def _get_controller() -> Any:
 
 
 def _restore_blas() -> None:
-    _anyone_may_set_blas()
+    _clear_controlling_thread()
     _limiter.restore_original_limits()
-    _anyone_may_set_blas()
+    _clear_controlling_thread()
 
 
-def _anyone_may_set_blas() -> None:
-    """threadpoolctl lets only the thread that set OpenBLAS first set it again, and ignores the others without a word.
+def _clear_controlling_thread() -> None:
+    """threadpoolctl lets only the thread that first set OpenBLAS set it again, and ignores other threads silently.
 
-    Here the last to leave restores what the first to come saved, and they may be different threads.
+    Here the last thread to leave restores what the first one saved, and they may differ.
     """
     for library in _get_controller().lib_controllers:
         if hasattr(library, "clear_controlling_thread"):  # newer versions of threadpoolctl
@@ -210,14 +210,14 @@ def _anyone_may_set_blas() -> None:
 
 
 def _one_blas_thread_in_a_worker() -> None:
-    """A BLAS that is built on OpenMP has a limit for each thread of ours; the others have one for all."""
+    """A BLAS built on OpenMP has one limit for each of our threads; other builds have one for all."""
     for library in _get_controller().lib_controllers:
         if library.user_api == "blas" and getattr(library, "threading_layer", "") == "openmp":
             library.set_num_threads(1)
 
 
 def _after_fork() -> None:
-    """A forked child has none of its parent's threads, and must not inherit a limit that nobody in it will lift."""
+    """A forked child has none of its parent's threads, so it restores the BLAS limit that one of them held."""
     global _lock, _pool, _holders
     _lock, _pool = threading.Lock(), None
     _here.inside_a_task = False

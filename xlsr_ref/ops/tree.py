@@ -33,14 +33,14 @@ def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
 def flatten(nested: Mapping[str, Any]) -> dict[str, Any]:
     """The inverse of ``nest``: the same names, in the same order where each module's names stood together."""
 
-    def walk(branch: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    def pairs(branch: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
         for key, value in branch.items():
             if isinstance(value, dict):
-                yield from walk(value, f"{prefix}{key}.")
+                yield from pairs(value, f"{prefix}{key}.")
             else:
                 yield prefix + key, value
 
-    return dict(walk(nested, ""))
+    return dict(pairs(nested, ""))
 
 
 def add_to(total: dict[str, Any], more: Mapping[str, Any]) -> None:
@@ -55,7 +55,7 @@ def add_to(total: dict[str, Any], more: Mapping[str, Any]) -> None:
 
 
 def read_only(nested: Mapping[str, Any]) -> dict[str, Any]:
-    """The same nesting with read-only views of its arrays: whoever computes with it cannot change the parameters, and
+    """The same nesting with read-only views of its arrays: a computation cannot change the parameters, and
     ops/derived.py may keep what it derives from them as long as the views live."""
 
     def view(array: np.ndarray) -> np.ndarray:

@@ -18,7 +18,7 @@ from xlsr_ref.ops import threads
 from xlsr_ref.ops.derived import derived
 from xlsr_ref.ops.upstream import require_upstream
 
-CHANNELS = 16  # of a kernel that are put in order at once: they fit into a core's cache
+CHANNELS = 16  # of a kernel that are copied at once: they fit into a core's cache
 
 
 class WeightNormCache(NamedTuple):
@@ -39,7 +39,7 @@ def effective_kernel(g: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarr
     """W and 1 / ‖v‖ from ``g`` (1, 1, K) and ``v`` (C_out, C_in/G, K)."""
     squares = (v * v).sum(axis=(0, 1), keepdims=True, dtype=np.float64)  # (1, 1, K)
     inv_norm = (1 / np.sqrt(squares)).astype(v.dtype)
-    return tap_by_tap(v * (g * inv_norm)), inv_norm
+    return in_tap_order(v * (g * inv_norm)), inv_norm
 
 
 def weight_norm_backward(dweight: np.ndarray, cache: WeightNormCache) -> dict:
@@ -62,8 +62,8 @@ def weight_norm_parts(p: dict) -> tuple[np.ndarray, np.ndarray]:
     return parts["original0"], parts["original1"]
 
 
-def tap_by_tap(weight: np.ndarray) -> np.ndarray:
-    """``weight`` (C, C/G, K) as it is, but in memory tap by tap: so the grouped convolution reads it without a copy."""
+def in_tap_order(weight: np.ndarray) -> np.ndarray:
+    """The same ``weight`` (C, C/G, K), stored in Fortran order: each tap is contiguous for the grouped convolution."""
     ordered = np.empty_like(weight, order="F")
 
     def some(channels: slice) -> None:

@@ -1,7 +1,7 @@
 """Break it: a function of this package with one piece of its source replaced, and one that calls another helper.
 
 Neither touches the package: the new function has a copy of its module's names, so whatever else calls the old one still
-calls the old one. To break a kernel and see the whole room fail, put the broken kernel into the room with `using`.
+calls the old one. To break a kernel and see its public function fail, put the broken kernel in its place with `using`.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def changed(function: Callable[..., Any], old: str, new: str) -> Callable[..., A
 
 
 def using(function: Callable[..., Any], **names: Any) -> Callable[..., Any]:
-    """``function`` with other objects behind the ``names`` of its module: ``using(gelu, _gelu=broken)``.
+    """``function`` with other objects in place of the ``names`` of its module: ``using(gelu, _gelu=broken)``.
 
     Raises ValueError for a name that the function does not use.
     """

@@ -47,8 +47,7 @@ def close(mine: Any, reference: Any, expected: float, name: str = "") -> None:
     if np.shape(mine) != np.shape(reference):
         raise AssertionError(f"{label}the shape is {np.shape(mine)}, but the reference's is {np.shape(reference)}")
     error = difference(name, mine, reference).relative
-    found = f"{error:.1e}" if error else "0"
-    line = f"{label}error {found}, expected {f'below {expected:g}' if expected else 'none'}"
+    line = f"{label}error {f'{error:.1e}' if error else 0}, expected {f'below {expected:g}' if expected else 'none'}"
     if not error <= expected:  # NaN is not
         raise AssertionError(line)
     print(line)

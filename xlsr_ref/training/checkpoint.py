@@ -42,20 +42,20 @@ def name_of(step: int) -> str:
 
 def step_of(checkpoint: Path) -> int | None:
     """The step that a folder's name tells; None where it is no checkpoint's."""
-    found = re.fullmatch(r"step-([0-9]{1,18})", checkpoint.name)
-    return int(found[1]) if found else None
+    match = re.fullmatch(r"step-([0-9]{1,18})", checkpoint.name)
+    return int(match[1]) if match else None
 
 
 def whole(run: Path) -> list[Path]:
     """The whole checkpoints of a run, by step, the oldest first."""
-    found = [(step_of(path), path) for path in (run / "checkpoints").glob("step-*") if path.is_dir()]
-    return [path for step, path in sorted((step, path) for step, path in found if step is not None)]
+    steps = [(step_of(path), path) for path in (run / "checkpoints").glob("step-*") if path.is_dir()]
+    return [path for step, path in sorted((step, path) for step, path in steps if step is not None)]
 
 
 def latest(run: Path) -> Path | None:
     """The newest whole checkpoint of a run; None if there is none."""
-    found = whole(run)
-    return found[-1] if found else None
+    checkpoints = whole(run)
+    return checkpoints[-1] if checkpoints else None
 
 
 def save(
@@ -75,13 +75,13 @@ def save(
             (unfinished / STATE).write_text(json.dumps({"steps": adam.steps, **state}), encoding="utf-8")
     except (OSError, XlsrError) as error:
         last = latest(run)
-        kept = f"the last one, {last.name}, is whole: make room and --resume" if last else "there is none yet"
+        kept = f"the last one, {last.name}, is whole: free some space and --resume" if last else "there is none yet"
         raise TrainingError(f"the checkpoint of step {step} cannot be written ({_why(error)}); {kept}") from None
     return folder
 
 
 def restore(folder: Path, params: Flat, files: Mapping[str, str]) -> tuple[AdamState, dict[str, Any]]:
-    """Put a checkpoint's weights into ``params``, in place; what the optimizer remembers, and the state.
+    """Put a checkpoint's weights into ``params``, in place; the optimizer's state, and the rest.
 
     ``files`` are those of the run that goes on. Raises TrainingError if the checkpoint is damaged, or was written by a
     run of another kind or with another vocabulary; ``params`` are then as they were.
@@ -115,10 +115,10 @@ def tidy(run: Path, best: int | None) -> None:
         shutil.rmtree(path, ignore_errors=True)
     for path in whole(run)[:-KEPT]:
         if best is None or path.name != name_of(best):
-            doomed = path.with_name(path.name + UNFINISHED)  # half a folder must not look like a whole one
+            renamed = path.with_name(path.name + UNFINISHED)  # half a folder must not look like a whole one
             with suppress(OSError):
-                os.rename(path, doomed)
-            shutil.rmtree(doomed, ignore_errors=True)
+                os.rename(path, renamed)
+            shutil.rmtree(renamed, ignore_errors=True)
 
 
 def publish(checkpoint: Path, model: Path) -> None:
@@ -127,7 +127,7 @@ def publish(checkpoint: Path, model: Path) -> None:
     Raises TrainingError.
     """
     try:
-        for left in leftovers(model):  # of a life of this run that was killed
+        for left in leftovers(model):  # of an earlier process of this run that was killed
             shutil.rmtree(left, ignore_errors=True)
         with whole_folder(model, replace=True) as unfinished:
             for path in checkpoint.iterdir():
@@ -149,5 +149,5 @@ def _require_alike(folder: Path, files: Mapping[str, str]) -> None:
 
 
 def _why(error: BaseException) -> str:
-    cause = error.__cause__ or error  # what the system said to whoever wrote the weights, without their name
+    cause = error.__cause__ or error  # the system's own error, where write_safetensors wrapped it
     return (cause.strerror if isinstance(cause, OSError) else None) or str(cause)

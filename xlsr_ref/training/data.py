@@ -1,4 +1,4 @@
-"""From a corpus to batches: which clips a step hears. A function of the recipe's seed and the epoch, and nothing else.
+"""From a corpus to batches: which clips a step learns from, as a function of the recipe's seed and the epoch alone.
 
 An epoch draws languages by p_l ∝ (n_l / N)^alpha: at alpha = 1 every clip comes once, below it small languages come
 more often. Clips of about one length go into one batch, of at most so many seconds, so that the cores finish together.
@@ -40,15 +40,15 @@ def batches(
     drawn = _by_language(clips, usable, alpha, rng)
     lengths = np.array([clips[i].seconds for i in drawn])
     order = np.argsort(lengths + rng.random(len(drawn)) * JITTER, kind="stable")
-    found: list[list[int]] = []
-    room = 0.0
+    packed: list[list[int]] = []
+    left = 0.0  # seconds that still fit into the last batch
     for i in order:
-        if not found or lengths[i] > room:
-            found.append([])
-            room = batch_seconds
-        found[-1].append(drawn[i])
-        room -= lengths[i]
-    return [found[i] for i in rng.permutation(len(found))]
+        if not packed or lengths[i] > left:
+            packed.append([])
+            left = batch_seconds
+        packed[-1].append(drawn[i])
+        left -= lengths[i]
+    return [packed[i] for i in rng.permutation(len(packed))]
 
 
 def _by_language(clips: Sequence[Clip], usable: Sequence[int], alpha: float, rng: np.random.Generator) -> list[int]:
@@ -71,7 +71,7 @@ def unknown_characters(clips: Sequence[Clip], known: Callable[[str], bool]) -> C
 
 
 class Sounds:
-    """The waveforms of clips at ``rate`` Hz, in ``dtype``: read when they are asked for, kept where there is room."""
+    """The waveforms of clips at ``rate`` Hz, in ``dtype``: read when asked for, and kept up to IN_MEMORY."""
 
     def __init__(self, clips: Sequence[Clip], rate: int, dtype: str) -> None:
         self.clips, self.rate, self.dtype = clips, rate, dtype

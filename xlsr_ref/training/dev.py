@@ -1,4 +1,4 @@
-"""How well does it write by now? The character error rate on clips that are not learnt from, greedy decoding."""
+"""The character error rate on the dev split, whose clips are not learnt from, by greedy decoding."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def errors_on(
 ) -> dict[str, float]:
     """Edits per character of the texts of each group. ``sounds`` (L,) are all groups' waveforms, in their order.
 
-    In one that is too short for a frame nothing is heard.
+    The transcript of one that is too short for a frame is empty.
     """
     report = LoadReport.of_arrays(start.params, "Wav2Vec2ForCTC")
     model = Model(start.config, nest(start.params), start.preprocessor, tokenizer, report)
     long_enough = [x for x in sounds if frames_of(len(x), start.config)]
-    found = iter(model.transcribe(long_enough, start.preprocessor.sampling_rate))
-    heard = (next(found).text if frames_of(len(x), start.config) else "" for x in sounds)
+    transcripts = iter(model.transcribe(long_enough, start.preprocessor.sampling_rate))
+    texts = (next(transcripts).text if frames_of(len(x), start.config) else "" for x in sounds)
     errors: dict[str, float] = {}
     for group, clips in groups.items():
-        errors[group] = added(character_errors(clip.text, next(heard)) for clip in clips).rate
+        errors[group] = added(character_errors(clip.text, next(texts)) for clip in clips).rate
     return errors

@@ -1,10 +1,10 @@
-"""The folder of a run: taken by one run at a time, never overwritten, each file in it whole.
+"""The folder of a run: held by one run at a time, never overwritten, each file in it whole.
 
 RUN/recipe.toml       what is being learnt; resuming with another one is refused
 RUN/metrics.jsonl     a line for each report and each check on the dev split
 RUN/checkpoints/      see checkpoint.py
 RUN/model/            the best checkpoint, once the run is at its end
-RUN/.lock             held while a run is at work; the system lets go when the program ends, however it ends
+RUN/.lock             held while a run is at work; the system releases it when the program ends, however it ends
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ def require_usable(folder: Path, recipe: Recipe, resume: bool) -> None:
     if resume:
         if not stored.is_file():
             raise TrainingError(f"{folder} holds no run to resume: leave --resume out to begin one")
-        found = difference(read_recipe(stored), recipe)
-        if found:
-            raise TrainingError(f"{folder} was begun with another recipe: {found}; give another --out to begin anew")
+        changed = difference(read_recipe(stored), recipe)
+        if changed:
+            raise TrainingError(f"{folder} was begun with another recipe: {changed}; give another --out to begin anew")
     elif stored.is_file():
         raise TrainingError(f"{folder} holds a run: give another --out, or --resume to go on with that run")
     elif folder.is_dir() and any(path.name != LOCK and path.suffix != UNFINISHED for path in folder.iterdir()):
         raise TrainingError(f"{folder} is not empty: give another --out")
 
 
-def take(folder: Path) -> TextIO:
+def hold(folder: Path) -> TextIO:
     """Make ``folder`` and hold it until the file that is returned is closed. Raises TrainingError if it is held."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -55,13 +55,13 @@ def take(folder: Path) -> TextIO:
         if error.errno in HELD:
             lock.close()
             raise TrainingError(f"another run is at work in {folder}: wait for it, or give another --out") from None
-        # a file system that knows no locks: nothing can be said
+        # else the file system has no locks, and none is held
     return lock
 
 
 def write(path: Path, text: str) -> None:
     """Write a file of a run that this process holds; it appears whole or not at all. Raises TrainingError."""
-    for left in leftovers(path):  # of a life that was killed
+    for left in leftovers(path):  # of a run that was killed
         left.unlink(missing_ok=True)
     write_whole(path, text, TrainingError)
 
@@ -81,9 +81,9 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
     path, reports = folder / METRICS, []
     for line in read_bytes(path, TrainingError).splitlines() if path.exists() else []:
         with suppress(TrainingError):
-            found = parse_json(line, "a line", TrainingError, finite=False)
-            if "step" in found:
-                reports.append(found)
+            report = parse_json(line, "a line", TrainingError, finite=False)
+            if "step" in report:
+                reports.append(report)
     return reports
 
 

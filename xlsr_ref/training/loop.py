@@ -1,4 +1,4 @@
-"""Training, whole: step after step a batch, a gradient, an update; now and then a report and a checkpoint.
+"""The training loop: step after step a batch, a gradient, an update; now and then a report and a checkpoint.
 
     for every step:   batch ─ finetune_step or pretrain_step ─ clip ─ Adam, at the schedule's rate
     now and then:     a line of progress; a checkpoint; the error on the dev split, which says which checkpoint is best
@@ -30,7 +30,7 @@ from xlsr_ref.training import checkpoint, report
 from xlsr_ref.training.data import Sounds, batches
 from xlsr_ref.training.dev import errors_on
 from xlsr_ref.training.folder import add_metrics
-from xlsr_ref.training.prepare import Run, Say, let_go, prepare_run
+from xlsr_ref.training.prepare import Run, Say, prepare_run, release
 from xlsr_ref.training.recipe import Recipe
 from xlsr_ref.training.report import progress_line
 from xlsr_ref.training.step import Batch, finetune_step, fits_ctc, fits_masks, frames_of, pretrain_step
@@ -52,18 +52,18 @@ def train(run: Run, say: Say) -> Path:
     since: list[report.Step] = []  # the last report
     try:
         with threads.one_blas_thread():
-            for chosen in _way(run):
+            for chosen in _batches_to_go(run):
                 place.step += 1
                 began = time.perf_counter()
                 try:
-                    heard = _heard(run, sounds, chosen, lengths, say)
-                    numbers = learner.step(place.step, heard, [run.targets[i] for i in chosen])
+                    waveforms = _waveforms(run, sounds, chosen, lengths, say)
+                    numbers = learner.step(place.step, waveforms, [run.targets[i] for i in chosen])
                 except ObjectiveError as error:
                     say(watch.failed(place.step, str(error)))
                 else:
                     for line in watch.good(numbers):
                         say(line)
-                    seconds = sum(map(len, heard)) / lengths.rate
+                    seconds = sum(map(len, waveforms)) / lengths.rate
                     since.append(report.Step(seconds, time.perf_counter() - began, numbers))
                 place.bad, place.bad_in_a_row = watch.bad, watch.in_a_row
                 if _now(part.report_every, run) and since:
@@ -75,7 +75,7 @@ def train(run: Run, say: Say) -> Path:
         best = place.best[1] if place.best else N
         checkpoint.publish(run.folder / "checkpoints" / checkpoint.name_of(best), run.folder / "model")
     finally:
-        let_go(run)
+        release(run)
     return run.folder / "model"
 
 
@@ -114,10 +114,10 @@ def rate_of(recipe: Recipe, n: int) -> float:
     return SCHEDULES[part.name](n, recipe.run.steps, part.peak, **shares)
 
 
-# --- the way through the corpus --------------------------------------------------------------------------------------
+# --- batches and their waveforms --------------------------------------------------------------------------------------
 
 
-def _way(run: Run) -> Iterator[list[int]]:
+def _batches_to_go(run: Run) -> Iterator[list[int]]:
     """The batches from where the run stands to its last step. An epoch keeps the stage in which it began."""
     place, recipe = run.place, run.recipe
     while place.step < recipe.run.steps:
@@ -135,24 +135,24 @@ def _way(run: Run) -> Iterator[list[int]]:
             place.epoch, place.batch = place.epoch + 1, 0
 
 
-def _heard(run: Run, sounds: Sounds, chosen: list[int], lengths: Lengths, say: Say) -> list[np.ndarray]:
+def _waveforms(run: Run, sounds: Sounds, chosen: list[int], lengths: Lengths, say: Say) -> list[np.ndarray]:
     """The waveforms (L,) of a batch. What is not as its list says, or cannot be learnt from, is told and counted."""
     config, fits = run.start.config, FITS[run.task]
-    heard = [sounds[i] for i in chosen]
+    waveforms = [sounds[i] for i in chosen]
     for place, i in enumerate(chosen):
-        clip, x, targets = run.clips[i], heard[place], run.targets[i]
+        clip, x, targets = run.clips[i], waveforms[place], run.targets[i]
         lines = [*lengths.measured(clip, len(x))]
         if lengths.is_too_long(clip, len(x)):
-            heard[place] = x[:0]  # which fits nothing
+            waveforms[place] = x[:0]  # which fits nothing
             lines += lengths.left_out(clip, f"it is longer than data.longest = {lengths.longest:g} s")
         elif not fits(x, targets, config):
             needed = max(frames_needed(targets), 1) if run.task == "finetune" else config.mask_time_length
             what = "its text needs" if run.task == "finetune" else "a masked span has"
             lines += lengths.left_out(clip, f"it makes {frames_of(len(x), config)} frames, and {what} {needed}")
-        run.place.clips_left_out += not fits(heard[place], targets, config)
+        run.place.clips_left_out += not fits(waveforms[place], targets, config)
         for line in lines:
             say(line)
-    return heard
+    return waveforms
 
 
 def _sounds(run: Run, clips: list[Clip]) -> Sounds:
@@ -168,10 +168,10 @@ def _now(every: int, run: Run) -> bool:
 
 def _report(run: Run, since: list[report.Step], say: Say) -> None:
     place = run.place
-    found = {"step": place.step, "epoch": place.epoch, **report.means(since), "left_out": place.bad}
-    found["clips_left_out"] = place.clips_left_out
-    add_metrics(run.folder, found)
-    say(progress_line(found, run.recipe.run.steps))
+    numbers = {"step": place.step, "epoch": place.epoch, **report.means(since), "left_out": place.bad}
+    numbers["clips_left_out"] = place.clips_left_out
+    add_metrics(run.folder, numbers)
+    say(progress_line(numbers, run.recipe.run.steps))
     since.clear()
 
 
@@ -181,11 +181,11 @@ def _evaluate(run: Run, lengths: Lengths, say: Say) -> None:
         return
     place, every = run.place, [clip for clips in run.dev.values() for clip in clips]
     sounds = _sounds(run, every)
-    heard = [sounds[i] for i in range(len(every))]
-    for clip, x in zip(every, heard):
+    waveforms = [sounds[i] for i in range(len(every))]
+    for clip, x in zip(every, waveforms):
         for line in lengths.measured(clip, len(x)):
             say(line)
-    errors = errors_on(run.dev, heard, run.start, run.tokenizer)
+    errors = errors_on(run.dev, waveforms, run.start, run.tokenizer)
     mean = sum(errors.values()) / len(errors)
     if place.best is None or mean < place.best[0]:
         place.best = (mean, place.step)

@@ -1,4 +1,4 @@
-"""Before the first step: everything that can be checked is checked, and what is left out is said.
+"""The preparation of a run: everything is checked before the first step, and what is left out is said.
 
     recipe ─ corpus ─ clips to learn from ─ weights to start from ─ targets ─ the folder of the run
 
@@ -27,10 +27,10 @@ from xlsr_ref.text.read_tokenizer import read_tokenizer
 from xlsr_ref.text.tokenizer import Tokenizer
 from xlsr_ref.training import checkpoint
 from xlsr_ref.training.data import read_clips, unknown_characters
-from xlsr_ref.training.folder import RECIPE, require_usable, rewind_metrics, take, write
+from xlsr_ref.training.folder import RECIPE, hold, require_usable, rewind_metrics, write
 from xlsr_ref.training.recipe import DataPart, Recipe, read_recipe
 from xlsr_ref.training.shipped import base_of
-from xlsr_ref.training.start import Start, prepare_start
+from xlsr_ref.training.start import Start, start_of
 from xlsr_ref.training.step import frames_of
 from xlsr_ref.untrusted import LONGEST_TOML, read_text
 
@@ -79,14 +79,14 @@ class Run:
 def prepare_run(task: Task, recipe_file: Path, folder: Path, corpus: Path, resume: bool, say: Say) -> Run:
     """A run that can take its first step, or, to ``resume``, the one after its last checkpoint.
 
-    ``say`` is told what the user should know, a line at a time. Raises XlsrError; nothing in ``folder`` has changed.
+    ``say`` gets what the user should know, a line at a time. Raises XlsrError; nothing in ``folder`` has changed.
     """
     recipe = read_recipe(recipe_file)
     require_usable(folder, recipe, resume)
     by_manifest = read_clips(corpus, recipe.data.manifests)
     clips = _to_learn_from(by_manifest, recipe.data)
-    start = prepare_start(recipe, KINDS[task], (c.text for c in clips), base_of(recipe_file), bundled=BUNDLED)
-    for line in [] if resume else start.said:
+    start = start_of(recipe, KINDS[task], (c.text for c in clips), base_of(recipe_file), bundled=BUNDLED)
+    for line in [] if resume else start.notes:
         say(line)
     dev: dict[str, list[Clip]] = {}
     tokenizer = None
@@ -101,23 +101,23 @@ def prepare_run(task: Task, recipe_file: Path, folder: Path, corpus: Path, resum
     else:
         clips = _with_spans(clips, start, say)
         targets = [np.empty(0, int) for _ in clips]
-    run = Run(task, recipe, folder, start, clips, targets, dev, tokenizer, take(folder))
+    run = Run(task, recipe, folder, start, clips, targets, dev, tokenizer, hold(folder))
     try:
-        require_usable(folder, recipe, resume)  # once more: now nobody else can come in between
+        require_usable(folder, recipe, resume)  # once more: now that the folder is held
         if resume:
             _go_back(run, say)
         else:
             write(folder / RECIPE, read_text(recipe_file, TrainingError, LONGEST_TOML))
     except BaseException:
-        let_go(run)
+        release(run)
         raise
     minutes = sum(clip.seconds for clip in clips) / 60
     say(f"{len(clips)} clips to learn from, {minutes:.1f} minutes; {sum(map(len, dev.values()))} to check with")
     return run
 
 
-def let_go(run: Run) -> None:
-    """Let another run into the folder."""
+def release(run: Run) -> None:
+    """Release the run's folder, so that another run can take it."""
     if run.lock is not None:
         run.lock.close()
         run.lock = None
@@ -168,7 +168,7 @@ def _tokenizer(start: Start) -> Tokenizer:
         return read_tokenizer(folder)
 
 
-def _name_unknown_letters(clips: Sequence[Clip], tokenizer: Tokenizer, fate: str, say: Say) -> None:
+def _name_unknown_letters(clips: Sequence[Clip], tokenizer: Tokenizer, consequence: str, say: Say) -> None:
     """Say which characters of the texts the vocabulary lacks, and how often each stands there."""
     known = {letter for clip in clips for letter in clip.text if _is_known(tokenizer, letter)}
     unknown = unknown_characters(clips, known.__contains__)
@@ -176,7 +176,7 @@ def _name_unknown_letters(clips: Sequence[Clip], tokenizer: Tokenizer, fate: str
         listed = ", ".join(f"{letter!a} {count} times" if not letter.isprintable() else f"{letter!r} {count} times"
                            for letter, count in unknown.most_common(MOST_LISTED))  # fmt: skip
         more = f", and {len(unknown) - MOST_LISTED} more characters" if len(unknown) > MOST_LISTED else ""
-        say(f"warning: not in the vocabulary, and {fate}: {listed}{more}")
+        say(f"warning: not in the vocabulary, and {consequence}: {listed}{more}")
 
 
 def _is_known(tokenizer: Tokenizer, letter: str) -> bool:
@@ -200,7 +200,7 @@ def _with_targets(
 
 
 def _with_spans(clips: list[Clip], start: Start, say: Say) -> list[Clip]:
-    """The clips in which one masked span has room."""
+    """The clips into which one masked span fits."""
     span = start.config.mask_time_length
     fits = [_frames(clip, start) >= span for clip in clips]
     return _those_that_fit(clips, fits, f"are shorter than a masked span of {span} frames", say)
@@ -226,9 +226,9 @@ def _frames(clip: Clip, start: Start) -> int:
 
 def _go_back(run: Run, say: Say) -> None:
     """To the last whole checkpoint, or the beginning where there is none."""
-    found = checkpoint.latest(run.folder)
-    if found is not None:
-        run.adam, state = checkpoint.restore(found, run.start.params, run.start.files)
+    last = checkpoint.latest(run.folder)
+    if last is not None:
+        run.adam, state = checkpoint.restore(last, run.start.params, run.start.files)
         place = state["place"]
         run.place = Place(**(place | {"best": tuple(place["best"]) if place["best"] else None}))
         if state.get("corpus", run.corpus) != run.corpus:

@@ -8,7 +8,7 @@
     [schedule]       the learning rate
     [[stages]]       what changes on the way: which clips, what learns, whether there is dropout and masking
     [run]            steps, and how often to report, evaluate and save
-    [pretrain]       the quantizer's temperature and two brakes; for pre-training only
+    [pretrain]       temperature, L2 feature penalty, scale of the feature encoder's gradient; pre-training only
 
 What is left out has the default that stands here. A key that does not exist is refused, with the nearest one that does.
 """
@@ -69,7 +69,7 @@ class SchedulePart:
 
 
 @dataclass(frozen=True)
-class Stage:
+class TrainingStage:
     first_step: int = 1
     longest: float = 1e9  # seconds: a model that starts from nothing learns from single words first
     learn: Learn = "all"
@@ -103,11 +103,11 @@ class Recipe:
     augment: Augmentation = field(default_factory=Augmentation)
     optimizer: OptimizerPart = field(default_factory=OptimizerPart)
     schedule: SchedulePart = field(default_factory=SchedulePart)
-    stages: tuple[Stage, ...] = (Stage(),)
+    stages: tuple[TrainingStage, ...] = (TrainingStage(),)
     run: RunPart = field(default_factory=RunPart)
     pretrain: PretrainPart = field(default_factory=PretrainPart)
 
-    def stage(self, step: int) -> Stage:
+    def stage(self, step: int) -> TrainingStage:
         """The stage that ``step``, counted from 1, belongs to."""
         return [stage for stage in self.stages if stage.first_step <= step][-1]
 
@@ -180,8 +180,8 @@ def difference(a: Any, b: Any, where: str = "") -> str | None:
         return f"{where} was {_written(a)} and is {_written(b)}"
     else:
         return None
-    found = (difference(one, other, f"{where}.{name}" if where else name) for name, one, other in pairs)
-    return next(filter(None, found), None)
+    differences = (difference(one, other, f"{where}.{name}" if where else name) for name, one, other in pairs)
+    return next(filter(None, differences), None)
 
 
 def _written(value: Any) -> str:

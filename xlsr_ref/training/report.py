@@ -20,7 +20,7 @@ SHOWN = ("loss", "nats_per_token", "accuracy", "diversity", "perplexity", "tau",
 LEGEND = {
     "pretrain": "accuracy: the right frame beats all negatives; diversity: share of unused codes; perplexity: codes "
     "in use\nnorm: of the gradient; s/s: seconds of audio per second; more in metrics.jsonl",
-    "finetune": "nats/token: loss per letter; blanks: share of frames that say nothing\n"
+    "finetune": "nats/token: loss per letter; blanks: share of frames that are blank\n"
     "norm: of the gradient; rate: learning rate; s/s: seconds of audio per second; more in metrics.jsonl",
 }
 
@@ -35,12 +35,13 @@ class Step(NamedTuple):
 
 def means(steps: list[Step]) -> dict[str, Any]:
     """The mean of every number over ``steps``, at least one, and the speed."""
-    found: dict[str, Any] = {}
+    averages: dict[str, Any] = {}
     for name, value in steps[-1].numbers.items():
         values = [step.numbers[name] for step in steps]
-        found[name] = [float(x) for x in np.mean(values, axis=0)] if isinstance(value, list) else float(np.mean(values))
+        mean = np.mean(values, axis=0)
+        averages[name] = [float(x) for x in mean] if isinstance(value, list) else float(mean)
     speed = sum(step.seconds for step in steps) / sum(step.took for step in steps)
-    return found | {"seconds_of_audio_per_second": speed}
+    return averages | {"seconds_of_audio_per_second": speed}
 
 
 def progress_line(report: dict[str, Any], N: int) -> str:
@@ -49,7 +50,7 @@ def progress_line(report: dict[str, Any], N: int) -> str:
     for name in SHOWN:
         if name in report:
             parts.append(f"{name.replace('nats_per_token', 'nats/token')} {_shown(report[name])}")
-    if "blanks" in report:  # in pre-training there is no room for it
+    if "blanks" in report:  # a line of pre-training would be too long with it
         parts.append(f"rate {report['rate']:.1e}")
     parts.append(f"{report['seconds_of_audio_per_second']:.1f} s/s")
     if report.get("left_out"):

@@ -56,11 +56,13 @@ PREPROCESSOR = {
 
 @dataclass
 class Start:
+    """What a run begins with."""
+
     config: Config
     preprocessor: Preprocessor
     params: Flat  # writeable, under the names that transformers gives them
     files: dict[str, str]  # of the model folder, beside the weights
-    said: list[str]  # what the user should know
+    notes: list[str]  # what the user should know
 
 
 def vocabulary_of(texts: Iterable[str]) -> dict[str, int]:
@@ -69,7 +71,7 @@ def vocabulary_of(texts: Iterable[str]) -> dict[str, int]:
     return {token: i for i, token in enumerate(["[PAD]", "[UNK]", "|", *letters])}
 
 
-def prepare_start(
+def start_of(
     recipe: Recipe, kind: str, texts: Iterable[str], base: Path, dtype: str = "float32", bundled: Path | None = None
 ) -> Start:
     """The start of a run that trains a model of ``kind``. ``base`` is the folder that relative paths begin at.
@@ -77,7 +79,7 @@ def prepare_start(
     ``texts`` are those of the training split, for a new head. Folders in ``bundled`` are found by their names, too.
     Raises TrainingError, ConfigError, WeightsError.
     """
-    part, said = recipe.model, []
+    part, notes = recipe.model, []
     values: dict[str, Any] = {"model_type": "wav2vec2"}
     old, folder, preprocessor = None, None, Preprocessor()
     files = {"preprocessor_config.json": _json(PREPROCESSOR)}
@@ -98,7 +100,7 @@ def prepare_start(
             files = {name: text for name, text in files.items() if name not in TEXT_FILES} | _text_files(vocabulary)
             values |= {"vocab_size": len(vocabulary), "pad_token_id": 0, "bos_token_id": None, "eos_token_id": None}
             old = None if old is None else {name: value for name, value in old.items() if name != "lm_head"}
-            said.append(f"a new head for {len(vocabulary)} tokens, drawn with seed {recipe.seed}")
+            notes.append(f"a new head for {len(vocabulary)} tokens, drawn with seed {recipe.seed}")
     try:
         config = Config.from_dict(values)
     except ConfigError as error:
@@ -111,13 +113,13 @@ def prepare_start(
         surprising = [name for name in missing if not any(begins in name for begins in may_lack)]
         if surprising:
             raise TrainingError(f"{folder} does not fit model.config: it lacks {listed(surprising)} of the right shape")
-        said.insert(0, f"{len(params)} tensors of {folder}" + (f"; drawn: {listed(missing)}" if missing else ""))
+        notes.insert(0, f"{len(params)} tensors of {folder}" + (f"; drawn: {listed(missing)}" if missing else ""))
     else:
-        said.insert(0, "new weights")
+        notes.insert(0, "new weights")
     fresh = draw_weights(np.random.default_rng(recipe.seed), shapes, config, dtype)  # all, so that none shifts others
     params |= {name: fresh[name] for name in missing}
     files["config.json"] = _json(values | _written_out(config))
-    return Start(config, preprocessor, {name: params[name] for name in shapes}, files, said)
+    return Start(config, preprocessor, {name: params[name] for name in shapes}, files, notes)
 
 
 def _written_out(config: Config) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What one step learns from one batch: the two tasks, each as a function from a batch to numbers and a gradient.
+"""One training step: the two tasks, each as a function from a batch to numbers and a gradient.
 
     finetune_step    CTC: the text is known           loss: nats per token, the mean over the utterances
     pretrain_step    contrastive: sound alone         loss: nats per masked frame
@@ -30,7 +30,7 @@ from xlsr_ref.ops import threads
 from xlsr_ref.ops.lattice import frames_needed
 from xlsr_ref.ops.tree import flatten
 from xlsr_ref.training.augment import augment
-from xlsr_ref.training.recipe import Recipe, Stage
+from xlsr_ref.training.recipe import Recipe, TrainingStage
 from xlsr_ref.wav2vec2.adapter import adapter_frames
 from xlsr_ref.wav2vec2.config import Config
 from xlsr_ref.wav2vec2.masks import NO_MASKS, Masks, draw_masks
@@ -56,7 +56,7 @@ class Batch:
     waveforms: Sequence[np.ndarray]
     targets: Sequence[np.ndarray]
     step: int
-    stage: Stage
+    stage: TrainingStage
 
 
 Numbers = dict[str, Any]  # what a step reports
@@ -73,7 +73,7 @@ def fits_ctc(x: np.ndarray, targets: np.ndarray, config: Config) -> bool:
 
 
 def fits_masks(x: np.ndarray, targets: np.ndarray, config: Config) -> bool:
-    """Has a masked span room in a clip ``x`` (L,)?"""
+    """Does a masked span fit into a clip ``x`` (L,)?"""
     return config.frames(len(x)) >= config.mask_time_length
 
 
@@ -114,7 +114,7 @@ def pretrain_step(
 ) -> tuple[Numbers, dict]:
     """The loss of pre-training per masked frame, and its gradient.
 
-    Raises ObjectiveError for NaN, and where no clip has room for a masked span.
+    Raises ObjectiveError for NaN, and where a masked span fits into no clip.
     """
     part, c = recipe.pretrain, config
     fit = _fitting(fits_masks, batch, config, f"the {config.mask_time_length} frames of a masked span")
@@ -166,10 +166,10 @@ def generator(recipe: Recipe, step: int, i: int) -> np.random.Generator:
 def _fitting(fits: Fits, batch: Batch, config: Config, needed: str) -> list[int]:
     """The numbers of the clips that can be learnt from. Raises ObjectiveError where there is none."""
     pairs = zip(batch.waveforms, batch.targets)
-    found = [i for i, (x, targets) in enumerate(pairs) if fits(x, targets, config)]
-    if not found:
+    fitting = [i for i, (x, targets) in enumerate(pairs) if fits(x, targets, config)]
+    if not fitting:
         raise ObjectiveError(f"none of its {len(batch.waveforms)} clips has {needed}")
-    return found
+    return fitting
 
 
 def _utterance(config: Config, recipe: Recipe, preprocessor: audio.Preprocessor, batch: Batch, i: int) -> Utterance:
@@ -183,7 +183,7 @@ def _utterance(config: Config, recipe: Recipe, preprocessor: audio.Preprocessor,
     return Utterance(preprocessor.normalised(x), targets, config.frames(len(x)), rng)
 
 
-def _masks(config: Config, stage: Stage, one: Utterance) -> Masks:
+def _masks(config: Config, stage: TrainingStage, one: Utterance) -> Masks:
     """Dropout, and spans of frames and channels, as the config has them."""
     if not stage.noise:
         return NO_MASKS

@@ -1,7 +1,7 @@
 """What a beginner should be told while a model trains: the usual ways in which training fails, named when they happen.
 
-collapse     the codebook of a group shrinks to one code: its perplexity is near 1, and nothing is left to tell apart
-all blank    the model says nothing at all: a CTC model often begins so, and should leave it within some hundred steps
+collapse     the codebook of a group shrinks to one code: its perplexity is near 1, and its targets are all alike
+all blank    every frame is the blank: a CTC model often begins so, and should leave it within some hundred steps
 NaN          a step without a usable gradient is left out; many in a row end the run
 lengths      a clip is not as long as its list says; one that cannot be learnt from is left out of its batch
 """
@@ -17,7 +17,7 @@ from xlsr_ref.audio.manifest import Clip
 from xlsr_ref.errors import TrainingError
 
 COLLAPSED = 1.5  # perplexity: fewer than two codes in use
-SPEECHLESS = 0.999  # share of frames whose likeliest token is the blank
+ALL_BLANK = 0.999  # share of frames whose likeliest token is the blank
 PATIENCE = {"collapse": 20, "blank": 200}  # steps in a row before it is said
 AGAIN = 200  # steps in a row until it is said again
 
@@ -33,19 +33,19 @@ class Watch:
         """Warnings, if any, after a step that went well."""
         self.in_a_row = 0
         perplexity = numbers.get("perplexity", [math.inf])
-        found = []
+        warnings = []
         if self._lasts("collapse", min(perplexity) < COLLAPSED):
             group = perplexity.index(min(perplexity))
-            found.append(
+            warnings.append(
                 f"warning: the codebook of group {group} has collapsed (perplexity {min(perplexity):.2f}): lower the "
                 "schedule.peak, or raise model.config.diversity_loss_weight or pretrain.tau_floor"
             )
-        if self._lasts("blank", numbers.get("blanks", 0.0) > SPEECHLESS):
-            found.append(
-                f"warning: the model has said nothing but blanks for {self._since['blank']} steps: begin with shorter "
-                "clips (stages), without noise, or with a larger model.config.initializer_range"
+        if self._lasts("blank", numbers.get("blanks", 0.0) > ALL_BLANK):
+            warnings.append(
+                f"warning: every frame has been blank for {self._since['blank']} steps: begin with shorter clips "
+                "(stages), without noise, or with a larger model.config.initializer_range"
             )
-        return found
+        return warnings
 
     def failed(self, step: int, why: str) -> str:
         """What to say after a step without a usable gradient. Raises TrainingError when there were too many."""
@@ -69,7 +69,7 @@ SLACK = 0.1, 0.02  # seconds, and share of the length: how far a list may be wro
 
 
 class Lengths:
-    """Measures every clip when it is first heard. ``longest`` is the recipe's, in seconds."""
+    """Measures every clip when it is first read. ``longest`` is the recipe's, in seconds."""
 
     def __init__(self, rate: int, longest: float) -> None:
         self.rate, self.longest = rate, longest

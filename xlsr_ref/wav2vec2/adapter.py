@@ -3,7 +3,7 @@
     x ← norm(x Wᵀ + b)                  only where `output_hidden_size` is not `hidden_size`
     x ← a σ(g),  (a, g) = conv(x)       for every layer: twice the channels, of which one half gates the other
 
-What reads speech for another network, such as a translator, need not hear 50 frames a second: released adapters have
+A network that reads the result, such as a translator, needs fewer than 50 frames a second: released adapters have
 three layers of stride 2, for one frame in 160 ms. One frame of zeros stands before the first and after the last,
 whatever the kernel. The epsilon of the norm is always 1e-5.
 Where: Babu et al. 2021 (XLS-R), speech translation; Li et al. 2020. The gate: Dauphin et al. 2017, GLU.

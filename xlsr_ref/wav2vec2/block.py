@@ -3,7 +3,7 @@
     pre-norm (XLSR):             x ← x + attention(norm(x))       x ← x + feed_forward(final_norm(x))
     post-norm (wav2vec2-base):   x ← norm(x + attention(x))       x ← final_norm(x + feed_forward(x))
 
-Both halves are in ops: attention.py and feed_forward.py.
+Both halves are in ops: ops/attention.py and ops/feed_forward.py.
 A multilingual model (MMS) ends each pre-norm block with a third part, the language's own: attention_adapter.py.
 The config calls pre-norm `do_stable_layer_norm`. Both have the same parameters: only the order differs, and taking the
 wrong one loads without complaint. Where: wav2vec 2.0 §2; Xiong et al. 2020 on the two orders.

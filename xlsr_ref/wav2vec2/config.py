@@ -149,7 +149,7 @@ class Config:
     adapter_kernel_size: int = _whole(3)
     adapter_stride: int = _whole(2)
     num_adapter_layers: int = _whole(3, least=0, most=MOST_LAYERS)
-    output_hidden_size: int | None = _whole_or_null(None, least=1)  # channels behind the convolutions; null: as before
+    output_hidden_size: int | None = _whole_or_null(None, least=1)  # channels after the adapter; null: hidden_size
     adapter_attn_dim: int | None = _whole_or_null(None, least=1)  # channels between the linears; null: there are none
 
     # masking: a prob is (chance that a span starts at a step) × (span length), as in all toolkits
@@ -207,8 +207,8 @@ class Config:
     def _require_equal_lengths(self, *names: str) -> None:
         lengths = [len(getattr(self, name)) for name in names]
         if len(set(lengths)) > 1:
-            found = "{}, {} and {}".format(*lengths)
-            raise ConfigError("{}, {} and {}".format(*names) + f" must be equally long, found {found} entries")
+            entries = "{}, {} and {}".format(*lengths)
+            raise ConfigError("{}, {} and {}".format(*names) + f" must be equally long, found {entries} entries")
 
     def require_adapters_of(self, kind: str) -> None:
         """Raise ConfigError where a model of ``kind`` has no place for the convolutional adapter that is asked for."""
@@ -274,8 +274,8 @@ class Config:
         config = cls(**known)
         layers = values.get("num_feat_extract_layers", len(config.conv_dim))
         if layers != len(config.conv_dim):
-            found = f"{reprlib.repr(layers)}, but conv_dim has {len(config.conv_dim)} entries"
-            raise ConfigError(f"num_feat_extract_layers is {found}: one of them is wrong")
+            told = f"{reprlib.repr(layers)}, but conv_dim has {len(config.conv_dim)} entries"
+            raise ConfigError(f"num_feat_extract_layers is {told}: one of them is wrong")
         return config
 
     @classmethod

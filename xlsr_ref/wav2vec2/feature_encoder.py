@@ -83,7 +83,7 @@ def feature_encoder(
     x = waveform[:, None]
     for i in range(len(kept[0])):
         own = [tile.own[i].stop - tile.own[i].start for tile in pieces]
-        y, cache = _put_together([layers_of_tile.pop(0) for layers_of_tile in kept], own, x)
+        y, cache = _joined([layers_of_tile.pop(0) for layers_of_tile in kept], own, x)
         outputs.append(y)
         caches.append(cache)
         x = y
@@ -148,15 +148,15 @@ def normalise(
 
 
 def _moments(waveform: np.ndarray, pieces: list[Tile], p: dict, stride: int) -> Moments:
-    """What group norm must know of the first convolution of the whole recording, which never stands in memory."""
-    found: dict[int, Moments] = {}
+    """The moments of the first convolution over the whole recording, whose output is never in memory as a whole."""
+    of_tile: dict[int, Moments] = {}
 
     def one(number: int, tile: Tile) -> None:
         convolved, _ = conv1d(waveform[tile.rows[0], None], p["conv"], stride)
-        found[number] = moments(convolved[: tile.own[0].stop - tile.own[0].start])
+        of_tile[number] = moments(convolved[: tile.own[0].stop - tile.own[0].start])
 
     threads.run(partial(one, number, tile) for number, tile in enumerate(pieces))
-    return joined_moments(found[number] for number in range(len(pieces)))
+    return joined_moments(of_tile[number] for number in range(len(pieces)))
 
 
 def first_moments(stretches: Iterable[np.ndarray], p: dict, config: Config) -> Moments:
@@ -168,7 +168,7 @@ def first_moments(stretches: Iterable[np.ndarray], p: dict, config: Config) -> M
     return joined_moments(moments(conv1d(stretch[:, None], layer["conv"], stride)[0]) for stretch in stretches)
 
 
-def _put_together(
+def _joined(
     parts: list[tuple[np.ndarray, ConvLayerCache]], own: list[int], x: np.ndarray
 ) -> tuple[np.ndarray, ConvLayerCache]:
     """One layer's output and cache from those of its tiles, of which the first ``own`` rows count; ``x`` its input."""

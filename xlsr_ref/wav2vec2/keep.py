@@ -1,4 +1,4 @@
-"""What a forward pass keeps: for the backward pass, for whoever looks at the stages, or nothing.
+"""What a forward pass keeps: for the backward pass, for inspecting the stages, or nothing.
 
     False            nothing: each stage's memory goes to the next
     "states"         the hidden states
@@ -27,6 +27,6 @@ def kept_cache(cache: Any, keep: Keep) -> Any:
     return cache if keep in (True, "checkpoints") else None
 
 
-def goes_back(keep: Keep) -> bool:
-    """Is there a way back?"""
+def allows_backward(keep: Keep) -> bool:
+    """Is enough kept for the backward pass?"""
     return keep in (True, "checkpoints")

@@ -1,4 +1,4 @@
-"""What training does to the network at random, so that it cannot rely on any one number: dropout and SpecAugment.
+"""Dropout masks and SpecAugment: what training changes in the network at random.
 
     projection ─ dropout ─ mask spans of frames ─ mask spans of channels ─ encoder, with dropout ─ dropout ─ head
                            by masked_spec_embed    by 0

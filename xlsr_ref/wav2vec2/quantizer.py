@@ -67,8 +67,8 @@ def quantize_backward(
     T, G, V = logits.shape
     width = codebook.shape[2]  # d/G
     if (dquantized.shape, dquantized.dtype) != ((T, G * width), codebook.dtype):
-        found, wanted = f"{dquantized.dtype} {dquantized.shape}", f"{codebook.dtype} {(T, G * width)}"
-        raise ObjectiveError(f"the gradient is {found}, but the codevectors were {wanted}")
+        given, wanted = f"{dquantized.dtype} {dquantized.shape}", f"{codebook.dtype} {(T, G * width)}"
+        raise ObjectiveError(f"the gradient is {given}, but the codevectors were {wanted}")
     parts = [dquantized[:, g * width : (g + 1) * width] for g in range(G)]  # undoes: the groups side by side
     dcodebook = np.stack([matmul(choice[:, g].T, parts[g]) for g in range(G)])  # undoes: onehot · codevectors
     dchoice = np.stack([matmul(parts[g], codebook[g].T) for g in range(G)], axis=1)  # (T, G, V)  undoes: the same

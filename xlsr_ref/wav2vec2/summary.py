@@ -38,7 +38,7 @@ class Row(NamedTuple):
     level: int = 0
 
 
-Stage = tuple[str, tuple[int, ...], int, int]  # prefix, output, FLOPs, level
+StageCost = tuple[str, tuple[int, ...], int, int]  # prefix, output, FLOPs, level
 
 
 def stage_table(config: Config, kind: str, samples: int, prefix: str | None = None) -> list[Row]:
@@ -68,7 +68,7 @@ def stage_table(config: Config, kind: str, samples: int, prefix: str | None = No
     ]
 
 
-def _network(config: Config, kind: str, samples: int) -> Iterator[Stage]:
+def _network(config: Config, kind: str, samples: int) -> Iterator[StageCost]:
     """Each stage below the head: the arithmetic of the module's docstring."""
     convolutions = []
     T, inputs = samples, 1  # the waveform is one channel
@@ -109,7 +109,7 @@ def _network(config: Config, kind: str, samples: int) -> Iterator[Stage]:
         yield from [("adapter", (), 0, 0)] if unused else _adapter(config, T)
 
 
-def _adapter(config: Config, T: int) -> Iterator[Stage]:
+def _adapter(config: Config, T: int) -> Iterator[StageCost]:
     C, parts = config.output_size, []
     if config.hidden_size != C:
         parts.append(("adapter.proj", (T, C), 2 * T * config.hidden_size * C, 1))
@@ -121,7 +121,7 @@ def _adapter(config: Config, T: int) -> Iterator[Stage]:
     yield from parts
 
 
-def _heads(config: Config, kind: str, T: int) -> Iterator[Stage]:
+def _heads(config: Config, kind: str, T: int) -> Iterator[StageCost]:
     """Each stage above the network, which gives ``T`` frames."""
     C = config.output_size
     if kind in CLASSIFIERS and config.use_weighted_layer_sum:

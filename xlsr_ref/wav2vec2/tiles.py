@@ -31,7 +31,7 @@ class Tile(NamedTuple):
 def tiles(samples: int, kernels: Sequence[int], strides: Sequence[int]) -> list[Tile]:
     """Cut ``samples`` into tiles whose own frames, one after the other, are all frames; at least one frame is needed.
 
-    The last tile takes the samples beyond the last frame as well: inner layers make rows of them, which nobody needs.
+    The last tile takes the samples beyond the last frame as well: inner layers make rows of them, which no frame needs.
     """
     lengths = conv_lengths(samples, kernels, strides)
     T = lengths[-1]

@@ -11,7 +11,7 @@ import pytest
 from xlsr_ref.errors import ExerciseError
 from xlsr_ref.teach.grade import exercises
 from xlsr_ref.teach.grade.assignment import assignment, notebook
-from xlsr_ref.teach.grade.exercise import find
+from xlsr_ref.teach.grade.catalogue import find
 from xlsr_ref.teach.grade.judge import judge
 
 

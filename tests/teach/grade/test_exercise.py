@@ -10,8 +10,10 @@ import pytest
 
 from xlsr_ref.errors import ExerciseError
 from xlsr_ref.teach.grade import exercise, exercises
-from xlsr_ref.teach.grade.exercise import all_exercises, arrays, cases, copied, mapped, strided
-from xlsr_ref.teach.grade.judge import judge, mutants
+from xlsr_ref.teach.grade.battery import arrays, cases, copied, mapped, strided
+from xlsr_ref.teach.grade.catalogue import all_exercises
+from xlsr_ref.teach.grade.judge import judge
+from xlsr_ref.teach.grade.mistakes import mutants
 
 EACH = pytest.mark.parametrize("task", all_exercises(), ids=lambda task: task.name)
 
@@ -82,12 +84,12 @@ def test_backward_exercises_take_the_gradient_and_then_what_forward_takes(task):
     assert tuple(others) == forward.parameters()
 
 
-def test_there_are_at_least_25_forward_and_backward_in_every_room():
+def test_there_are_at_least_25_forward_and_backward_of_every_folder():
     assert len(exercises()) >= 25
     assert len(set(exercises())) == len(exercises())
     assert sum(name.endswith("_backward") for name in exercises()) >= 8
-    rooms = {task.room.split(".")[0] for task in all_exercises()}
-    assert {"ops", "wav2vec2", "losses", "text", "audio"} <= rooms
+    folders = {task.module.split(".")[0] for task in all_exercises()}
+    assert {"ops", "wav2vec2", "losses", "text", "audio"} <= folders
 
 
 def test_they_come_in_the_order_of_the_notebooks():

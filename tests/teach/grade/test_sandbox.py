@@ -11,8 +11,8 @@ from cells import RIGHT, body, cell
 
 from xlsr_ref.errors import ExerciseError
 from xlsr_ref.teach import grade as package
-from xlsr_ref.teach.grade import grade, sandbox
-from xlsr_ref.teach.grade.travel import file_parcel
+from xlsr_ref.teach.grade import exchange, grade, sandbox
+from xlsr_ref.teach.grade.transfer import pack_file
 
 LONG = 120  # seconds that no function here needs, for machines that have much else to do
 
@@ -159,7 +159,7 @@ def test_a_students_words_bring_no_control_characters():
 
 def test_how_a_process_ended_is_told_in_words():
     def why(status, crash=""):
-        return sandbox._why_it_ended(status, crash, file_parcel("f", "a\nb\n", "s.py"), 5.0, 100)
+        return sandbox._why_it_ended(status, crash, pack_file("f", "a\nb\n", "s.py"), 5.0, 100)
 
     assert why(None) == "did not come to an end within 5 s"
     assert why(1, 'Timeout (0:00:05)!\n  File "j.py", line 9 in j\n  File "s.py", line 2 in f\n') == (
@@ -210,7 +210,7 @@ def test_what_is_refused():
 
 def test_a_grade_within_a_grade_checks_nothing(monkeypatch):
     """A file that calls grade() at its top level is itself graded."""
-    monkeypatch.setattr(sandbox, "inside", True)
+    monkeypatch.setattr(exchange, "inside_child", True)
     verdict = package.grade("layer_norm", len)
     verdict.check()
     assert "nothing was checked" in verdict.notes[0]

@@ -1,15 +1,17 @@
 """One utterance on one page: from the samples to the words, with every step's picture and a cursor through all of them.
 
-    journey.py   runs the model once and collects what the page shows
-    compact.py   arrays as few bytes: levels from 0 to 255, in base64
-    stages.py    what the page says of each stage
-    stills.py    the pictures for a reader without JavaScript
-    page.py      puts the HTML together, with page.html, page.css and page.js beside it
+    trace.py      runs the model once and collects what the page shows
+    compact.py      arrays as few bytes: levels from 0 to 255, in base64
+    stages.py       what the page says of each stage
+    stills.py       the pictures for a reader without JavaScript
+    figures.py      the figures of each stage, as HTML
+    script_data.py  the numbers that the script draws, as JSON
+    page.py         puts the HTML together, with page.html, page.css and the files of script/
 
 The page is one file and asks for nothing else: no font, no script, no picture from a network.
 """
 
-from xlsr_ref.teach.explain.journey import LONGEST, Journey, journey
 from xlsr_ref.teach.explain.page import explain, page
+from xlsr_ref.teach.explain.trace import LONGEST, Trace, trace_of
 
-__all__ = ["LONGEST", "Journey", "explain", "journey", "page"]
+__all__ = ["LONGEST", "Trace", "explain", "page", "trace_of"]

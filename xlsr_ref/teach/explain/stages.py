@@ -7,23 +7,23 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from xlsr_ref.teach.explain.journey import Journey, layers_of
+from xlsr_ref.teach.explain.trace import Trace, layers_of
 
 
-class Stage(NamedTuple):
+class PageStage(NamedTuple):
     key: str  # its anchor on the page
     name: str
     shape: str  # of what it puts out
     says: str  # two sentences, HTML
-    functions: tuple[str, ...]  # behind xlsr_ref.
+    functions: tuple[str, ...]  # after "xlsr_ref."
 
 
-def stages_of(seen: Journey) -> tuple[Stage, ...]:
+def stages_of(seen: Trace) -> tuple[PageStage, ...]:
     """The stages in the order of the signal, with the numbers of this utterance."""
     return *_front(seen), *_network(seen), *_text(seen)
 
 
-def _front(seen: Journey) -> tuple[Stage, ...]:
+def _front(seen: Trace) -> tuple[PageStage, ...]:
     """From the sound to the blocks' width."""
     c = seen.config
     L, (T, wide), (_, C) = len(seen.waveform), seen.features.shape, seen.projected.shape
@@ -35,7 +35,7 @@ def _front(seen: Journey) -> tuple[Stage, ...]:
         else "This model takes them as they are."
     )
     return (
-        Stage(
+        PageStage(
             "sound",
             "Sound",
             f"({L:,},)",
@@ -43,7 +43,7 @@ def _front(seen: Journey) -> tuple[Stage, ...]:
             f"<dfn>sample</dfn>. {brought}",
             ("audio.read", *scaled),
         ),
-        Stage(
+        PageStage(
             "features",
             "Features",
             f"({T:,}, {wide})",
@@ -53,7 +53,7 @@ def _front(seen: Journey) -> tuple[Stage, ...]:
             f"has seen {field:g} ms of sound.",
             ("wav2vec2.feature_encoder.feature_encoder",),
         ),
-        Stage(
+        PageStage(
             "projection",
             "Projection",
             f"({T:,}, {C})",
@@ -64,13 +64,13 @@ def _front(seen: Journey) -> tuple[Stage, ...]:
     )
 
 
-def _network(seen: Journey) -> tuple[Stage, ...]:
+def _network(seen: Trace) -> tuple[PageStage, ...]:
     """The context network and its head."""
     c, (T, C), V = seen.config, seen.projected.shape, len(seen.labels)
     H, N = c.num_attention_heads, c.num_hidden_layers
     kind = "pre_norm_block" if c.do_stable_layer_norm else "post_norm_block"
     return (
-        Stage(
+        PageStage(
             "positions",
             "Positions",
             f"({T:,}, {C})",
@@ -78,7 +78,7 @@ def _network(seen: Journey) -> tuple[Stage, ...]:
             f"So a convolution over {c.num_conv_pos_embeddings} frames adds to each a trace of what stands around it.",
             ("wav2vec2.positional.positional",),
         ),
-        Stage(
+        PageStage(
             "blocks",
             f"Blocks × {N}",
             f"({T:,}, {C})",
@@ -88,7 +88,7 @@ def _network(seen: Journey) -> tuple[Stage, ...]:
             "alone.",
             ("ops.attention.attention", f"wav2vec2.block.{kind}"),
         ),
-        Stage(
+        PageStage(
             "scores",
             "Scores",
             f"({T:,}, {V})",
@@ -100,11 +100,11 @@ def _network(seen: Journey) -> tuple[Stage, ...]:
     )
 
 
-def _text(seen: Journey) -> tuple[Stage, ...]:
+def _text(seen: Trace) -> tuple[PageStage, ...]:
     """From scores to words."""
     T, S = len(seen.features), len(seen.runs)
     return (
-        Stage(
+        PageStage(
             "path",
             "Best path",
             f"({S},)",
@@ -112,20 +112,20 @@ def _text(seen: Journey) -> tuple[Stage, ...]:
             "This way of reading is called <dfn>CTC</dfn>: a blank between two equal letters keeps them two.",
             ("text.greedy.best_path", "text.greedy.collapse"),
         ),
-        Stage(
+        PageStage(
             "lattice",
             "Lattice",
             f"({T:,}, {2 * S + 1})",
-            "The same text can be spread over the frames in very many ways: the <dfn>lattice</dfn> is the map of all. "
-            "Down are the characters with a blank around each, across are the frames, and a way stays, takes a step "
+            "The same text can be spread over the frames in very many ways: the <dfn>lattice</dfn> shows all of them. "
+            "Down are the characters with a blank around each, across are the frames, and a path stays, takes a step "
             "down, or jumps over a blank between two different characters.",
             ("losses.ctc.posteriors", "text.align.align"),
         ),
-        Stage(
+        PageStage(
             "words",
             "Words",
             plural(len(seen.words), "word"),
-            "The likeliest way through the lattice says when each character begins and ends, and so when each word "
+            "The likeliest path through the lattice says when each character begins and ends, and so when each word "
             "does. The <dfn>confidence</dfn> is how probable the model finds its own characters: it can be sure, and "
             "wrong.",
             ("Model.transcribe", "Model.align"),
@@ -133,7 +133,7 @@ def _text(seen: Journey) -> tuple[Stage, ...]:
     )
 
 
-def layer_rows(seen: Journey) -> list[tuple[str, ...]]:
+def layer_rows(seen: Trace) -> list[tuple[str, ...]]:
     """The table of the convolutions: number, kernel, stride, rows put out, and what a row has seen in ms."""
     return [
         (str(i), str(kernel), str(stride), f"{rows:,}", f"{1000 * field / seen.rate:.3g} ms")

@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 from xlsr_ref.teach.grade import sandbox
-from xlsr_ref.teach.grade.exercise import Case, Exercise, Mistake, all_exercises
-from xlsr_ref.teach.grade.exercise import find as exercise
+from xlsr_ref.teach.grade.catalogue import all_exercises
+from xlsr_ref.teach.grade.catalogue import find as exercise
+from xlsr_ref.teach.grade.definition import Case, Exercise, Mistake
 from xlsr_ref.teach.grade.judge import judge
 from xlsr_ref.teach.grade.verdict import Verdict
 

@@ -20,7 +20,8 @@ from typing import Any
 
 from xlsr_ref.errors import ExerciseError
 from xlsr_ref.files import write_whole
-from xlsr_ref.teach.grade.exercise import Exercise, find
+from xlsr_ref.teach.grade.catalogue import find
+from xlsr_ref.teach.grade.definition import Exercise
 from xlsr_ref.untrusted import shown
 
 SCHEMA = 3  # of nbgrader's metadata

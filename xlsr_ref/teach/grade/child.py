@@ -1,10 +1,10 @@
-"""The program that checks one function, in a process of its own: ``python -m xlsr_ref.teach.grade.child < LETTER``.
+"""The program that checks one function, in a process of its own: ``python -m xlsr_ref.teach.grade.child < REQUEST``.
 
-The letter (exchange.py) holds the request and takes the answer. In between the process gives up what the function could
+The file (exchange.py) holds the request and takes the answer. In between the process gives up what the function could
 harm: input and output go nowhere, memory, processor time and the size of files are limited where the system can do so,
 no other process may be started, and a watchdog ends the process when the time is over and notes the line it was in.
 Processes are refused at Python's own ways to start one, that of multiprocessing included, and at C's functions for it
-where ctypes looks them up. All this holds against accidents. It is no wall against somebody who wants to get out:
+where ctypes looks them up. All this holds against accidents. It does not stop somebody who wants to get out:
 compiled code that starts processes by itself is not seen.
 """
 
@@ -35,50 +35,49 @@ C_PROCESSES = re.compile(
 
 
 def main() -> None:
-    """Check the function, write the answer, end the process: nothing that the function left behind runs on."""
-    letter = exchange.Mapped(0)
-    request = json.loads(letter.request())
+    """Check the function, write the answer, end the process: no thread of the function's runs on."""
+    mapped = exchange.MappedRequest(0)
+    request = json.loads(mapped.request())
     import numpy as np  # all that is heavy comes before the limits
 
-    from xlsr_ref.teach.grade import sandbox, travel
-    from xlsr_ref.teach.grade.exercise import find
+    from xlsr_ref.teach.grade import transfer
+    from xlsr_ref.teach.grade.catalogue import find
     from xlsr_ref.teach.grade.judge import judge
 
-    task, parcel = find(request["exercise"]), travel.Parcel(*request["parcel"])
+    task, packed = find(request["exercise"]), transfer.PackedFunction(*request["function"])
     rng = np.random.default_rng(request["seed"])
-    sandbox.inside = True
-    sys.path.extend(place for place in request["path"] if place not in sys.path)
+    exchange.inside_child = True
+    sys.path.extend(folder for folder in request["path"] if folder not in sys.path)
 
-    crash = quiet()
+    crash = silence()
     notes = limit(request["seconds"], request["memory_mb"])
     faulthandler.enable(crash)
     faulthandler.dump_traceback_later(request["seconds"], exit=True, file=crash)
-    sys.addaudithook(alone)
+    sys.addaudithook(refuse_events)
     refuse_processes()
-    letter.begin()
+    mapped.begin()
     me = os.getpid()
     try:
         try:
-            answer: dict[str, Any] = {"verdict": judge(task, travel.unpack(parcel), rng).to_dict()}
-        except travel.CannotUnpack as error:
+            answer: dict[str, Any] = {"verdict": judge(task, transfer.unpack(packed), rng).to_dict()}
+        except transfer.CannotUnpack as error:
             answer = {"broken": str(error)}
         except BaseException as error:
-            answer = {"stopped": travel.happened(error, parcel)}
+            answer = {"stopped": transfer.happened(error, packed)}
         if os.getpid() == me:
             faulthandler.cancel_dump_traceback_later()
-            letter.answer(json.dumps(answer | {"notes": notes}))
+            mapped.answer(json.dumps(answer | {"notes": notes}))
     except MemoryError:
-        os._exit(MEMORY)
+        os._exit(exchange.OUT_OF_MEMORY)
     except BaseException:
-        os._exit(BROKEN)
+        os._exit(exchange.PYTHON_BROKEN)
     os._exit(0)
 
 
 NO_PROCESS = "the grader lets no function start a process"
-MEMORY, BROKEN = 77, 78  # the exit status for: not even memory to say so, and: Python itself no longer works
 
 
-def quiet() -> int:
+def silence() -> int:
     """Nothing comes in, nothing gets out. Returns where a crash may still be described."""
     crash = os.dup(2)
     nothing = os.open(os.devnull, os.O_RDWR)
@@ -108,7 +107,7 @@ def limit(seconds: float, memory_mb: float) -> list[str]:
     return []
 
 
-def alone(event: str, arguments: tuple) -> None:
+def refuse_events(event: str, arguments: tuple) -> None:
     """An audit hook: the function starts no process and ends none but its own."""
     if event in PROCESSES:
         raise PermissionError(NO_PROCESS)

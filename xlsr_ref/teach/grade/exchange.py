@@ -1,6 +1,6 @@
-"""How the grader and the process that checks one function hear from each other: a file without a name.
+"""How the grader and the process that checks one function exchange one request and its answer: a file without a name.
 
-    1 byte    how far it is: R a request, B the function is being checked, A an answer
+    1 byte    the state: R a request, B the function is being checked, A an answer
     8 bytes   the length of what follows
     JSON      the request, which the answer replaces
 
@@ -16,18 +16,21 @@ from typing import IO, Any
 from xlsr_ref.errors import ExerciseError
 from xlsr_ref.untrusted import parse_json
 
-ROOM = 4 << 20  # bytes for an answer, at least
+ANSWER_BYTES = 4 << 20  # kept free in the file for an answer, at least
 REQUEST, BEGUN, ANSWER = b"R", b"B", b"A"
+OUT_OF_MEMORY, PYTHON_BROKEN = 77, 78  # exit statuses: no memory even to answer, and: Python itself no longer works
+
+inside_child = False  # True in the child: a file that grades itself when it is imported grades nothing there
 
 
-class Letter:
+class RequestFile:
     """The grader's side."""
 
     def __init__(self, file: IO[bytes], request: str) -> None:
         """Write a request into an open, empty file without a buffer."""
         self.file, text = file, request.encode()
         file.write(REQUEST + len(text).to_bytes(8, "little") + text)
-        file.truncate(max(ROOM, 9 + len(text)))
+        file.truncate(max(ANSWER_BYTES, 9 + len(text)))
         file.flush()
         file.seek(0)
 
@@ -41,13 +44,13 @@ class Letter:
         self.file.seek(0)
         kind, length = self.file.read(1), int.from_bytes(self.file.read(8), "little")
         try:
-            text = self.file.read(min(length, ROOM))
+            text = self.file.read(min(length, ANSWER_BYTES))
             return parse_json(text, "the answer", ExerciseError, finite=False) if kind == ANSWER else None
         except ExerciseError:
             return None
 
 
-class Mapped:
+class MappedRequest:
     """The side of the process that checks: a file, open as ``descriptor``, in its memory."""
 
     def __init__(self, descriptor: int) -> None:

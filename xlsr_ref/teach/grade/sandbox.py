@@ -25,9 +25,10 @@ import numpy as np
 
 from xlsr_ref.errors import ExerciseError
 from xlsr_ref.teach.grade import exchange
-from xlsr_ref.teach.grade.exercise import Exercise, find
+from xlsr_ref.teach.grade.catalogue import find
+from xlsr_ref.teach.grade.definition import Exercise
 from xlsr_ref.teach.grade.judge import judge
-from xlsr_ref.teach.grade.travel import CannotUnpack, Parcel, file_parcel, pack, unpack
+from xlsr_ref.teach.grade.transfer import CannotUnpack, PackedFunction, pack, pack_file, unpack
 from xlsr_ref.teach.grade.verdict import Verdict
 
 SECONDS, MEMORY_MB = 5.0, 1024  # a function's own: the start of Python comes on top
@@ -35,7 +36,6 @@ START = 30.0  # seconds that Python may take to start, on a machine that has muc
 LATE = 5.0  # seconds after the limit in which the process ends itself, unless it is stopped (SIGSTOP)
 POLL = 0.01  # seconds
 RUNS = "runs to its end"  # the property that a function lacks whose process does not come back
-inside = False  # True in the child: a file that grades itself when it is imported grades nothing there
 
 
 def run(
@@ -57,21 +57,21 @@ def run(
     task = find(name)
     if not (seconds > 0 and memory_mb > 0):
         raise ExerciseError(f"limits of {seconds:g} s and {memory_mb:g} MB: both must be above 0")
-    if inside:
-        return Verdict(name, True, (), notes=("a grade inside a grade: nothing was checked",))
+    if exchange.inside_child:
+        return Verdict(name, True, (), notes=("grade() was called while a file was being graded: nothing was checked",))
     if source is not None:
-        parcel: Parcel | None = file_parcel(name, source, path)
+        packed: PackedFunction | None = pack_file(name, source, path)
     elif not callable(function):
         return failed(name, f"is {type(function).__name__}, which cannot be called: give the function itself")
     else:
-        parcel = pack(function)
+        packed = pack(function)
     seed = int(np.random.default_rng().integers(2**31)) if seed is None else seed
-    if parcel is None:
+    if packed is None:
         why = "its source cannot be read, and without cloudpickle it cannot be sent to another process"
         return _in_process(task, function, seed, why)
     request = {
         "exercise": name,
-        "parcel": parcel,
+        "function": packed,
         "seed": seed,
         "seconds": seconds,
         "memory_mb": memory_mb,
@@ -81,9 +81,9 @@ def run(
         status, answer, crash = _process(request, seconds)
     except (OSError, NotImplementedError) as error:  # as in a browser, or where no more processes are allowed
         why = f"no process can be started here ({error})"
-        return _in_process(task, function if source is None else parcel, seed, why)
+        return _in_process(task, function if source is None else packed, seed, why)
     if answer is None:
-        return failed(name, _why_it_ended(status, crash, parcel, seconds, memory_mb))
+        return failed(name, _why_it_ended(status, crash, packed, seconds, memory_mb))
     if "broken" in answer:
         if function is None:
             raise ExerciseError(answer["broken"])
@@ -99,7 +99,7 @@ def failed(name: str, what: str, *notes: str) -> Verdict:
 
 
 def _in_process(task: Exercise, function: Any, seed: int, why: str) -> Verdict:
-    if isinstance(function, Parcel):
+    if isinstance(function, PackedFunction):
         try:
             function = unpack(function)
         except CannotUnpack as error:
@@ -114,15 +114,15 @@ def _in_process(task: Exercise, function: Any, seed: int, why: str) -> Verdict:
 def _process(request: dict[str, Any], seconds: float) -> tuple[int | None, dict[str, Any] | None, str]:
     """Run the child to its end: its exit status (None: it was ended from here), its answer, and what a crash left."""
     with tempfile.TemporaryFile(buffering=0) as file, tempfile.TemporaryFile() as crash:
-        letter = exchange.Letter(file, json.dumps(request))
-        status = _run(letter, crash, seconds)
+        request_file = exchange.RequestFile(file, json.dumps(request))
+        status = _run(request_file, crash, seconds)
         crash.seek(0)
-        return status, letter.answer(), crash.read().decode("utf-8", "replace")
+        return status, request_file.answer(), crash.read().decode("utf-8", "replace")
 
 
-def _run(letter: exchange.Letter, crash: IO[bytes], seconds: float) -> int | None:
+def _run(request: exchange.RequestFile, crash: IO[bytes], seconds: float) -> int | None:
     if not sys.executable:
-        raise OSError("the place of Python itself is not known")
+        raise OSError("the path of Python itself is not known")
     root = str(Path(__file__).parents[3])
     one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
     paths = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
@@ -131,7 +131,7 @@ def _run(letter: exchange.Letter, crash: IO[bytes], seconds: float) -> int | Non
     command = [sys.executable, "-P", "-m", "xlsr_ref.teach.grade.child"]
     process = subprocess.Popen(
         command,
-        stdin=letter.file,
+        stdin=request.file,
         stdout=subprocess.DEVNULL,
         stderr=crash,
         env=environment,
@@ -139,7 +139,7 @@ def _run(letter: exchange.Letter, crash: IO[bytes], seconds: float) -> int | Non
     )
     try:
         end = time.monotonic() + START
-        while process.poll() is None and not letter.begun() and time.monotonic() < end:
+        while process.poll() is None and not request.begun() and time.monotonic() < end:
             time.sleep(POLL)
         return process.wait(seconds + LATE)
     except subprocess.TimeoutExpired:
@@ -153,17 +153,15 @@ def _run(letter: exchange.Letter, crash: IO[bytes], seconds: float) -> int | Non
         process.wait()
 
 
-def _why_it_ended(status: int | None, crash: str, parcel: Parcel, seconds: float, memory_mb: float) -> str:
+def _why_it_ended(status: int | None, crash: str, packed: PackedFunction, seconds: float, memory_mb: float) -> str:
     """What the function did, in plain words, where its process ended without an answer."""
-    from xlsr_ref.teach.grade.child import BROKEN, MEMORY
-
-    place = _place(crash, parcel)
+    place = _place(crash, packed)
     ended = {-getattr(signal, name): words for name, words in SIGNALS.items() if hasattr(signal, name)}
     if status is None or "Timeout (" in crash or status == -getattr(signal, "SIGXCPU", 0) != 0:
         return f"did not come to an end within {seconds:g} s{place}"
-    if status == MEMORY or "MemoryError" in crash:
+    if status == exchange.OUT_OF_MEMORY or "MemoryError" in crash:
         return f"took more than {memory_mb:g} MB of memory{place}"
-    if status == BROKEN:
+    if status == exchange.PYTHON_BROKEN:
         return "broke Python itself: it changed modules or built-in functions that others need"
     if status in ended:
         return f"{ended[status]}{place}"
@@ -190,12 +188,12 @@ SIGNALS = {
 }
 
 
-def _place(crash: str, parcel: Parcel) -> str:
+def _place(crash: str, packed: PackedFunction) -> str:
     """Where the function was, from the traceback that Python's fault handler left: the innermost line of its text."""
     for file, number in re.findall(r'File "(.*)", line (\d+)', crash):
-        if file == parcel.where:
+        if file == packed.where:
             line = int(number)
-            text = parcel.pieces[-1].splitlines() if parcel.kind in ("file", "source") else []
+            text = packed.pieces[-1].splitlines() if packed.kind in ("file", "source") else []
             said = f": {text[line - 1].strip()}" if 0 < line <= len(text) else ""
             return f"; it was in line {line}{said}"
     return ""

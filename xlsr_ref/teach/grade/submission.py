@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from xlsr_ref.errors import ExerciseError
-from xlsr_ref.teach.grade.exercise import all_exercises
+from xlsr_ref.teach.grade.catalogue import all_exercises
 from xlsr_ref.untrusted import LONGEST_LINE, read_bytes, shown
 
 
@@ -41,9 +41,9 @@ def names(text: str, path: str) -> tuple[str, ...]:
         said = error.msg if isinstance(error, SyntaxError) else "is too deeply nested"
         raise ExerciseError(f"{shown(path)}: {line}Python cannot read this ({said})") from None
     bound = tuple(dict.fromkeys(_bound(tree.body)))
-    found = tuple(each.name for each in all_exercises() if each.name in bound)
-    if found:
-        return found
+    known = tuple(each.name for each in all_exercises() if each.name in bound)
+    if known:
+        return known
     alike = _alike(bound, 0.6)
     hint = f"it has {', '.join(alike)}" if alike else "xlsr-ref grade --list shows their names"
     raise ExerciseError(f"{shown(path)}: no function in it has the name of an exercise; {hint}")

@@ -12,7 +12,7 @@ from xlsr_ref.untrusted import plain
 
 @dataclass(frozen=True, repr=False)
 class Verdict(Shown):
-    """What :func:`xlsr_ref.teach.grade.grade` found of one function; ``to_dict`` is ready for JSON."""
+    """What :func:`xlsr_ref.teach.grade.grade` says of one function; ``to_dict`` is ready for JSON."""
 
     exercise: str
     passed: bool
@@ -32,12 +32,12 @@ class Verdict(Shown):
         if self.passed:
             return f"{self.exercise}: passed, all {len(self.properties)} properties hold"
         held = sum(passed for _, passed, _ in self.properties)
-        found = f"{self.exercise}: not yet, {held} of {len(self.properties)} properties hold"
+        count = f"{self.exercise}: not yet, {held} of {len(self.properties)} properties hold"
         if self.mistake is None:
-            return found
+            return count
         if self.distance == 0:
-            return f"{found}. This mistake gives your numbers: {self.mistake}"
-        return f"{found}. No known mistake gives your numbers; the nearest, {self.distance:.2g} away: {self.mistake}"
+            return f"{count}. This mistake gives your numbers: {self.mistake}"
+        return f"{count}. No known mistake gives your numbers; the nearest, {self.distance:.2g} away: {self.mistake}"
 
     def check(self) -> None:
         """Raise AssertionError with what is wrong, in plain words, if something is: for a cell that tests."""
@@ -71,15 +71,15 @@ class Verdict(Shown):
         }
 
     @classmethod
-    def from_dict(cls, found: Mapping[str, Any]) -> Verdict:
+    def from_dict(cls, values: Mapping[str, Any]) -> Verdict:
         """The verdict from what :meth:`to_dict` made of it; a student's words come without control characters."""
         return cls(
-            exercise=str(found["exercise"]),
-            passed=bool(found["passed"]),
+            exercise=str(values["exercise"]),
+            passed=bool(values["passed"]),
             properties=tuple(
-                (plain(str(name)), bool(passed), plain(str(what))) for name, passed, what in found["properties"]
+                (plain(str(name)), bool(passed), plain(str(what))) for name, passed, what in values["properties"]
             ),
-            mistake=found["mistake"],
-            distance=found["distance"],
-            notes=tuple(plain(str(note)) for note in found["notes"]),
+            mistake=values["mistake"],
+            distance=values["distance"],
+            notes=tuple(plain(str(note)) for note in values["notes"]),
         )

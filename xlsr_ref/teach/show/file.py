@@ -47,8 +47,8 @@ def _widths(sizes: Sequence[int]) -> list[float]:
     least, small = min(LEAST, 1 / len(sizes)), [False] * len(sizes)
     while True:
         wide = sum(size for size, is_small in zip(sizes, small) if not is_small)
-        room = 1 - least * sum(small)
-        widths = [least if is_small else size / wide * room for size, is_small in zip(sizes, small)]
+        left = 1 - least * sum(small)
+        widths = [least if is_small else size / wide * left for size, is_small in zip(sizes, small)]
         if min(widths) >= least * (1 - 1e-9):
             return widths
         small = [width <= least for width in widths]

@@ -203,8 +203,8 @@ def _outline(letter: re.Match[str]) -> str:
     return f' d="{coarse}" transform="scale(0.125)"'
 
 
-def _small_inside(found: re.Match[str]) -> str:
-    small = _small(base64.b64decode(found[1]))
+def _small_inside(image: re.Match[str]) -> str:
+    small = _small(base64.b64decode(image[1]))
     return f"data:image/png;base64,{base64.b64encode(small).decode()}"
 
 
@@ -214,7 +214,7 @@ def _small(png: bytes) -> bytes:
 
     with Image.open(io.BytesIO(png)) as image:
         if "A" in image.mode and image.getchannel("A").getextrema() != (255, 255):
-            return png  # a part of a picture that lets what is below shine through
+            return png  # a transparent part of a picture
         pixels = np.asarray(image.convert("RGB"))
     packed = pixels.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)
     colours, place, counts = np.unique(packed, return_inverse=True, return_counts=True)

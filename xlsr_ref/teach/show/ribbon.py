@@ -1,4 +1,4 @@
-"""The ribbon: the whole way from sound to text as a strip of boxes, with the one that is being talked about lit.
+"""The ribbon: the whole pipeline from sound to text as a strip of boxes, with the one that is being talked about lit.
 
     waveform → feature encoder → projection → + positional → blocks × N → norm → head → text
 
@@ -75,15 +75,20 @@ def ribbon(lit: str | tuple[str, ...], stages: Mapping[str, Any] | None = None, 
 
 def shapes_of(stages: Mapping[str, Any] | None, config: Config | None) -> dict[str, str]:
     """What to write under each box: the shapes of ``stages``, else the letters that ``config`` leaves open."""
-    found: dict[str, str] = {}
+    known: dict[str, str] = {}
     if config is not None:
         C, d = config.hidden_size, config.codevector_dim
         wide = dict.fromkeys(("projection", "positional", "blocks", "norm"), f"(T, {C})")
-        found = {"waveform": "(L,)", "feature encoder": f"(T, {config.conv_dim[-1]})", **wide, "quantizer": f"(T, {d})"}
+        known = {
+            "waveform": "(L,)",
+            "feature encoder": f"(T, {config.conv_dim[-1]})",
+            **wide,
+            "quantizer": f"(T, {d})",
+        }
         if config.vocab_size:
-            found["head"] = f"(T, {config.vocab_size})"
+            known["head"] = f"(T, {config.vocab_size})"
     if not stages:
-        return found
+        return known
     outputs = {name: stage.output.shape for name, stage in stages.items()}
     ends = {"projection": "feature_projection", "positional": "pos_conv_embed", "head": "lm_head"}
     shapes = {box: _last(outputs, end) for box, end in ends.items()}
@@ -93,20 +98,20 @@ def shapes_of(stages: Mapping[str, Any] | None, config: Config | None) -> dict[s
         if name.endswith("conv_layers.0") and stage.cache is not None:
             shapes["waveform"] = stage.cache.conv.x.shape[:1]  # (L, 1): one channel
     exact = {box: str(shape) for box, shape in shapes.items() if shape}
-    if "feature encoder" in exact and "quantizer" in found:
-        found["quantizer"] = found["quantizer"].replace("T", str((shapes["feature encoder"] or "T")[0]))
-    return {box: shape for box, shape in found.items() if box == "quantizer"} | exact
+    if "feature encoder" in exact and "quantizer" in known:
+        known["quantizer"] = known["quantizer"].replace("T", str((shapes["feature encoder"] or "T")[0]))
+    return {box: shape for box, shape in known.items() if box == "quantizer"} | exact
 
 
 def _last(outputs: Mapping[str, tuple[int, ...]], end: str) -> tuple[int, ...] | None:
     """The shape under the last name that is ``end`` or ends in it; a star stands for a number."""
-    found = None
+    last = None
     for name, shape in outputs.items():
         parts, wanted = name.split("."), end.split(".")
         tail = parts[-len(wanted) :]
         if len(tail) == len(wanted) and all(w == t or (w == "*" and t.isdigit()) for w, t in zip(wanted, tail)):
-            found = shape
-    return found
+            last = shape
+    return last
 
 
 def _boxes(lit: tuple[str, ...], stages: Mapping[str, Any] | None, config: Config | None) -> list[Box]:

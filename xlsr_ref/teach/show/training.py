@@ -127,10 +127,10 @@ def _norm(ax: Axes, reports: Reports) -> None:
 def _crosses(ax: Axes, reports: Reports) -> None:
     """Where steps were left out since the report before."""
     so_far = np.array([line.get("left_out", 0) for line in reports])
-    found = [int(i) for i in np.flatnonzero(np.diff(so_far, prepend=0) > 0)]
-    if found:
-        height = [reports[i].get("nats_per_token", reports[i]["loss"]) for i in found]
-        ax.plot(np.array(_steps(reports))[found], height, "x", color=COLOURS["error"], label="left out")
+    rises = [int(i) for i in np.flatnonzero(np.diff(so_far, prepend=0) > 0)]
+    if rises:
+        height = [reports[i].get("nats_per_token", reports[i]["loss"]) for i in rises]
+        ax.plot(np.array(_steps(reports))[rises], height, "x", color=COLOURS["error"], label="left out")
         ax.legend()
 
 

@@ -71,7 +71,7 @@ def scaled_dot_product__one_head(q, k, v, heads):
 
 
 def scaled_dot_product__causal(q, k, v, heads):
-    """no frame sees the frames behind it"""
+    """no frame sees the frames after it"""
     return _heads(q, k, v, heads, causal=True)
 
 
@@ -115,7 +115,7 @@ def scaled_dot_product_backward__unscaled_both(dy, q, k, v, heads):
 
 
 def scaled_dot_product_backward__elementwise(dy, q, k, v, heads):
-    """the way back through softmax's sum is forgotten"""
+    """the gradient through softmax's sum is forgotten"""
     return _back(dy, q, k, v, heads, through=False)
 
 

@@ -47,12 +47,12 @@ def collapse__everything(path, blank):
 
 
 def collapse__inclusive(path, blank):
-    """stop is the last frame, not the one behind it"""
+    """stop is the last frame, not the one after it"""
     return [(token, first, stop - 1) for token, first, stop in _runs(path) if token != blank]
 
 
 def collapse__two(path, blank):
-    """blanks are kept and stop is the last frame, not the one behind it"""
+    """blanks are kept and stop is the last frame, not the one after it"""
     return [(token, first, stop - 1) for token, first, stop in _runs(path)]
 
 

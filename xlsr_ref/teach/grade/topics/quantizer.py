@@ -6,8 +6,9 @@ from __future__ import annotations
 import numpy as np
 
 from xlsr_ref.losses import diversity
-from xlsr_ref.teach.grade.exercise import Case, backward_of, cases, exercise
-from xlsr_ref.wav2vec2 import quantizer as room
+from xlsr_ref.teach.grade.battery import cases
+from xlsr_ref.teach.grade.definition import Case, backward_of, exercise
+from xlsr_ref.wav2vec2 import quantizer as library
 
 FLOAT32 = 1e-5  # two products and a softmax, whose scores are divided by a small temperature
 
@@ -35,7 +36,7 @@ def quantize(features, p, groups, noise, tau, hard):
 
 
 def quantize_backward(dq, features, p, groups, noise, tau, hard):
-    """The way back through the quantizer: straight through the choice, as if it were soft.
+    """The backward pass of the quantizer: straight through the choice, as if it were soft.
 
         dcodevectors = choiceᵀ dq,  group by group          dchoice = dq codevectorsᵀ
         straight through: dsoft = dchoice, also where the choice is a one-hot, which has no slope
@@ -105,7 +106,7 @@ def temperature(step, start, decay, floor):
 def _arguments(rng: np.random.Generator, T: int, C: int, G: int, V: int, width: int, tau: float, hard: bool) -> tuple:
     proj = {"weight": rng.standard_normal((G * V, C)), "bias": rng.standard_normal(G * V)}
     p = {"weight_proj": proj, "codevectors": rng.standard_normal((1, G * V, width))}
-    return rng.standard_normal((T, C)), p, G, room.gumbel_noise(rng, (T, G, V)), tau, hard
+    return rng.standard_normal((T, C)), p, G, library.gumbel_noise(rng, (T, G, V)), tau, hard
 
 
 def _tries(rng: np.random.Generator) -> dict[str, tuple]:
@@ -195,8 +196,8 @@ _CHOICE: dict[str, tuple[str, ...] | list[tuple[str, ...]]] = {
 
 QUANTIZE = exercise(
     quantize,
-    room.quantize,
-    room="wav2vec2.quantizer",
+    library.quantize,
+    module="wav2vec2.quantizer",
     notebook="07",
     title="The quantizer",
     battery=_forward,
@@ -215,8 +216,8 @@ QUANTIZE = exercise(
 
 QUANTIZE_BACKWARD = exercise(
     quantize_backward,
-    backward_of(room.quantize, room.quantize_backward),
-    room="wav2vec2.quantizer",
+    backward_of(library.quantize, library.quantize_backward),
+    module="wav2vec2.quantizer",
     notebook="11",
     title="The quantizer, backward: straight through",
     battery=_backward,
@@ -233,7 +234,7 @@ QUANTIZE_BACKWARD = exercise(
         ),
         "the codevectors' gradient takes the soft choice": ('"tgv,tgd->gvd", choice', '"tgv,tgd->gvd", soft'),
         "noise forgotten": _CHOICE["noise forgotten"],
-        "the way back through softmax's sum is forgotten": (
+        "the gradient through softmax's sum is forgotten": (
             "(dsoft - (dsoft * soft).sum(axis=-1, keepdims=True))",
             "dsoft",
         ),
@@ -245,7 +246,7 @@ QUANTIZE_BACKWARD = exercise(
 PERPLEXITY = exercise(
     perplexity,
     diversity.perplexity,
-    room="losses.diversity",
+    module="losses.diversity",
     notebook="07",
     title="Perplexity",
     battery=_perplexity,
@@ -265,7 +266,7 @@ PERPLEXITY = exercise(
 DIVERSITY_LOSS = exercise(
     diversity_loss,
     diversity.diversity_loss,
-    room="losses.diversity",
+    module="losses.diversity",
     notebook="08",
     title="The diversity loss",
     battery=_diversity,
@@ -288,8 +289,8 @@ DIVERSITY_LOSS = exercise(
 
 TEMPERATURE = exercise(
     temperature,
-    room.temperature,
-    room="wav2vec2.quantizer",
+    library.temperature,
+    module="wav2vec2.quantizer",
     notebook="07",
     title="The temperature",
     battery=_temperatures,

@@ -6,9 +6,10 @@ import math
 
 import numpy as np
 
-from xlsr_ref.ops import attention as room
+from xlsr_ref.ops import attention as library
 from xlsr_ref.ops.feed_forward import feed_forward as library_feed_forward
-from xlsr_ref.teach.grade.exercise import Case, backward_of, cases, exercise
+from xlsr_ref.teach.grade.battery import cases
+from xlsr_ref.teach.grade.definition import Case, backward_of, exercise
 
 FLOAT32 = 5e-6  # three or four products in a row, with sums of at most ten terms each
 LARGE = 1e-3  # a score near 500 is a sum that float32 knows to 1e-4, and exp makes that a relative error
@@ -33,7 +34,7 @@ def scaled_dot_product(q, k, v, heads):
 
 
 def scaled_dot_product_backward(dy, q, k, v, heads):
-    """The way back through scaled dot-product attention.
+    """The backward pass of scaled dot-product attention.
 
         head = w v,      w = softmax(s),      s = q kᵀ / √D      for the D = C / heads columns of each head
         dv = wᵀ dy,   dw = dy vᵀ,   ds = w · (dw - Σ_keys dw · w),   dq = ds k / √D,   dk = dsᵀ q / √D
@@ -165,14 +166,14 @@ _HEADS = {
 }
 _FORWARD: dict[str, tuple[str, ...] | list[tuple[str, ...]]] = {
     **_HEADS,
-    "no frame sees the frames behind it": ("e = np.exp(", "e = np.tri(len(q)) * np.exp("),
+    "no frame sees the frames after it": ("e = np.exp(", "e = np.tri(len(q)) * np.exp("),
     "queries and keys exchanged": ("q[:, head] @ k[:, head].T", "k[:, head] @ q[:, head].T"),
 }
 
 SCALED_DOT_PRODUCT = exercise(
     scaled_dot_product,
-    room.scaled_dot_product,
-    room="ops.attention",
+    library.scaled_dot_product,
+    module="ops.attention",
     notebook="05",
     title="Scaled dot-product attention",
     battery=_forward,
@@ -181,8 +182,8 @@ SCALED_DOT_PRODUCT = exercise(
 
 SCALED_DOT_PRODUCT_BACKWARD = exercise(
     scaled_dot_product_backward,
-    backward_of(room.scaled_dot_product, room.scaled_dot_product_backward),
-    room="ops.attention",
+    backward_of(library.scaled_dot_product, library.scaled_dot_product_backward),
+    module="ops.attention",
     notebook="11",
     title="Scaled dot-product attention, backward",
     battery=_backward,
@@ -193,18 +194,18 @@ SCALED_DOT_PRODUCT_BACKWARD = exercise(
         "missing 1/√D in the scores": _HEADS["missing 1/√D"],
         "dv with the weights not transposed": ("weights.T @ dy", "weights @ dy"),
         "dk with dscores not transposed": ("dscores.T @ q", "dscores @ q"),
-        "the way back through softmax's sum is forgotten": ("(dweights - through_sum)", "dweights"),
+        "the gradient through softmax's sum is forgotten": ("(dweights - through_sum)", "dweights"),
         "softmax over the wrong axis": _HEADS["softmax over the wrong axis"],
         "softmax is passed over": ("dscores = weights * (dweights - through_sum)", "dscores = dweights"),
         "dq and dk exchanged": ("return dq, dk, dv", "return dk, dq, dv"),
-        "sign wrong in the way back through softmax": ("dweights - through_sum", "dweights + through_sum"),
+        "sign wrong in the gradient through softmax": ("dweights - through_sum", "dweights + through_sum"),
     },
 )
 
 ATTENTION = exercise(
     attention,
-    room.attention,
-    room="ops.attention",
+    library.attention,
+    module="ops.attention",
     notebook="05",
     title="Multi-head attention",
     battery=_whole,
@@ -225,7 +226,7 @@ ATTENTION = exercise(
 FEED_FORWARD = exercise(
     feed_forward,
     library_feed_forward,
-    room="ops.feed_forward",
+    module="ops.feed_forward",
     notebook="06",
     title="The feed-forward of a block",
     battery=_feed_forward,

@@ -1,4 +1,4 @@
-"""How a student's function reaches the process that checks it: as a file, by name, as source, or pickled.
+"""How a student's function is sent to the process that checks it: as a file, by name, as source, or pickled.
 
 In this order, the first that can be done:
     file     ``xlsr-ref grade solution.py``: the whole text of the file is run there
@@ -25,7 +25,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 
-class Parcel(NamedTuple):
+class PackedFunction(NamedTuple):
+    """A function as texts that can be sent to another process."""
+
     kind: str  # file, module, source or pickle
     name: str  # of the function in it
     pieces: tuple[str, ...]  # texts to run in turn, the last one with the function; or the module's name, or the pickle
@@ -36,54 +38,54 @@ class CannotUnpack(Exception):
     """The text that holds the function does not run. The message says what happened, in one line."""
 
 
-def file_parcel(name: str, text: str, path: str) -> Parcel:
+def pack_file(name: str, text: str, path: str) -> PackedFunction:
     """The function ``name`` in a whole file."""
-    return Parcel("file", name, (text,), path)
+    return PackedFunction("file", name, (text,), path)
 
 
-def pack(function: Callable) -> Parcel | None:
-    """A parcel for a function that is in memory, None if it cannot leave this process."""
+def pack(function: Callable) -> PackedFunction | None:
+    """A function that is in memory, packed; None if it cannot leave this process."""
     return _by_module(function) or _by_source(function) or _by_pickle(function)
 
 
-def unpack(parcel: Parcel) -> Any:
+def unpack(packed: PackedFunction) -> Any:
     """The function. Raises CannotUnpack where running the text, or importing the module, raises."""
     try:
-        if parcel.kind == "module":
-            found: Any = importlib.import_module(parcel.pieces[0])
-            for part in parcel.name.split("."):
-                found = getattr(found, part)
-            return found
-        if parcel.kind == "pickle":
+        if packed.kind == "module":
+            value: Any = importlib.import_module(packed.pieces[0])
+            for part in packed.name.split("."):
+                value = getattr(value, part)
+            return value
+        if packed.kind == "pickle":
             import cloudpickle
 
-            return cloudpickle.loads(base64.b64decode(parcel.pieces[0]))
-        return _run(parcel)
+            return cloudpickle.loads(base64.b64decode(packed.pieces[0]))
+        return _run(packed)
     except BaseException as error:  # SystemExit too: nothing that a text does at its top level ends the checker
-        raise CannotUnpack(happened(error, parcel)) from None
+        raise CannotUnpack(happened(error, packed)) from None
 
 
-def happened(error: BaseException, parcel: Parcel) -> str:
+def happened(error: BaseException, packed: PackedFunction) -> str:
     """An exception in one line, with the line of the student's text in which it was raised."""
     words = " ".join(f"{type(error).__name__}: {error}".rstrip(": ").split())
     if isinstance(error, SyntaxError) and error.lineno:
         return f"line {error.lineno}: {words}"
-    lines = [frame.tb_lineno for frame in _frames(error) if frame.tb_frame.f_code.co_filename == parcel.where]
+    lines = [frame.tb_lineno for frame in _frames(error) if frame.tb_frame.f_code.co_filename == packed.where]
     return f"line {lines[-1]}: {words}" if lines else words
 
 
-def _run(parcel: Parcel) -> Any:
-    if parcel.kind == "file":
-        sys.path.insert(0, str(Path(parcel.where).resolve().parent))  # its own neighbours can be imported
-    module = types.ModuleType(Path(parcel.where).stem if parcel.kind == "file" else "__solution__")
-    module.__file__ = parcel.where
+def _run(packed: PackedFunction) -> Any:
+    if packed.kind == "file":
+        sys.path.insert(0, str(Path(packed.where).resolve().parent))  # its own neighbours can be imported
+    module = types.ModuleType(Path(packed.where).stem if packed.kind == "file" else "__solution__")
+    module.__file__ = packed.where
     sys.modules[module.__name__] = module  # NamedTuples and dataclasses look themselves up there
-    flags = 0 if parcel.kind == "file" else annotations.compiler_flag  # nobody needs the names in hints
-    for i, text in enumerate(parcel.pieces):
-        where = parcel.where if i == len(parcel.pieces) - 1 else f"<{parcel.name}, part {i}>"
+    flags = 0 if packed.kind == "file" else annotations.compiler_flag  # names in type hints need not exist
+    for i, text in enumerate(packed.pieces):
+        where = packed.where if i == len(packed.pieces) - 1 else f"<{packed.name}, part {i}>"
         linecache.cache[where] = (len(text), None, text.splitlines(keepends=True), where)
         exec(compile(text, where, "exec", flags, dont_inherit=True), module.__dict__)
-    return getattr(module, parcel.name)
+    return getattr(module, packed.name)
 
 
 def _frames(error: BaseException) -> Iterator[types.TracebackType]:
@@ -96,13 +98,13 @@ def _frames(error: BaseException) -> Iterator[types.TracebackType]:
 # --- by name ---------------------------------------------------------------------------------------------------------
 
 
-def _by_module(function: Callable) -> Parcel | None:
-    home, name = getattr(function, "__module__", None), getattr(function, "__qualname__", "")
-    if not home or home == "__main__" or _found_in(sys.modules.get(home), name) is not function:
+def _by_module(function: Callable) -> PackedFunction | None:
+    owner, name = getattr(function, "__module__", None), getattr(function, "__qualname__", "")
+    if not owner or owner == "__main__" or _lookup(sys.modules.get(owner), name) is not function:
         return None
-    if not _can_be_imported(home):
+    if not _can_be_imported(owner):
         return None
-    return Parcel("module", name, (home,), getattr(sys.modules[home], "__file__", None) or home)
+    return PackedFunction("module", name, (owner,), getattr(sys.modules[owner], "__file__", None) or owner)
 
 
 def _can_be_imported(module: str) -> bool:
@@ -115,7 +117,7 @@ def _can_be_imported(module: str) -> bool:
     return spec is not None and module in sys.modules and (here is None or spec.origin == here)
 
 
-def _found_in(module: Any, name: str) -> Any:
+def _lookup(module: Any, name: str) -> Any:
     for part in name.split("."):
         module = getattr(module, part, None)
     return module
@@ -124,12 +126,12 @@ def _found_in(module: Any, name: str) -> Any:
 # --- as source -------------------------------------------------------------------------------------------------------
 
 
-def _by_source(function: Callable) -> Parcel | None:
+def _by_source(function: Callable) -> PackedFunction | None:
     pieces: dict[str, str] = {}
     if not _gather(function, pieces, set()):
         return None
     name = function.__name__
-    return Parcel("source", name, tuple(pieces.values()), f"<{name}>")
+    return PackedFunction("source", name, tuple(pieces.values()), f"<{name}>")
 
 
 def _gather(function: Any, pieces: dict[str, str], begun: set[str]) -> bool:
@@ -205,12 +207,12 @@ def _import_line(name: str, value: Any) -> str | None:
     if isinstance(value, types.ModuleType):
         return f"import {value.__name__} as {name}" if _can_be_imported(value.__name__) else None
     own = getattr(value, "__name__", None)
-    home = getattr(value, "__module__", None) or ("numpy" if type(value).__module__ == "numpy" else None)
-    if not isinstance(own, str) or not own.isidentifier() or not isinstance(home, str) or home == "__main__":
+    owner = getattr(value, "__module__", None) or ("numpy" if type(value).__module__ == "numpy" else None)
+    if not isinstance(own, str) or not own.isidentifier() or not isinstance(owner, str) or owner == "__main__":
         return None
-    if _found_in(sys.modules.get(home), own) is not value or not _can_be_imported(home):
+    if _lookup(sys.modules.get(owner), own) is not value or not _can_be_imported(owner):
         return None
-    return f"from {home} import {own} as {name}"
+    return f"from {owner} import {own} as {name}"
 
 
 def _literal_line(name: str, value: Any) -> str | None:
@@ -224,23 +226,25 @@ def _literal_line(name: str, value: Any) -> str | None:
 # --- pickled ---------------------------------------------------------------------------------------------------------
 
 
-def _by_pickle(function: Callable) -> Parcel | None:
+def _by_pickle(function: Callable) -> PackedFunction | None:
     try:
         import cloudpickle
     except ImportError:
         return None
-    home = sys.modules.get(getattr(function, "__module__", None) or "")
-    alone = home is not None and home.__name__ != "__main__" and not _can_be_imported(home.__name__)
+    owner = sys.modules.get(getattr(function, "__module__", None) or "")
+    alone = owner is not None and owner.__name__ != "__main__" and not _can_be_imported(owner.__name__)
     try:
         if alone:
-            cloudpickle.register_pickle_by_value(home)
+            cloudpickle.register_pickle_by_value(owner)
         try:
             pickled = cloudpickle.dumps(function)
         finally:
             if alone:
-                cloudpickle.unregister_pickle_by_value(home)
+                cloudpickle.unregister_pickle_by_value(owner)
     except Exception:  # whatever the function holds on to decides what is raised: an open file, a lock, a thread
         return None
     code = getattr(function, "__code__", None)
     where = getattr(code, "co_filename", "<function>")
-    return Parcel("pickle", getattr(function, "__name__", "function"), (base64.b64encode(pickled).decode(),), where)
+    return PackedFunction(
+        "pickle", getattr(function, "__name__", "function"), (base64.b64encode(pickled).decode(),), where
+    )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from xlsr_ref.ops import linear as room
-from xlsr_ref.teach.grade.exercise import Case, backward_of, cases, exercise
+from xlsr_ref.ops import linear as library
+from xlsr_ref.teach.grade.battery import cases
+from xlsr_ref.teach.grade.definition import Case, backward_of, exercise
 
 FLOAT32 = 2e-6  # sums of at most nine products, each rounded to 6e-8
 
@@ -22,7 +23,7 @@ def linear(x, p):
 
 
 def linear_backward(dy, x, p):
-    """The way back through the linear layer y = x Wᵀ + b.
+    """The backward pass of the linear layer y = x Wᵀ + b.
 
         dx = dy W,      dW = dyᵀ x,      db = Σ_t dy[t]
 
@@ -65,8 +66,8 @@ def _backward(rng: np.random.Generator) -> tuple[Case, ...]:
 
 LINEAR = exercise(
     linear,
-    room.linear,
-    room="ops.linear",
+    library.linear,
+    module="ops.linear",
     notebook="06",
     title="Linear layer",
     battery=_forward,
@@ -81,8 +82,8 @@ LINEAR = exercise(
 
 LINEAR_BACKWARD = exercise(
     linear_backward,
-    backward_of(room.linear, room.linear_backward),
-    room="ops.linear",
+    backward_of(library.linear, library.linear_backward),
+    module="ops.linear",
     notebook="11",
     title="Linear layer, backward",
     battery=_backward,

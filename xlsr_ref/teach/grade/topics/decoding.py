@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from xlsr_ref.teach.grade.exercise import Case, cases, exercise
+from xlsr_ref.teach.grade.battery import cases
+from xlsr_ref.teach.grade.definition import Case, exercise
 from xlsr_ref.text import greedy, metrics
 
 
@@ -71,9 +72,9 @@ def _paths(rng: np.random.Generator) -> tuple[Case, ...]:
 
 def _texts(rng: np.random.Generator) -> tuple[Case, ...]:
     said = rng.integers(0, 4, 12).tolist()
-    heard = [*said[:3], 9, *said[4:8], *said[9:], 8]
+    transcript = [*said[:3], 9, *said[4:8], *said[9:], 8]
     tries: dict[str, tuple] = {
-        "usual": (said, heard),
+        "usual": (said, transcript),
         "equal": (said, list(said)),
         "nothing read": (said[:5], []),
         "nothing said": ([], said[:4]),
@@ -92,7 +93,7 @@ def _texts(rng: np.random.Generator) -> tuple[Case, ...]:
 COLLAPSE = exercise(
     collapse,
     _collapsed,
-    room="text.greedy",
+    module="text.greedy",
     notebook="09",
     title="From a path to a text",
     battery=_paths,
@@ -108,7 +109,7 @@ COLLAPSE = exercise(
         ),
         "blank is taken to be 0": ("path[first] != blank", "path[first] != 0"),
         "blanks are kept": ("if path[first] != blank:", "if True:"),
-        "stop is the last frame, not the one behind it": ("first, t))", "first, t - 1))"),
+        "stop is the last frame, not the one after it": ("first, t))", "first, t - 1))"),
         "stop is the number of frames": ("first, t))", "first, t - first))"),
         "the last run is lost": ("range(1, len(path) + 1)", "range(1, len(path))"),
     },
@@ -117,7 +118,7 @@ COLLAPSE = exercise(
 EDIT_DISTANCE = exercise(
     edit_distance,
     _edits,
-    room="text.metrics",
+    module="text.metrics",
     notebook="10",
     title="Edit distance",
     battery=_texts,

@@ -6,7 +6,8 @@ import numpy as np
 
 from xlsr_ref.ops import conv, grouped_conv
 from xlsr_ref.ops import weight_norm as weight_norm_file
-from xlsr_ref.teach.grade.exercise import Case, backward_of, cases, exercise
+from xlsr_ref.teach.grade.battery import cases
+from xlsr_ref.teach.grade.definition import Case, backward_of, exercise
 
 FLOAT32 = 4e-6  # sums of at most some forty products, each rounded to 6e-8
 
@@ -31,7 +32,7 @@ def conv1d(x, p, stride):
 
 
 def conv1d_backward(dy, x, p, stride):
-    """The way back through the strided convolution.
+    """The backward pass of the strided convolution.
 
         y[t, o] = Σ_k Σ_i W[o, i, k] x[t · stride + k, i] + b[o]
 
@@ -83,7 +84,7 @@ def weight_norm(p):
 
 
 def weight_norm_backward(dweight, p):
-    """The way back through weight norm, W = g · v / ‖v‖ with the norm over output and input channels.
+    """The backward pass of weight norm, W = g · v / ‖v‖ with the norm over output and input channels.
 
         u = v / ‖v‖,      dg = Σ dW · u over both channel axes,      dv = g / ‖v‖ · (dW - u dg)
 
@@ -176,7 +177,7 @@ def _norm_backward(rng: np.random.Generator) -> tuple[Case, ...]:
 CONV1D = exercise(
     conv1d,
     conv.conv1d,
-    room="ops.conv",
+    module="ops.conv",
     notebook="02",
     title="Strided convolution",
     battery=_forward,
@@ -200,7 +201,7 @@ CONV1D = exercise(
 CONV1D_BACKWARD = exercise(
     conv1d_backward,
     backward_of(conv.conv1d, conv.conv1d_backward),
-    room="ops.conv",
+    module="ops.conv",
     notebook="11",
     title="Strided convolution, backward",
     battery=_backward,
@@ -219,7 +220,7 @@ CONV1D_BACKWARD = exercise(
 GROUPED_CONV1D = exercise(
     grouped_conv1d,
     grouped_conv.grouped_conv1d,
-    room="ops.grouped_conv",
+    module="ops.grouped_conv",
     notebook="04",
     title="Grouped convolution that keeps the number of frames",
     battery=_grouped_forward,
@@ -230,7 +231,7 @@ GROUPED_CONV1D = exercise(
         ),
         "the extra frame of an even kernel is not dropped": ("T_out = K // 2, T", "T_out = K // 2, T + 1 - K % 2"),
         "padding before the first frame only": ("before, T_out = K // 2", "before, T_out = K - 1"),
-        "padding behind the last frame only": ("before, T_out = K // 2", "before, T_out = 0"),
+        "padding after the last frame only": ("before, T_out = K // 2", "before, T_out = 0"),
         "kernel turned round in time": ("weight[group, :, k]", "weight[group, :, K - 1 - k]"),
         "groups take every G-th channel": ("np.arange(C).reshape(groups, -1)", "np.arange(C).reshape(-1, groups).T"),
         "every group reads the first group's channels": (
@@ -245,7 +246,7 @@ GROUPED_CONV1D = exercise(
 WEIGHT_NORM = exercise(
     weight_norm,
     weight_norm_file.weight_norm,
-    room="ops.weight_norm",
+    module="ops.weight_norm",
     notebook="04",
     title="Weight norm",
     battery=_norm_forward,
@@ -265,7 +266,7 @@ WEIGHT_NORM = exercise(
 WEIGHT_NORM_BACKWARD = exercise(
     weight_norm_backward,
     backward_of(weight_norm_file.weight_norm, weight_norm_file.weight_norm_backward),
-    room="ops.weight_norm",
+    module="ops.weight_norm",
     notebook="11",
     title="Weight norm, backward",
     battery=_norm_backward,

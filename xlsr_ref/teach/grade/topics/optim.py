@@ -8,7 +8,8 @@ import numpy as np
 
 from xlsr_ref.ops import adam as optim
 from xlsr_ref.ops import schedule
-from xlsr_ref.teach.grade.exercise import Case, cases, exercise
+from xlsr_ref.teach.grade.battery import cases
+from xlsr_ref.teach.grade.definition import Case, exercise
 
 FLOAT32 = 2e-6  # some ten roundings of 6e-8 of each number
 
@@ -119,7 +120,7 @@ def _rates(rng: np.random.Generator) -> tuple[Case, ...]:
         "on the way up": (7, 400, 3e-4, 0.1),
         "the first step": (1, N, 5e-4, 0.08),
         "the peak": (40, 400, 1e-3, 0.1),
-        "behind the peak": (41, 400, 1e-3, 0.1),
+        "after the peak": (41, 400, 1e-3, 0.1),
         "the last step": (N, N, 5e-4, 0.08),
         "no warm-up": (3, 50, 1e-3, 0.0),
         "one step": (1, 1, 1e-3, 0.5),
@@ -130,7 +131,7 @@ def _rates(rng: np.random.Generator) -> tuple[Case, ...]:
 ADAM_STEP = exercise(
     adam_step,
     _adam,
-    room="ops.adam",
+    module="ops.adam",
     notebook="12",
     title="A step of AdamW",
     battery=_steps,
@@ -167,7 +168,7 @@ ADAM_STEP = exercise(
 CLIP_BY_NORM = exercise(
     clip_by_norm,
     _clip,
-    room="ops.adam",
+    module="ops.adam",
     notebook="12",
     title="Clipping by the norm",
     battery=_gradients,
@@ -199,7 +200,7 @@ CLIP_BY_NORM = exercise(
 LINEAR_SCHEDULE = exercise(
     linear_schedule,
     schedule.linear,
-    room="ops.schedule",
+    module="ops.schedule",
     notebook="12",
     title="The learning rate",
     battery=_rates,

@@ -6,7 +6,8 @@ from __future__ import annotations
 import numpy as np
 
 from xlsr_ref.losses import contrastive, masking
-from xlsr_ref.teach.grade.exercise import Case, backward_of, cases, exercise
+from xlsr_ref.teach.grade.battery import cases
+from xlsr_ref.teach.grade.definition import Case, backward_of, exercise
 
 FLOAT32 = 2e-5  # similarities are good to 2e-7, and divided by kappa = 0.1; a loss that is nearly 0 keeps fewer digits
 COLD = 1e-3  # the same with kappa = 0.001
@@ -35,7 +36,7 @@ def contrastive_loss(context, quantized, codes, masked, negatives, kappa):
 
 
 def contrastive_loss_backward(dloss, context, quantized, codes, masked, negatives, kappa):
-    """The way back through the contrastive loss.
+    """The backward pass of the contrastive loss.
 
         ds[i, k] = dloss · (softmax_k(s[i])  - 1 if k is the positive)          s = cos / kappa
         for u = a / ‖a‖:  da = (du - u (du · u)) / ‖a‖
@@ -166,7 +167,7 @@ _COSINE: dict[str, tuple[str, ...] | list[tuple[str, ...]]] = {
 CONTRASTIVE_LOSS = exercise(
     contrastive_loss,
     contrastive.contrastive_loss,
-    room="losses.contrastive",
+    module="losses.contrastive",
     notebook="08",
     title="The contrastive loss",
     battery=_forward,
@@ -197,7 +198,7 @@ CONTRASTIVE_LOSS = exercise(
 CONTRASTIVE_LOSS_BACKWARD = exercise(
     contrastive_loss_backward,
     backward_of(contrastive.contrastive_loss, contrastive.contrastive_loss_backward),
-    room="losses.contrastive",
+    module="losses.contrastive",
     notebook="11",
     title="The contrastive loss, backward",
     battery=_backward,
@@ -231,7 +232,7 @@ CONTRASTIVE_LOSS_BACKWARD = exercise(
 NEGATIVES_FROM_DRAWS = exercise(
     negatives_from_draws,
     masking.negatives_from_draws,
-    room="losses.masking",
+    module="losses.masking",
     notebook="08",
     title="Negatives",
     battery=_negatives,
@@ -254,7 +255,7 @@ NEGATIVES_FROM_DRAWS = exercise(
 SPANS_FROM_DRAWS = exercise(
     spans_from_draws,
     masking.spans_from_draws,
-    room="losses.masking",
+    module="losses.masking",
     notebook="08",
     title="Span masking",
     battery=_spans,

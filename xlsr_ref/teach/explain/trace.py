@@ -4,7 +4,7 @@
 
 The text is the greedy one: the likeliest token of every frame, repeats merged, blanks dropped. It is then laid over the
 frames by the best path of CTC (text/align.py), which gives the times. Attention weights are made block by block from
-the hidden states, put into few bytes at once, and let go: all of them would be gigabytes.
+the hidden states, and put into few bytes at once, since all of them would be gigabytes.
 Letters: L samples, T frames, C channels, V tokens, H heads, N blocks, S tokens of the text.
 """
 
@@ -55,7 +55,7 @@ class Word(NamedTuple):
     score: float
 
 
-class Journey(NamedTuple):
+class Trace(NamedTuple):
     """What the page shows. Frames are ``hop`` samples apart, and each sees ``field`` samples."""
 
     waveform: np.ndarray  # (L,)  as recorded
@@ -75,18 +75,18 @@ class Journey(NamedTuple):
     runs: tuple[Run, ...]  # (S,)  what is left of the best path, with its frames
     alignment: Alignment  # of these tokens: the best path through the lattice
     posterior: np.ndarray  # (T, 2S+1)  γ: how probable each place is at each frame
-    log_p: float  # ln of the probability of the text: of all ways through the lattice
+    log_p: float  # ln of the probability of the text: of all paths through the lattice
     words: tuple[Word, ...]
     text: str
     config: Config
     parameters: int
 
 
-def journey(model: Model, waveform: np.ndarray, sampling_rate: int) -> Journey:
+def trace_of(model: Model, waveform: np.ndarray, sampling_rate: int) -> Trace:
     """Take ``waveform`` (L,) or (L, channels), of at most 30 s, through ``model``, which must write text.
 
     Raises AudioError for what is too short or too long, CannotTranscribeError for a model without a head for text, a
-    vocabulary or a blank, and for one whose frames a convolutional adapter thins out.
+    vocabulary or a blank, and for one with a convolutional adapter, which lowers the frame rate.
     """
     tokenizer = require_text(model)
     rate, c = model.preprocessor.sampling_rate, model.config
@@ -107,7 +107,7 @@ def journey(model: Model, waveform: np.ndarray, sampling_rate: int) -> Journey:
     blank = int(tokenizer.pad_id or 0)
     alignment = align(log_probs, targets, blank)
     _, cache = ctc_loss(logits, targets, blank)
-    return Journey(
+    return Trace(
         waveform, model.preprocessor.normalised(waveform), rate, c.hop,
         c.receptive_field, features, projected, positions, states, attention_of(model, states), log_probs, best,
         tuple(written(tokenizer, id) for id in range(log_probs.shape[1])), blank, tuple(runs), alignment,
@@ -117,12 +117,11 @@ def journey(model: Model, waveform: np.ndarray, sampling_rate: int) -> Journey:
 
 
 def require_text(model: Model) -> Tokenizer:
-    """The tokenizer of a model whose way to text can be shown. Raises CannotTranscribeError for any other."""
-    tokenizer, head = model.tokenizer, model.network.head
-    if head != "ctc":
-        kind = "was never taught to write" if head is None else "writes no text"
+    """The tokenizer of a model whose transcription can be shown. Raises CannotTranscribeError for any other."""
+    tokenizer = model.tokenizer
+    if model.network.head != "ctc":
         raise CannotTranscribeError(
-            f"this is a {model.report.kind}, which {kind}: give a model that was fine-tuned with CTC"
+            f"this is a {model.report.kind}, which has no CTC head and writes no text: give a model fine-tuned with CTC"
         )
     if tokenizer is None:
         raise CannotTranscribeError("the model's folder has no vocab.json, so its scores cannot be spelled: add it")
@@ -175,15 +174,15 @@ def words_of(runs: Sequence[Run], alignment: Alignment, tokenizer: Tokenizer) ->
 
 def layers_of(config: Config, samples: int) -> list[tuple[int, int, int, int]]:
     """Of each convolution: its kernel, its stride, the rows it puts out for ``samples``, and the samples a row sees."""
-    found = []
+    layers = []
     for i, (kernel, stride) in enumerate(zip(config.conv_kernel, config.conv_stride), 1):
         kernels, strides = config.conv_kernel[:i], config.conv_stride[:i]
         rows = frames(samples, kernels, strides)
-        found.append((kernel, stride, rows, receptive_field(kernels, strides)))
-    return found
+        layers.append((kernel, stride, rows, receptive_field(kernels, strides)))
+    return layers
 
 
-def surest_frame(seen: Journey) -> int:
+def surest_frame(seen: Trace) -> int:
     """The frame to begin with: of those that are surest of a letter the one nearest to the middle; else the middle."""
     T, p = len(seen.best), np.exp(seen.log_probs)
     letters = [t for t, token in enumerate(seen.best) if seen.labels[token].strip()]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from xlsr_ref.ops import norm
-from xlsr_ref.teach.grade.exercise import Case, backward_of, cases, exercise
+from xlsr_ref.teach.grade.battery import cases
+from xlsr_ref.teach.grade.definition import Case, backward_of, exercise
 
 FLOAT32 = 2e-6  # about 20 roundings of 6e-8 in a row of sums, a root and a quotient
 LARGE_MEAN = 1e-3  # x near 1000 is known to 3e-5 in float32, and the mean of a frame to a few times that
@@ -27,7 +28,7 @@ def layer_norm(x, p, eps):
 
 
 def layer_norm_backward(dy, x, p, eps):
-    """The way back through layer norm: gradients of a loss with respect to x, weight and bias.
+    """The backward pass of layer norm: gradients of a loss with respect to x, weight and bias.
 
         y = normalised * weight + bias,      normalised = (x - mean) / std,      std = sqrt(var + eps)
         dx = (d - mean(d) - normalised * mean(d * normalised)) / std,      d = dy * weight, means over the C channels
@@ -130,7 +131,7 @@ def _over(axis: int, other: int) -> dict[str, list[tuple[str, ...]]]:
 LAYER_NORM = exercise(
     layer_norm,
     norm.layer_norm,
-    room="ops.norm",
+    module="ops.norm",
     notebook="03",
     title="Layer norm",
     battery=_forward,
@@ -141,7 +142,7 @@ LAYER_NORM = exercise(
 GROUP_NORM = exercise(
     group_norm,
     norm.group_norm,
-    room="ops.norm",
+    module="ops.norm",
     notebook="02",
     title="Group norm",
     battery=_forward,
@@ -152,7 +153,7 @@ GROUP_NORM = exercise(
 LAYER_NORM_BACKWARD = exercise(
     layer_norm_backward,
     backward_of(norm.layer_norm, norm.layer_norm_backward),
-    room="ops.norm",
+    module="ops.norm",
     notebook="11",
     title="Layer norm, backward",
     battery=_backward,

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from xlsr_ref.losses import contrastive
-from xlsr_ref.ops import softmax as room
-from xlsr_ref.teach.grade.exercise import Case, backward_of, cases, exercise
+from xlsr_ref.ops import softmax as library
+from xlsr_ref.teach.grade.battery import cases
+from xlsr_ref.teach.grade.definition import Case, backward_of, exercise
 
 FLOAT32 = 2e-6  # exp in float32 is good to 1e-7 of itself; the rest is a sum and a quotient
 
@@ -27,7 +28,7 @@ def softmax(x):
 
 
 def softmax_backward(dy, x):
-    """The way back through softmax: dx from dy.
+    """The backward pass of softmax: dx from dy.
 
         dx_i = y_i (dy_i - Σ_j dy_j y_j),      y = softmax(x)
 
@@ -85,8 +86,8 @@ def _log(rng: np.random.Generator) -> tuple[Case, ...]:
 
 SOFTMAX = exercise(
     softmax,
-    room.softmax,
-    room="ops.softmax",
+    library.softmax,
+    module="ops.softmax",
     notebook="05",
     title="Softmax",
     battery=_forward,
@@ -112,8 +113,8 @@ SOFTMAX = exercise(
 
 SOFTMAX_BACKWARD = exercise(
     softmax_backward,
-    lambda dy, x: backward_of(room.softmax, room.softmax_backward)(dy, x)[0],
-    room="ops.softmax",
+    lambda dy, x: backward_of(library.softmax, library.softmax_backward)(dy, x)[0],
+    module="ops.softmax",
     notebook="11",
     title="Softmax, backward",
     battery=_backward,
@@ -133,7 +134,7 @@ SOFTMAX_BACKWARD = exercise(
 LOG_SUM_EXP = exercise(
     log_sum_exp,
     contrastive.log_sum_exp,
-    room="losses.contrastive",
+    module="losses.contrastive",
     notebook="08",
     title="The logarithm of a sum of exponentials",
     battery=_log,

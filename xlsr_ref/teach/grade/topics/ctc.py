@@ -6,7 +6,8 @@ import numpy as np
 
 from xlsr_ref.losses import ctc
 from xlsr_ref.ops import lattice
-from xlsr_ref.teach.grade.exercise import Case, backward_of, cases, exercise
+from xlsr_ref.teach.grade.battery import cases
+from xlsr_ref.teach.grade.definition import Case, backward_of, exercise
 from xlsr_ref.text import align as alignment
 
 FLOAT32 = 2e-5  # a sum of logarithms over some twelve frames, each good to 1e-7 of its size, and an exp at the end
@@ -45,7 +46,7 @@ def ctc_loss(logits, targets, blank):
 
 
 def ctc_loss_backward(dloss, logits, targets, blank):
-    """The way back through the CTC loss: from the loss to the logits.
+    """The backward pass of the CTC loss: from the loss to the logits.
 
         dlogits[t, k] = dloss · (y[t, k] - Σ over the places s with l'_s = k of γ[t, s])          y = softmax(logits)
         γ[t, s] = α[t, s] β[t, s] / p: how probable place s is at frame t, given the targets
@@ -186,7 +187,7 @@ _PLACES: dict[str, tuple[str, ...] | list[tuple[str, ...]]] = {
 CTC_LOSS = exercise(
     ctc_loss,
     ctc.ctc_loss,
-    room="losses.ctc",
+    module="losses.ctc",
     notebook="09",
     title="The CTC loss",
     battery=_forward,
@@ -231,7 +232,7 @@ CTC_LOSS = exercise(
 CTC_LOSS_BACKWARD = exercise(
     ctc_loss_backward,
     backward_of(ctc.ctc_loss, ctc.ctc_loss_backward),
-    room="losses.ctc",
+    module="losses.ctc",
     notebook="11",
     title="The CTC loss, backward",
     battery=_backward,
@@ -264,7 +265,7 @@ CTC_LOSS_BACKWARD = exercise(
 FRAMES_NEEDED = exercise(
     frames_needed,
     lattice.frames_needed,
-    room="ops.lattice",
+    module="ops.lattice",
     notebook="09",
     title="How many frames a text needs",
     battery=_texts,
@@ -285,7 +286,7 @@ FRAMES_NEEDED = exercise(
 ALIGN = exercise(
     align,
     lambda *arguments: alignment.align(*arguments).labels,
-    room="text.align",
+    module="text.align",
     notebook="09",
     title="Forced alignment",
     battery=_aligned,

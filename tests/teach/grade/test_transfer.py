@@ -7,7 +7,7 @@ import pytest
 from cells import cell
 
 from xlsr_ref.ops.norm import layer_norm
-from xlsr_ref.teach.grade import travel
+from xlsr_ref.teach.grade import transfer
 
 AROUND = """
 import math
@@ -44,9 +44,9 @@ def other(v):
 def test_a_function_of_a_cell_goes_as_source_with_what_it_names(text):
     source = AROUND + ("Unknown = [np.zeros(2)]\n" if "Unknown" in text else "") + text
     function = cell(source)["f"]
-    parcel = travel.pack(function)
-    assert parcel.kind == "source"
-    assert travel.unpack(parcel)(3.0) == function(3.0)
+    packed = transfer.pack(function)
+    assert packed.kind == "source"
+    assert transfer.unpack(packed)(3.0) == function(3.0)
 
 
 NOT_AS_SOURCE = {
@@ -63,50 +63,50 @@ NOT_AS_SOURCE = {
 def test_others_are_pickled_where_cloudpickle_is(text):
     pytest.importorskip("cloudpickle")
     function = cell(AROUND + text, unread=eval("lambda v: v"))["f"]
-    parcel = travel.pack(function)
-    assert parcel.kind == "pickle"
-    np.testing.assert_array_equal(travel.unpack(parcel)(3.0), function(3.0))
+    packed = transfer.pack(function)
+    assert packed.kind == "pickle"
+    np.testing.assert_array_equal(transfer.unpack(packed)(3.0), function(3.0))
 
 
 @pytest.mark.parametrize("text", NOT_AS_SOURCE.values(), ids=NOT_AS_SOURCE)
 def test_and_stay_where_it_is_not(text, monkeypatch):
     monkeypatch.setitem(sys.modules, "cloudpickle", None)
-    assert travel.pack(cell(AROUND + text, unread=eval("lambda v: v"))["f"]) is None
+    assert transfer.pack(cell(AROUND + text, unread=eval("lambda v: v"))["f"]) is None
 
 
 def test_a_text_that_is_no_longer_the_functions_is_not_sent(monkeypatch):
     """As when the file of a script is changed while it runs."""
     monkeypatch.setitem(sys.modules, "cloudpickle", None)
     function = cell("def f(v):\n    return v + 1")["f"]
-    assert travel.pack(function).kind == "source"
+    assert transfer.pack(function).kind == "source"
     lines = ["def f(v):\n", "    return v - 1\n"]
-    monkeypatch.setitem(travel.linecache.cache, function.__code__.co_filename, (9, None, lines, "f"))
-    assert travel.pack(function) is None
+    monkeypatch.setitem(transfer.linecache.cache, function.__code__.co_filename, (9, None, lines, "f"))
+    assert transfer.pack(function) is None
 
 
 def test_a_helper_from_elsewhere_with_names_of_its_own_does_not_go_as_source(monkeypatch):
     """Both use a K, and not the same one."""
     monkeypatch.setitem(sys.modules, "cloudpickle", None)
     helper = cell("K = 1\ndef helper(v):\n    return v + K")["helper"]
-    assert travel.pack(cell("K = 2\ndef f(v):\n    return K * helper(v)", helper=helper)["f"]) is None
+    assert transfer.pack(cell("K = 2\ndef f(v):\n    return K * helper(v)", helper=helper)["f"]) is None
 
 
 def test_a_function_of_a_module_goes_by_its_name():
-    parcel = travel.pack(layer_norm)
-    assert parcel[:3] == ("module", "layer_norm", ("xlsr_ref.ops.norm",))
-    assert travel.unpack(parcel) is layer_norm
+    packed = transfer.pack(layer_norm)
+    assert packed[:3] == ("module", "layer_norm", ("xlsr_ref.ops.norm",))
+    assert transfer.unpack(packed) is layer_norm
 
 
 def test_what_a_text_raises_is_told_with_its_line(tmp_path):
     path = str(tmp_path / "solution.py")
-    with pytest.raises(travel.CannotUnpack, match=r"^line 2: ModuleNotFoundError: No module named 'nosuch'$"):
-        travel.unpack(travel.file_parcel("f", "import math\nimport nosuch\n", path))
-    with pytest.raises(travel.CannotUnpack, match=r"^line 1: SystemExit: 4$"):
-        travel.unpack(travel.file_parcel("f", "raise SystemExit(4)\n", path))
+    with pytest.raises(transfer.CannotUnpack, match=r"^line 2: ModuleNotFoundError: No module named 'nosuch'$"):
+        transfer.unpack(transfer.pack_file("f", "import math\nimport nosuch\n", path))
+    with pytest.raises(transfer.CannotUnpack, match=r"^line 1: SystemExit: 4$"):
+        transfer.unpack(transfer.pack_file("f", "raise SystemExit(4)\n", path))
 
 
 def test_a_file_finds_its_neighbours(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "path", list(sys.path))
     (tmp_path / "my_neighbour_of_the_test.py").write_text("ONE = 1\n", encoding="utf-8")
     text = "from my_neighbour_of_the_test import ONE\n\ndef f(v):\n    return v + ONE\n"
-    assert travel.unpack(travel.file_parcel("f", text, str(tmp_path / "solution.py")))(1) == 2
+    assert transfer.unpack(transfer.pack_file("f", text, str(tmp_path / "solution.py")))(1) == 2

@@ -6,14 +6,15 @@ import numpy as np
 
 from xlsr_ref import audio
 from xlsr_ref.ops import conv_length
-from xlsr_ref.teach.grade.exercise import Case, cases, exercise
+from xlsr_ref.teach.grade.battery import cases
+from xlsr_ref.teach.grade.definition import Case, exercise
 
 FLOAT32 = 2e-6  # some ten roundings of 6e-8
 LARGE_MEAN = 1e-3  # the mean of numbers near 1000 is known to a few times 3e-5 in float32
 
 
 def normalise(x):
-    """Zero mean, unit variance: what every recording is brought to before the network hears it.
+    """Zero mean, unit variance: what every recording is brought to before the network takes it.
 
         y = (x - mean) / sqrt(var + 1e-7)
 
@@ -68,7 +69,7 @@ def _frames(rng: np.random.Generator) -> tuple[Case, ...]:
 NORMALISE = exercise(
     normalise,
     audio.normalise,
-    room="audio",
+    module="audio",
     notebook="01",
     title="Zero mean, unit variance",
     battery=_samples,
@@ -91,7 +92,7 @@ NORMALISE = exercise(
 FRAMES = exercise(
     frames,
     conv_length.frames,
-    room="ops.conv_length",
+    module="ops.conv_length",
     notebook="01",
     title="How many frames",
     battery=_frames,

@@ -7,7 +7,8 @@ import math
 import numpy as np
 
 from xlsr_ref.ops import activation
-from xlsr_ref.teach.grade.exercise import Case, backward_of, cases, exercise
+from xlsr_ref.teach.grade.battery import cases
+from xlsr_ref.teach.grade.definition import Case, backward_of, exercise
 
 FLOAT32 = 1e-6  # erf, two products and a sum: some ten roundings of 6e-8
 
@@ -27,7 +28,7 @@ def gelu(x):
 
 
 def gelu_backward(dy, x):
-    """The way back through GELU: dx from dy.
+    """The backward pass of GELU: dx from dy.
 
         dx = dy · (Φ(x) + x φ(x)),      Φ(x) = (1 + erf(x / √2)) / 2,      φ(x) = exp(−x²/2) / √(2π)
 
@@ -68,7 +69,7 @@ def _backward(rng: np.random.Generator) -> tuple[Case, ...]:
 GELU = exercise(
     gelu,
     activation.gelu,
-    room="ops.activation",
+    module="ops.activation",
     notebook="03",
     title="GELU",
     battery=_forward,
@@ -86,7 +87,7 @@ GELU = exercise(
 GELU_BACKWARD = exercise(
     gelu_backward,
     lambda dy, x: backward_of(activation.gelu, activation.gelu_backward)(dy, x)[0],
-    room="ops.activation",
+    module="ops.activation",
     notebook="11",
     title="GELU, backward",
     battery=_backward,
