@@ -10,7 +10,7 @@ from pathlib import Path
 FOLDERS = {  # of the package, in the order in which a reader should meet them
     "model": "The model", "wav2vec2": "The network", "heads": "Heads", "losses": "Losses", "ops": "Operations",
     "audio": "Audio", "text": "Text", "checkpoint": "Checkpoints", "training": "Training",
-    "measure": "Measuring", "bench": "Measuring",
+    "measure": "Measuring",
     "teach": "Teaching", "": "The package",
 }  # fmt: skip
 LEFT_OUT = ("cli", "data")

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 import xlsr_ref
-from xlsr_ref import cli, recordings
-from xlsr_ref.chunks import Chunking, chunking
+from xlsr_ref import cli
+from xlsr_ref.audio.chunks import Chunking, chunking
 from xlsr_ref.cli import main
 from xlsr_ref.cli.transcribe import SUFFIXES
 from xlsr_ref.errors import AudioError, CannotTranscribeError, WeightsError
@@ -78,7 +78,7 @@ def fake(monkeypatch, tmp_path):
         return FakeModel()
 
     monkeypatch.setattr(xlsr_ref, "load", load, raising=False)
-    monkeypatch.setattr(recordings, "_why_not", lambda path: "")  # every file is there
+    monkeypatch.setattr("xlsr_ref.cli.recordings._why_not", lambda path: "")  # every file is there
     monkeypatch.chdir(tmp_path)
     return loads
 

@@ -11,8 +11,8 @@ import xlsr_ref
 from xlsr_ref.cli import main
 from xlsr_ref.cli.say import WrongUsage
 from xlsr_ref.cli.transcribe import hotwords_of
-from xlsr_ref.text.kneser_ney import train
-from xlsr_ref.text.lm import build, perplexity, read_lm
+from xlsr_ref.text.search.kneser_ney import train
+from xlsr_ref.text.search.lm import build, perplexity, read_lm
 
 CLIP = Path(xlsr_ref.__file__).parent / "data" / "clips" / "en" / "vm-review-urgent.flac"
 
@@ -118,7 +118,7 @@ def test_interrupted(corpus, capsys, monkeypatch):
     def stop(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("xlsr_ref.text.kneser_ney.train", stop)
+    monkeypatch.setattr("xlsr_ref.text.search.kneser_ney.train", stop)
     assert main(["lm", "train", corpus]) == 130
     assert capsys.readouterr().err == "xlsr-ref: interrupted\n"
 

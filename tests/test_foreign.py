@@ -145,7 +145,7 @@ def test_the_temporary_folder_is_not_mentioned_and_goes(tmp_path, monkeypatch):
     shutil.copytree(FOREIGN / "fairseq_ctc", folder)
     xlsr_ref.load(folder)
     assert os.listdir(tmp_path) == ["m"]
-    monkeypatch.setattr("xlsr_ref.model.load.Tokenizer.from_folder", _complain)
+    monkeypatch.setattr("xlsr_ref.model.load.read_tokenizer", _complain)
     assert refusal(folder) == f"{folder} is wrong"
     assert os.listdir(tmp_path) == ["m"]
 

@@ -18,7 +18,7 @@ from weights_tools.compare import assert_same, relative_error
 from xlsr_ref.errors import AudioError, CannotClassifyError, CannotTranscribeError, ObjectiveError
 from xlsr_ref.ops import threads
 from xlsr_ref.ops.tree import flatten, nest
-from xlsr_ref.text.tokenizer import Tokenizer
+from xlsr_ref.text.read_tokenizer import read_tokenizer
 
 GOLDEN = Path(__file__).parent / "golden" / "heads"
 NAMES = ["recording", "frames", "voices", "convolutions", "languages"]
@@ -212,7 +212,7 @@ def test_a_text_is_laid_over_all_frames_behind_an_adapter(tmp_path, rng):
     model = load("convolutions")
     vocabulary = {"<pad>": 0, **{letter: i for i, letter in enumerate("|abcde", start=1)}}
     (tmp_path / "vocab.json").write_text(json.dumps(vocabulary), "utf-8")
-    model.tokenizer = Tokenizer.from_folder(tmp_path)
+    model.tokenizer = read_tokenizer(tmp_path)
     waveform = rng.standard_normal(61 * RATE).astype(np.float32)
     aligned, read = model.align(waveform, "* abc *", RATE), model.transcribe(waveform, RATE)
     assert aligned.words[-1].end == 61  # the last frame would end at 61.02 s

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from xlsr_ref import AudioError, audio
 from xlsr_ref.model.load import BUNDLED
 from xlsr_ref.model.network import Network
 from xlsr_ref.ops import threads
-from xlsr_ref.text.tokenizer import Tokenizer
+from xlsr_ref.text.read_tokenizer import read_tokenizer
 
 sf = pytest.importorskip("soundfile")
 
@@ -24,7 +25,7 @@ LIMITS = {"float32": 1e-6, "float64": 1e-13}  # of the largest logit; measured 4
 def load(name: str, dtype: str = "float64"):
     """A model of random weights, a few thousand of them, with letters to write."""
     model = xlsr_ref.load(GOLDEN / name, dtype)
-    model.tokenizer = Tokenizer.from_folder(BUNDLED)
+    model.tokenizer = read_tokenizer(BUNDLED)
     return model
 
 
@@ -213,8 +214,8 @@ def test_a_file_in_pieces_gives_what_its_samples_give(rng, monkeypatch, tmp_path
     x = audio.read(tmp_path / "x", RATE)
     how = {"chunk_seconds": 0.7, "stride_seconds": 0.1}
     expected = model.transcribe(x, RATE, **how)
-    monkeypatch.setattr(audio, "BLOCK", 3001)
-    monkeypatch.setattr("xlsr_ref.resampling.FEWEST", 1)
+    monkeypatch.setattr(import_module("xlsr_ref.audio.read"), "BLOCK", 3001)
+    monkeypatch.setattr(import_module("xlsr_ref.audio.resample"), "FEWEST", 1)
     assert len(list(audio.pieces(tmp_path / "x", RATE))) > 3
     assert np.array_equal(np.concatenate(list(audio.pieces(tmp_path / "x", RATE))), x)
     monkeypatch.undo()

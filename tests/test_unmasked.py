@@ -9,9 +9,9 @@ from xlsr_ref.errors import AudioError, CannotTranscribeError, DecodingError, Ob
 from xlsr_ref.losses.ctc import ctc_loss
 from xlsr_ref.ops.linear import linear, linear_backward
 from xlsr_ref.text.align import align
-from xlsr_ref.text.beam import beam_search, search
 from xlsr_ref.text.greedy import greedy
-from xlsr_ref.text.labels import make_labels
+from xlsr_ref.text.search.beam import beam_search, search
+from xlsr_ref.text.search.labels import make_labels
 
 SAYS = "a masked array, 1 of whose .* values are hidden, is not taken: fill the gaps"
 

@@ -83,19 +83,19 @@ def kinds() -> dict[str, tuple[dict[str, bytes], str, Callable[[Path], Any]]]:
     from weights_tools.fairseq import read_dictionary
     from weights_tools.read import read_json, shards_of
     from xlsr_ref import audio
+    from xlsr_ref.audio.manifest import read_manifest
     from xlsr_ref.errors import TrainingError
-    from xlsr_ref.manifest import read_manifest
-    from xlsr_ref.text.kneser_ney import train
-    from xlsr_ref.text.labels import labels_of
-    from xlsr_ref.text.lm_files import open_lm, read_lines
-    from xlsr_ref.text.tokenizer import Tokenizer
+    from xlsr_ref.text.read_tokenizer import read_tokenizer
+    from xlsr_ref.text.search.kneser_ney import train
+    from xlsr_ref.text.search.labels import labels_of
+    from xlsr_ref.text.search.lm_files import open_lm, read_lines
     from xlsr_ref.training.folder import read_metrics
     from xlsr_ref.training.recipe import read_recipe
     from xlsr_ref.untrusted import read_json as strict
     from xlsr_ref.wav2vec2.config import Config
 
     def tokenizer(folder: Path) -> None:
-        found = Tokenizer.from_folder(folder)
+        found = read_tokenizer(folder)
         found.decode(found.encode("ab c")[:5])
         found.check_rows(5)
         labels_of(found, 5)

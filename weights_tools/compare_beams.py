@@ -36,10 +36,10 @@ class Compared(NamedTuple):
 
 def compare(cases: Path, answers: Path, lm: Path | None = None, habits: bool = True) -> Iterator[Compared]:
     """Every recorded answer, and ours; with ``habits`` a final space costs a word, as it does there."""
-    from xlsr_ref.text.beam import beam_search, search
-    from xlsr_ref.text.fusion import fuse
-    from xlsr_ref.text.labels import make_labels
-    from xlsr_ref.text.lm import read_lm
+    from xlsr_ref.text.search.beam import beam_search, search
+    from xlsr_ref.text.search.fusion import fuse
+    from xlsr_ref.text.search.labels import make_labels
+    from xlsr_ref.text.search.lm import read_lm
 
     logits = np.load(cases)
     written = [str(text) for text in logits["labels"]]
@@ -68,9 +68,9 @@ def make(cases: Path, corpus: Path, most: int = 10**6, order: int = 3, languages
     import xlsr_ref
     from weights_tools.evaluate_model import clips_of
     from xlsr_ref import audio
-    from xlsr_ref.text.arpa import write_arpa
-    from xlsr_ref.text.kneser_ney import train
-    from xlsr_ref.text.labels import labels_of
+    from xlsr_ref.text.search.arpa import write_arpa
+    from xlsr_ref.text.search.kneser_ney import train
+    from xlsr_ref.text.search.labels import labels_of
 
     model = xlsr_ref.load()
     rate = model.preprocessor.sampling_rate

@@ -28,10 +28,10 @@ def evaluate(
     import xlsr_ref
     from xlsr_ref import audio
     from xlsr_ref.ops.softmax import log_softmax
-    from xlsr_ref.text.beam import beam_search
     from xlsr_ref.text.greedy import greedy
-    from xlsr_ref.text.kneser_ney import train
-    from xlsr_ref.text.lm import build
+    from xlsr_ref.text.search.beam import beam_search
+    from xlsr_ref.text.search.kneser_ney import train
+    from xlsr_ref.text.search.lm import build
 
     model = xlsr_ref.load()
     assert model.tokenizer is not None

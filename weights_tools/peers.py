@@ -1,5 +1,7 @@
 """The programs of others that `xlsr-ref bench` runs beside ours: transformers on torch, and ONNX Runtime.
 
+    python -m weights_tools.peers NAME FOLDER THREADS GRAPH         as a worker of xlsr_ref/measure/bench/turns.py
+
 Each takes a folder and a number of threads, opens the model in float32 and returns a function: normalised waveforms
 (samples,) go in; of one the scores (frames, tokens) come out, of several None. torch pads batches of 8 and takes each
 frame's best token; ONNX Runtime, whose graph has no mask, takes one after the other.
@@ -8,6 +10,7 @@ frame's best token; ONNX Runtime, whose graph has no mask, takes one after the o
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 import warnings
 from collections.abc import Callable
@@ -16,6 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from xlsr_ref.audio import Preprocessor
+from xlsr_ref.measure.bench.programs import EXPORT, Run, job_of
+from xlsr_ref.measure.bench.turns import Job, serve
 
 BATCH = 8  # clips that torch pads to one length
 OPSET = 17  # of the ONNX graph
@@ -103,3 +110,26 @@ PROGRAMS: dict[str, Callable[[str, int, str], Compute]] = {
     "torch-eager": partial(torch, attention="eager"),
     "onnxruntime": onnxruntime,
 }
+
+
+def program(name: str, folder: str, threads: int, graph: str) -> Run:
+    """A program of PROGRAMS as the benchmark runs it: normalising is part of its time."""
+    compute, preprocessor = PROGRAMS[name](folder, threads, graph), Preprocessor.from_folder(folder)
+
+    def run(given: list[np.ndarray]) -> tuple[Any, dict[str, float]]:
+        return compute([preprocessor.normalised(one) for one in given]), {}
+
+    return run
+
+
+def prepare(name: str, folder: str, threads: int, graph: str) -> Job:
+    """The job of a worker: a program, or the export of the ``graph`` that ONNX Runtime runs, which has no answers."""
+    rate = Preprocessor.from_folder(folder).sampling_rate
+    if name == EXPORT:
+        export(folder, Path(graph), 5 * rate)
+        return lambda line: {}
+    return job_of(program(name, folder, threads, graph), rate)
+
+
+if __name__ == "__main__":
+    serve(partial(prepare, sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]))

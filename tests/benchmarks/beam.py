@@ -23,12 +23,12 @@ from pathlib import Path
 import numpy as np
 
 from xlsr_ref.ops.softmax import log_softmax
-from xlsr_ref.text.arpa import write_arpa
-from xlsr_ref.text.beam import beam_search, search
-from xlsr_ref.text.fusion import fuse
-from xlsr_ref.text.kneser_ney import train
-from xlsr_ref.text.labels import make_labels
-from xlsr_ref.text.lm import read_lm
+from xlsr_ref.text.search.arpa import write_arpa
+from xlsr_ref.text.search.beam import beam_search, search
+from xlsr_ref.text.search.fusion import fuse
+from xlsr_ref.text.search.kneser_ney import train
+from xlsr_ref.text.search.labels import make_labels
+from xlsr_ref.text.search.lm import read_lm
 
 FRAMES, LABELS, WIDTH, TOKEN_MIN = 1499, 32, 100, -5.0
 WRITTEN = ["", " ", *"abcdefghijklmnopqrstuvwxyz'-éè"]

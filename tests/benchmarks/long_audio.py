@@ -25,7 +25,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from xlsr_ref.bench.machine import describe, peak_memory  # noqa: E402
+from xlsr_ref.measure.bench.machine import describe, peak_memory  # noqa: E402
 
 DATA, RATE = ROOT / "xlsr_ref" / "data", 16000
 JOINED = 120  # seconds

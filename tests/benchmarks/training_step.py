@@ -25,8 +25,8 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from xlsr_ref.bench import table, turns  # noqa: E402
-from xlsr_ref.bench.machine import describe  # noqa: E402
+from xlsr_ref.measure.bench import table, turns  # noqa: E402
+from xlsr_ref.measure.bench.machine import describe  # noqa: E402
 
 RATE, CLIPS, LEARNING_RATE, CLIP = 16000, 16, 1e-5, 5.0
 KINDS = {"finetune": "Wav2Vec2ForCTC", "pretrain": "Wav2Vec2ForPreTraining"}

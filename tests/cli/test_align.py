@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 import xlsr_ref
-from xlsr_ref import recordings
-from xlsr_ref.chunks import Chunking, chunking
-from xlsr_ref.cli import main
+from xlsr_ref.audio.chunks import Chunking, chunking
+from xlsr_ref.cli import main, recordings
 from xlsr_ref.cli.align import FORMATS
 from xlsr_ref.errors import AudioError
 from xlsr_ref.text.formats import OF_ALIGNMENTS

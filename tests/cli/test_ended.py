@@ -61,7 +61,7 @@ def test_another_thread_may_run_a_command():
 SPOOL = """
 import sys
 from contextlib import ExitStack
-from xlsr_ref import recordings
+from xlsr_ref.cli import recordings
 from xlsr_ref.cli.ended import unwinding
 if sys.argv[1] == "named":  # as where there is no /proc
     recordings.os.getpid = lambda: 0

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 import xlsr_ref
+from xlsr_ref.audio.manifest import COLUMNS, read_manifest
 from xlsr_ref.cli import main
 from xlsr_ref.errors import AudioError, CannotTranscribeError
-from xlsr_ref.manifest import COLUMNS, read_manifest
-from xlsr_ref.text.beam import WIDTH
+from xlsr_ref.text.search.beam import WIDTH
 from xlsr_ref.text.transcript import Transcript
 
 BUNDLED = Path(xlsr_ref.__file__).parent / "data" / "clips.tsv"

@@ -13,9 +13,9 @@ transformers = pytest.importorskip("transformers")
 
 import xlsr_ref  # noqa: E402
 from weights_tools import peers, reference  # noqa: E402
-from xlsr_ref.bench import programs, turns  # noqa: E402
-from xlsr_ref.bench.random_model import write_random_model  # noqa: E402
 from xlsr_ref.cli import main  # noqa: E402
+from xlsr_ref.measure.bench import programs, turns  # noqa: E402
+from xlsr_ref.measure.bench.random_model import write_random_model  # noqa: E402
 from xlsr_ref.model.load import BUNDLED  # noqa: E402
 
 TINY = {
@@ -68,7 +68,7 @@ def assert_same_scores(program: programs.Run, folder: Path, seconds: float) -> N
 
 @pytest.mark.parametrize("name", ["torch", "torch-eager"])
 def test_torch_computes_the_same(folder, name):
-    assert_same_scores(programs.PROGRAMS[name](str(folder), 1, ""), folder, 1.5)
+    assert_same_scores(peers.program(name, str(folder), 1, ""), folder, 1.5)
 
 
 def test_onnxruntime_computes_the_same_at_any_length(folder):
@@ -78,7 +78,7 @@ def test_onnxruntime_computes_the_same_at_any_length(folder):
     graph = folder.parent / "graphs" / "tiny.onnx"
     peers.export(str(folder), graph, 5 * 16000)
     assert list(graph.parent.iterdir()) == [graph]
-    program = programs.PROGRAMS["onnxruntime"](str(folder), 1, str(graph))
+    program = peers.program("onnxruntime", str(folder), 1, str(graph))
     for seconds in (0.1, 1.5, 7):
         assert_same_scores(program, folder, seconds)
     noise = programs.waveforms(programs.Workload("noise", 0.1), 16000)
@@ -104,7 +104,7 @@ def test_the_command_against_both(tmp_path, capsys):
 
 def test_a_pretrained_model_gives_its_last_hidden_state(capsys):
     bare = Path(__file__).resolve().parents[1] / "golden" / "bare"
-    program = programs.PROGRAMS["torch"](str(bare), 1, "")
+    program = peers.program("torch", str(bare), 1, "")
     waveform = np.random.default_rng(1).standard_normal(9000).astype(np.float32)
     ours = xlsr_ref.load(bare).forward(waveform, 16000, keep=False)[0]
     theirs, _ = program([waveform])
@@ -122,5 +122,5 @@ def test_torch_takes_a_list_in_padded_batches(monkeypatch):
     monkeypatch.setattr(reference, "load_reference", lambda folder, dtype, attention: model)
     lengths = [1000 + 100 * i for i in range(11)]
     given = [np.random.default_rng(i).standard_normal(n).astype(np.float32) for i, n in enumerate(lengths)]
-    assert programs.PROGRAMS["torch"](str(BUNDLED), 1, "")(given) == (None, {})
+    assert peers.program("torch", str(BUNDLED), 1, "")(given) == (None, {})
     assert shapes == [((8, 1700), lengths[:8]), ((3, 2000), lengths[8:])]

@@ -7,7 +7,7 @@ import pytest
 
 import xlsr_ref
 from xlsr_ref import audio
-from xlsr_ref.recordings import bundled_clips
+from xlsr_ref.audio import bundled_clips
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")

@@ -27,7 +27,7 @@ from weights_tools.record_tokenizer_goldens import (
 from xlsr_ref.errors import VocabularyError
 from xlsr_ref.text.greedy import greedy
 from xlsr_ref.text.phonemes import PhonemeTokenizer
-from xlsr_ref.text.tokenizer import Tokenizer
+from xlsr_ref.text.read_tokenizer import read_tokenizer
 
 LETTERS = list("abcABßΣN'._|-\t ")
 LONGER = [
@@ -127,9 +127,7 @@ def cases_of_phonemes(draw):
 
 def load_both(case):
     with TemporaryDirectory() as ours, TemporaryDirectory() as theirs:
-        return Tokenizer.from_folder(write_folder(Path(ours), case), case.target_lang), load_reference(
-            Path(theirs), case
-        )
+        return read_tokenizer(write_folder(Path(ours), case), case.target_lang), load_reference(Path(theirs), case)
 
 
 def none_if_refused(call):

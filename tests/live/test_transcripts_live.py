@@ -22,7 +22,7 @@ import xlsr_ref
 from weights_tools.names import canonical, to_scheme
 from weights_tools.record_foreign import network_settings
 from xlsr_ref import audio
-from xlsr_ref.recordings import bundled_clips
+from xlsr_ref.audio import bundled_clips
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 import xlsr_ref
+from xlsr_ref.audio.manifest import read_manifest
 from xlsr_ref.errors import AlignmentError, AudioError, CannotTranscribeError, VocabularyError
 from xlsr_ref.losses.ctc import ctc_loss
-from xlsr_ref.manifest import read_manifest
 from xlsr_ref.model.load import BUNDLED
 from xlsr_ref.text.align import align
-from xlsr_ref.text.tokenizer import Tokenizer
+from xlsr_ref.text.read_tokenizer import read_tokenizer
 
 sf = pytest.importorskip("soundfile")
 
@@ -95,7 +95,7 @@ def test_a_model_of_phonemes(model, tmp_path):
     config |= {"pad_token": model.tokenizer.pad_token, "unk_token": model.tokenizer.unk_token}
     (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
     phonetic = xlsr_ref.load()
-    phonetic.tokenizer = Tokenizer.from_folder(tmp_path)
+    phonetic.tokenizer = read_tokenizer(tmp_path)
     spoken = " | ".join(" ".join(word) for word in TALK.text.split())
     ours, letters = phonetic.align(TALK.path, spoken, phonemes=True), model.align(TALK.path, TALK.text)
     assert ours.words[0].text == " ".join(TALK.text.split()[0])

@@ -9,10 +9,10 @@ import xlsr_ref
 from xlsr_ref import audio
 from xlsr_ref.errors import DecodingError, LanguageModelError
 from xlsr_ref.ops.softmax import log_softmax
-from xlsr_ref.text.arpa import write_arpa
-from xlsr_ref.text.beam import beam_search
-from xlsr_ref.text.kneser_ney import train
-from xlsr_ref.text.lm import read_lm
+from xlsr_ref.text.search.arpa import write_arpa
+from xlsr_ref.text.search.beam import beam_search
+from xlsr_ref.text.search.kneser_ney import train
+from xlsr_ref.text.search.lm import read_lm
 
 CLIP = Path(xlsr_ref.__file__).parent / "data" / "clips" / "en" / "vm-review-urgent.flac"
 SAID = "press four to mark this message as urgent"

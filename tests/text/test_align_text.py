@@ -8,7 +8,8 @@ import pytest
 
 from xlsr_ref.errors import AlignmentError, ObjectiveError, VocabularyError
 from xlsr_ref.text.align_text import align_words, check_words, words_to_align
-from xlsr_ref.text.tokenizer import Tokenizer, Word
+from xlsr_ref.text.read_tokenizer import read_tokenizer
+from xlsr_ref.text.tokenizer import Word
 
 VOCABULARY = {"<pad>": 0, "<s>": 1, "</s>": 2, "<unk>": 3, "|": 4, "a": 5, "b": 6, "ß": 7}
 
@@ -16,7 +17,7 @@ VOCABULARY = {"<pad>": 0, "<s>": 1, "</s>": 2, "<unk>": 3, "|": 4, "a": 5, "b": 
 def tokenizer_in(folder, vocabulary=VOCABULARY, **config):
     (folder / "vocab.json").write_text(json.dumps(vocabulary), encoding="utf-8")
     (folder / "tokenizer_config.json").write_text(json.dumps(config))
-    return Tokenizer.from_folder(folder)
+    return read_tokenizer(folder)
 
 
 @pytest.fixture

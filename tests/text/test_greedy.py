@@ -11,7 +11,7 @@ import pytest
 
 from xlsr_ref.errors import CannotTranscribeError, VocabularyError
 from xlsr_ref.text.greedy import best_path, collapse, greedy
-from xlsr_ref.text.tokenizer import Tokenizer
+from xlsr_ref.text.read_tokenizer import read_tokenizer
 from xlsr_ref.text.transcript import Span, Transcript
 
 CASES = json.loads((Path(__file__).parent.parent / "golden" / "tokenizer.json").read_text(encoding="utf-8"))["cases"]
@@ -23,7 +23,7 @@ HOP = 0.02
 def tokenizer_in(folder, vocab=LETTERS, **config):
     (folder / "vocab.json").write_text(json.dumps(vocab))
     (folder / "tokenizer_config.json").write_text(json.dumps(config))
-    return Tokenizer.from_folder(folder)
+    return read_tokenizer(folder)
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_words_and_characters_as_recorded(name, tmp_path):
     case = CASES[name]
     for file, content in case["files"].items():
         (tmp_path / file).write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
-    tokenizer = Tokenizer.from_folder(tmp_path, case["target_lang"])
+    tokenizer = read_tokenizer(tmp_path, case["target_lang"])
     entries = max(tokenizer.tokens) + 1
     for path in case["paths"]:
         transcript = greedy(peaked(path["ids"], entries), tokenizer, 1.0)  # a second a frame: the offsets are frames

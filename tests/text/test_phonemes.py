@@ -10,7 +10,8 @@ from xlsr_ref.errors import VocabularyError
 from xlsr_ref.text import phonemes as room
 from xlsr_ref.text.greedy import Run, split_words
 from xlsr_ref.text.phonemes import PhonemeTokenizer
-from xlsr_ref.text.tokenizer import Tokenizer
+from xlsr_ref.text.read_tokenizer import read_tokenizer
+from xlsr_ref.text.vocabulary import read_vocabulary
 
 SOUNDS = {
     "<pad>": 0,
@@ -33,7 +34,7 @@ def tokenizer_in(folder, **config):
     (folder / "vocab.json").write_text(json.dumps(SOUNDS), encoding="utf-8")
     config = {"tokenizer_class": "Wav2Vec2PhonemeCTCTokenizer"} | config
     (folder / "tokenizer_config.json").write_text(json.dumps(config))
-    return Tokenizer.from_folder(folder)
+    return read_tokenizer(folder)
 
 
 @pytest.fixture
@@ -157,7 +158,7 @@ def test_other_backends_know_no_language_switches(tmp_path, phonemizer):
 def test_the_files_must_ask_for_phonemes(tmp_path):
     (tmp_path / "vocab.json").write_text(json.dumps(SOUNDS), encoding="utf-8")
     with pytest.raises(VocabularyError, match="ask for no phonemes"):
-        PhonemeTokenizer.from_folder(tmp_path)
+        PhonemeTokenizer(read_vocabulary(tmp_path))
 
 
 def test_the_delimiter_is_kept_where_that_is_asked_for(tmp_path):

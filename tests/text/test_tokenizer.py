@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from xlsr_ref.errors import VocabularyError
-from xlsr_ref.text.tokenizer import Tokenizer
+from xlsr_ref.text.read_tokenizer import read_tokenizer
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "tokenizer.json"
 CASES = json.loads(GOLDEN.read_text(encoding="utf-8"))["cases"]
@@ -27,7 +27,7 @@ def folder_of(folder, **files):
 
 
 def make(folder, vocab=LETTERS, target_lang=None, **files):
-    return Tokenizer.from_folder(folder_of(folder, vocab=vocab, **files), target_lang)
+    return read_tokenizer(folder_of(folder, vocab=vocab, **files), target_lang)
 
 
 @pytest.fixture(params=CASES)
@@ -35,7 +35,7 @@ def recorded(request, tmp_path):
     case = CASES[request.param]
     for name, content in case["files"].items():
         (tmp_path / name).write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
-    return case, Tokenizer.from_folder(tmp_path, case["target_lang"])
+    return case, read_tokenizer(tmp_path, case["target_lang"])
 
 
 def test_vocabulary_as_recorded(recorded):
@@ -192,22 +192,22 @@ def test_refused_by_name(name, tmp_path):
 def test_not_json(content, message, tmp_path):
     (tmp_path / "vocab.json").write_bytes(content)
     with pytest.raises(VocabularyError, match=f"vocab.json {message}" if " is " in message else message):
-        Tokenizer.from_folder(tmp_path)
+        read_tokenizer(tmp_path)
 
 
 def test_a_byte_order_mark_is_passed_over(tmp_path):
     (tmp_path / "vocab.json").write_bytes(b"\xef\xbb\xbf" + json.dumps(LETTERS).encode())
-    assert Tokenizer.from_folder(tmp_path).vocabulary == make(tmp_path, LETTERS).vocabulary
+    assert read_tokenizer(tmp_path).vocabulary == make(tmp_path, LETTERS).vocabulary
 
 
 def test_missing_files(tmp_path):
     with pytest.raises(VocabularyError, match=r"has no vocab\.json"):
-        Tokenizer.from_folder(tmp_path)
+        read_tokenizer(tmp_path)
     with pytest.raises(VocabularyError, match=r"has no vocab\.json"):
-        Tokenizer.from_folder(tmp_path / "nowhere")
+        read_tokenizer(tmp_path / "nowhere")
     (tmp_path / "vocab.json").mkdir()
     with pytest.raises(VocabularyError, match="is a folder"):
-        Tokenizer.from_folder(tmp_path)
+        read_tokenizer(tmp_path)
 
 
 # --- mutated files ----------------------------------------------------------------------------------------------------
@@ -263,7 +263,7 @@ def refusal(folder, rng):
         written = json.dumps(misstated(content, rng) if wrong else content).encode()
         (folder / name).write_bytes(mutated(written, rng) if name == spoilt and not wrong else written)
     try:
-        tokenizer = Tokenizer.from_folder(folder, case["target_lang"])
+        tokenizer = read_tokenizer(folder, case["target_lang"])
     except VocabularyError as error:
         return str(error)
     for use in (

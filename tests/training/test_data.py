@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from xlsr_ref.manifest import Clip
+from xlsr_ref.audio.manifest import Clip
 from xlsr_ref.training.data import JITTER, batches
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import xlsr_ref
-from xlsr_ref.manifest import Clip
+from xlsr_ref.audio.manifest import Clip
 from xlsr_ref.training.dev import errors_on
 from xlsr_ref.training.recipe import from_table
 from xlsr_ref.training.start import start_of

@@ -45,8 +45,8 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Lay the text over the recording and write where its words are."""
+    from xlsr_ref.cli.recordings import find, missing
     from xlsr_ref.files import write_whole
-    from xlsr_ref.recordings import find, missing
     from xlsr_ref.text.formats import format_alignment
     from xlsr_ref.untrusted import LONGEST_LINE, plain, read_text, shown
 

@@ -37,17 +37,19 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print a table for each workload as soon as it is measured, and write what was asked for."""
-    from xlsr_ref.bench import run as measuring
-    from xlsr_ref.bench import table
+    from xlsr_ref.measure.bench import table
+    from xlsr_ref.measure.bench.run import Benchmark, write_files
+    from xlsr_ref.measure.bench.settings import WrongSetting
+    from xlsr_ref.measure.bench.settings import settings as settings_of
 
     options = {name: value for name, value in vars(arguments).items() if name not in ("command", "call", "quiet")}
     try:
-        settings = measuring.settings(**options)
-    except measuring.WrongSetting as error:
+        settings = settings_of(**options)
+    except WrongSetting as error:
         raise WrongUsage(str(error)) from None
-    with measuring.Benchmark(settings, note, status_line) as benchmark:
+    with Benchmark(settings, note, status_line) as benchmark:
         say(table.head(benchmark.about))
         for workload in settings.workloads:
             say(table.one(benchmark.measure(workload)))
-    measuring.write_files(benchmark)
+    write_files(benchmark)
     return 0

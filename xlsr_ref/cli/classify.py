@@ -32,7 +32,7 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """A line for each label: the recording where there are several, the probability, the label."""
-    from xlsr_ref.recordings import find, is_there, missing, passed_over
+    from xlsr_ref.cli.recordings import find, is_there, missing, passed_over
     from xlsr_ref.untrusted import one_line
 
     if arguments.model is None:

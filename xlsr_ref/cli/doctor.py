@@ -20,7 +20,7 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print what each check found; 1 if a part that is needed does not work."""
-    from xlsr_ref.doctor import examine
+    from xlsr_ref.measure.doctor import examine
 
     failures = 0
     for check in examine():

@@ -37,8 +37,8 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Judge every clip, print the table, write the hypotheses. A clip that cannot be read does not stop the others."""
+    from xlsr_ref.audio.manifest import read_manifest
     from xlsr_ref.files import write_whole
-    from xlsr_ref.manifest import read_manifest
     from xlsr_ref.untrusted import plain, shown
 
     if arguments.confusions < 0:
@@ -52,8 +52,8 @@ def run(arguments: argparse.Namespace) -> int:
     import numpy as np
 
     from xlsr_ref.cli.transcribe import progress
-    from xlsr_ref.evaluation import hears_phonemes, hypotheses, judge, mistakes, table
-    from xlsr_ref.text.beam import WIDTH
+    from xlsr_ref.measure.evaluation import hypotheses, judge, mistakes, table, writes_phonemes
+    from xlsr_ref.text.search.beam import WIDTH
 
     model = load_model(arguments)
     how: dict[str, Any] = {}
@@ -70,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
                     complain(f"{shown(clip.path)}: {sentence(error).removeprefix(f'{shown(clip.path)}: ')}")
     if not judged:
         raise XlsrError(f"none of the {len(clips)} recordings could be judged")
-    say(table(judged, np.random.default_rng(0), hears_phonemes(model)))
+    say(table(judged, np.random.default_rng(0), writes_phonemes(model)))
     listed = mistakes(judged, arguments.confusions)
     if listed:
         say(f"\nhow often, said, read (* is nothing):\n{listed}")

@@ -39,8 +39,8 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Take the recording through the model and write the page."""
+    from xlsr_ref.cli.recordings import find, missing
     from xlsr_ref.files import write_whole
-    from xlsr_ref.recordings import find, missing
     from xlsr_ref.untrusted import shown
 
     start, seconds = arguments.start, LONGEST if arguments.seconds is None else arguments.seconds

@@ -59,8 +59,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _train(arguments: argparse.Namespace) -> int:
     from xlsr_ref.files import write_whole
-    from xlsr_ref.text.arpa import write_arpa
-    from xlsr_ref.text.kneser_ney import ORDERS, train
+    from xlsr_ref.text.search.arpa import write_arpa
+    from xlsr_ref.text.search.kneser_ney import ORDERS, train
 
     if arguments.order not in ORDERS:
         raise WrongUsage(f"--order is {arguments.order}: give 1 to 5")
@@ -77,8 +77,8 @@ def _train(arguments: argparse.Namespace) -> int:
 
 
 def _perplexity(arguments: argparse.Namespace) -> int:
-    from xlsr_ref.text.lm import perplexity
-    from xlsr_ref.text.lm_files import open_lm
+    from xlsr_ref.text.search.lm import perplexity
+    from xlsr_ref.text.search.lm_files import open_lm
 
     lm = open_lm(arguments.lm).lm
     assert lm is not None
@@ -89,7 +89,7 @@ def _perplexity(arguments: argparse.Namespace) -> int:
 
 def _sentences(path: str, level: str) -> Iterator[list[str]]:
     """The words of each line, or its characters with | for the space; empty lines are left out."""
-    from xlsr_ref.text.lm_files import read_lines
+    from xlsr_ref.text.search.lm_files import read_lines
 
     for line in read_lines(path):
         words = line.split()

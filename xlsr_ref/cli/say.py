@@ -13,7 +13,7 @@ from xlsr_ref.errors import XlsrError
 from xlsr_ref.untrusted import one_line, plain, shown, whole_number
 
 if TYPE_CHECKING:
-    from xlsr_ref.recordings import Recording
+    from xlsr_ref.cli.recordings import Recording
 
 
 class ReaderLeft(Exception):

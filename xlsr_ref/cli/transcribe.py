@@ -47,12 +47,9 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write down what is said in each recording. A bad one does not stop the others."""
-    from xlsr_ref.files import write_whole
-    from xlsr_ref.recordings import find, is_there, missing, passed_over, renamed, targets
-    from xlsr_ref.text.formats import format_transcript, format_transcripts
-    from xlsr_ref.untrusted import plain
+    from xlsr_ref.cli.recordings import find, is_there, missing, passed_over, renamed, targets
 
-    form, heard = arguments.format, []
+    form = arguments.format
     searching, hotwords = searches(arguments), hotwords_of(arguments.hotwords or "")
     with ExitStack() as cleanup:
         recordings, several, problems = find(arguments.files, cleanup)
@@ -68,46 +65,61 @@ def run(arguments: argparse.Namespace) -> int:
             note(line)
         if not recordings:
             return 1
+        model, how = ready_model(arguments, searching, hotwords)
+        failed = transcribe_each(model, how, list(zip(recordings, places)), form, several)
+    return int(failed or bool(problems))
 
-        import numpy as np
 
-        from xlsr_ref.ops.activation import gelu
-        from xlsr_ref.ops.backend import lean_start
-        from xlsr_ref.text.beam import WIDTH
+def ready_model(arguments: argparse.Namespace, searching: bool, hotwords: dict[str, float]) -> tuple[Any, dict]:
+    """The model, with its first kernel loaded, and the settings of `Model.transcribe` for all recordings."""
+    import numpy as np
 
-        model = load_model(arguments)
-        model.chunking(arguments.chunk, arguments.stride)  # what is wrong here is so for all
-        with lean_start():
-            gelu(np.zeros(1, arguments.dtype))  # the first kernel, whichever it is
-        how: dict[str, Any] = {"chunk_seconds": arguments.chunk, "stride_seconds": arguments.stride}
-        if searching:  # made once for all
-            width, weights = arguments.beam or WIDTH, {"alpha": arguments.alpha, "beta": arguments.beta}
-            how["beam"] = model.search(width, arguments.lm, hotwords, **weights)
-        failed = bool(problems)
-        with progress(list(zip(recordings, places))) as (counted, aside):
-            for recording, target in counted:
-                try:
-                    with following(len(recordings) == 1) as shown_to:
-                        transcript = model.transcribe(recording.path, **how, **shown_to)
-                    if target is not None:
-                        write_whole(target, plain(format_transcript(transcript, form)))
-                        continue
-                except Exception as error:
-                    if _stops_all(error, model):
-                        raise
-                    failed = True
-                    with aside():
-                        complain(about(recording, error))
+    from xlsr_ref.ops.activation import gelu
+    from xlsr_ref.ops.backend import lean_start
+    from xlsr_ref.text.search.beam import WIDTH
+
+    model = load_model(arguments)
+    model.chunking(arguments.chunk, arguments.stride)  # what is wrong here is so for all
+    with lean_start():
+        gelu(np.zeros(1, arguments.dtype))  # the first kernel, whichever it is
+    how: dict[str, Any] = {"chunk_seconds": arguments.chunk, "stride_seconds": arguments.stride}
+    if searching:  # made once for all
+        width, weights = arguments.beam or WIDTH, {"alpha": arguments.alpha, "beta": arguments.beta}
+        how["beam"] = model.search(width, arguments.lm, hotwords, **weights)
+    return model, how
+
+
+def transcribe_each(model: Any, how: dict, work: Sequence[tuple[Any, Any]], form: str, several: bool) -> bool:
+    """Write or print the transcript of each (recording, where its result goes); whether one failed."""
+    from xlsr_ref.files import write_whole
+    from xlsr_ref.text.formats import format_transcript, format_transcripts
+    from xlsr_ref.untrusted import plain
+
+    failed, together = False, []  # transcripts that are printed as one: a whole array, or one header for all
+    with progress(work) as (counted, aside):
+        for recording, target in counted:
+            try:
+                with following(len(work) == 1) as shown_to:
+                    transcript = model.transcribe(recording.path, **how, **shown_to)
+                if target is not None:
+                    write_whole(target, plain(format_transcript(transcript, form)))
                     continue
-                if several and form != "text":
-                    heard.append((recording.name, transcript))  # a whole array, or one header for all
-                    continue
+            except Exception as error:
+                if _stops_all(error, model):
+                    raise
+                failed = True
                 with aside():
-                    one = [(recording.name, transcript)]
-                    say(format_transcripts(one, form) if several else format_transcript(transcript, form))
-    if several and form != "text" and arguments.output is None:
-        say(format_transcripts(heard, form))
-    return int(failed)
+                    complain(about(recording, error))
+                continue
+            named = [(recording.name, transcript)]
+            if several and form != "text":
+                together += named
+                continue
+            with aside():
+                say(format_transcripts(named, form) if several else format_transcript(transcript, form))
+    if several and form != "text" and any(target is None for _, target in work):
+        say(format_transcripts(together, form))
+    return failed
 
 
 def searches(arguments: argparse.Namespace) -> bool:
@@ -125,16 +137,16 @@ def hotwords_of(line: str) -> dict[str, float]:
     """The words in `anna,zagreb:5` and their weights."""
     if not line:
         return {}
-    from xlsr_ref.text.fusion import HOTWORD
+    from xlsr_ref.text.search.fusion import HOTWORD
 
-    found = {}
+    weights = {}
     for item in filter(None, map(str.strip, line.split(","))):
         word, colon, weight = item.rpartition(":")
         try:
-            found[word if colon else item] = float(weight) if colon else HOTWORD
+            weights[word if colon else item] = float(weight) if colon else HOTWORD
         except ValueError:
             raise WrongUsage(f"--hotwords has {item!r}: a weight is a number") from None
-    return found
+    return weights
 
 
 def _stops_all(error: Exception, model: Any) -> bool:

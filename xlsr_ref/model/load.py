@@ -21,7 +21,7 @@ from xlsr_ref.model.model import Model
 from xlsr_ref.model.source import Source
 from xlsr_ref.ops.memory import keep_freed_memory
 from xlsr_ref.params import load_params
-from xlsr_ref.text.tokenizer import Tokenizer
+from xlsr_ref.text.read_tokenizer import read_tokenizer
 from xlsr_ref.wav2vec2.config import Config
 
 BUNDLED = Path(__file__).parents[1] / "data" / "small-ctc"
@@ -74,7 +74,7 @@ def load(
         params, report = load_params(folder, config, name, foreign, instead=of_the_language, copy=copy)
         if language is not None:
             report = replace(report, files=(*report.files, file), language=language)
-        tokenizer = Tokenizer.from_folder(folder, language) if (folder / "vocab.json").exists() else None
+        tokenizer = read_tokenizer(folder, language) if (folder / "vocab.json").exists() else None
         if tokenizer is not None and "lm_head" in params:
             tokenizer.check_rows(len(params["lm_head"]["weight"]))
         check_agreement(folder, config, len(params["lm_head"]["weight"]) if "lm_head" in params else None, tokenizer)

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from xlsr_ref import audio
-from xlsr_ref.audio import Preprocessor
-from xlsr_ref.chunks import Chunking, chunking
+from xlsr_ref.audio.chunks import Chunking, chunking
+from xlsr_ref.audio.preprocessor import Preprocessor, require_a_frame
+from xlsr_ref.audio.resample import check_rate
 from xlsr_ref.errors import AudioError, CannotClassifyError, CannotTranscribeError
 from xlsr_ref.heads.xvector import fewest_frames
 from xlsr_ref.model.network import Network
 from xlsr_ref.params import LoadReport
-from xlsr_ref.resampling import check_rate
 from xlsr_ref.text.tokenizer import Tokenizer
 from xlsr_ref.wav2vec2.adapter import adapter_frames
 from xlsr_ref.wav2vec2.config import Config
@@ -106,7 +106,7 @@ class Parts:
     def require_a_frame(self, samples: int) -> None:
         """Raise AudioError where ``samples`` are too few for one frame, or for what stands above the frames."""
         c = self.config
-        audio.require_a_frame(samples, self.preprocessor.sampling_rate, c.conv_kernel, c.conv_stride)
+        require_a_frame(samples, self.preprocessor.sampling_rate, c.conv_kernel, c.conv_stride)
         T = c.frames(samples)
         fewest = fewest_frames(c.tdnn_kernel, c.tdnn_dilation) if self.network.head == "xvector" else 1
         if "layer_weights" not in self.params:

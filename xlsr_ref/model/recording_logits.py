@@ -17,7 +17,7 @@ import numpy as np
 
 from xlsr_ref import audio
 from xlsr_ref.audio import Scale
-from xlsr_ref.chunks import Chunking, chunks, cut, first_pass
+from xlsr_ref.audio.chunks import Chunking, chunks, cut, first_pass
 from xlsr_ref.model.parts import Parts
 from xlsr_ref.model.source import Source
 from xlsr_ref.ops import threads

@@ -8,13 +8,14 @@ from collections.abc import Collection, Mapping
 from xlsr_ref.errors import DecodingError
 from xlsr_ref.model.parts import Parts
 from xlsr_ref.model.source import Source
-from xlsr_ref.text.beam import BEAM_PRUNE, TOKEN_MIN, WIDTH, Search
-from xlsr_ref.text.beam import search as beam_settings
-from xlsr_ref.text.fusion import HOTWORD, fuse
-from xlsr_ref.text.kenlm_file import KenLM
-from xlsr_ref.text.labels import labels_of
-from xlsr_ref.text.lm import LanguageModel
-from xlsr_ref.text.lm_files import Opened, open_lm
+from xlsr_ref.text.search.beam import BEAM_PRUNE, TOKEN_MIN, WIDTH
+from xlsr_ref.text.search.beam import search as beam_settings
+from xlsr_ref.text.search.fusion import HOTWORD, fuse
+from xlsr_ref.text.search.kenlm_file import KenLM
+from xlsr_ref.text.search.labels import labels_of
+from xlsr_ref.text.search.lm import LanguageModel
+from xlsr_ref.text.search.lm_files import Opened, open_lm
+from xlsr_ref.text.search.state import Search
 
 
 def search(
@@ -37,7 +38,7 @@ def search(
 
     ``lm`` is a language model or where it lies; ``alpha``, ``beta`` and ``unknown`` are its weights, by default
     those that came with it; so it is with ``boundary``, whether it knows where the text begins and ends.
-    text/fusion.py explains these, ``hotwords``, ``closed`` and ``level``; text/beam.py the last two.
+    text/search/fusion.py explains these, ``hotwords``, ``closed`` and ``level``; text/search/beam.py the last two.
     Raises DecodingError and LanguageModelError.
     """
     labels = labels_of(model.require_tokenizer(), len(model.params["lm_head"]["weight"]))

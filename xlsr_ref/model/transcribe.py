@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from xlsr_ref.chunks import Chunking
+from xlsr_ref.audio.chunks import Chunking
 from xlsr_ref.errors import AudioError
 from xlsr_ref.model.parts import Parts
 from xlsr_ref.model.recording_logits import Progress, recording_logits, reported
@@ -16,12 +16,14 @@ from xlsr_ref.model.search import wanted_search
 from xlsr_ref.model.source import Recording, Source, as_source, not_a_recording
 from xlsr_ref.ops import threads
 from xlsr_ref.ops.softmax import log_softmax
-from xlsr_ref.text.beam import Search, feed, hypotheses, start
 from xlsr_ref.text.greedy import best_path, spell
-from xlsr_ref.text.kenlm_file import KenLM
-from xlsr_ref.text.lm import LanguageModel
-from xlsr_ref.text.lm_files import Opened
-from xlsr_ref.text.nbest import transcript_of
+from xlsr_ref.text.search.beam import feed, start
+from xlsr_ref.text.search.hypotheses import hypotheses
+from xlsr_ref.text.search.kenlm_file import KenLM
+from xlsr_ref.text.search.lm import LanguageModel
+from xlsr_ref.text.search.lm_files import Opened
+from xlsr_ref.text.search.nbest import transcript_of
+from xlsr_ref.text.search.state import Search
 from xlsr_ref.text.tokenizer import Tokenizer
 from xlsr_ref.text.transcript import Transcript
 
@@ -50,7 +52,7 @@ def transcribe(
     ``chunk_seconds`` cuts all recordings into chunks of this length, and 0 cuts none; of each chunk
     ``stride_seconds`` on each side are context. By default 30 s, and a sixth of the chunk.
     ``beam`` searches for the likeliest text among so many instead of taking each frame's best token; ``lm`` (a file
-    or folder, see text/lm_files.py) and ``hotwords`` help it choose, with a beam of 100 unless told.
+    or folder, see text/search/lm_files.py) and ``hotwords`` help it choose, with a beam of 100 unless told.
     ``beam=model.search(…)`` has all settings. ``progress`` is called after each chunk of a single recording, with
     the seconds that are done and all of them.
     Raises AudioError for what cannot be read and CannotTranscribeError for a model without a head or a vocabulary,

@@ -8,7 +8,7 @@ These are the α of losses/ctc.py with max for sum: one path in place of all, so
 text/greedy.py takes the best token of every frame, whatever that spells; here the path must spell the targets.
 A target's frames are those on its own place. Frames on a blank belong to no target, so silence sticks to no letter.
 Where: Viterbi 1967, on the lattice of Graves et al. 2006, §4.1. The steps back take a byte per frame and place. Of a
-long recording only v before each block of frames is kept, and the block's steps are found again on the way back.
+long recording only v before each block of frames is kept, and the block's steps are computed again on the way back.
 Letters: T frames, V tokens, S targets, y their probabilities, l' the places.
 """
 
@@ -158,16 +158,16 @@ def _viterbi_numpy(
 
 
 @njit()
-def _viterbi_loop(log_y, places, skip, before, after, heard, steps):
+def _viterbi_loop(log_y, places, skip, before, after, log_p_of_place, steps):
     T, n = steps.shape
     for t in range(T):
         for s in range(n):
-            heard[s] = log_y[t, places[s]] if places[s] >= 0 else 0.0
+            log_p_of_place[s] = log_y[t, places[s]] if places[s] >= 0 else 0.0
         for s in range(n):  # without a branch: eight places at a time
             stay, step, jump = before[s + 2], before[s + 1], before[s] + skip[s]
             one = stay if stay >= step else step
             best = one if one >= jump else jump
-            after[s + 2] = best + heard[s]
+            after[s + 2] = best + log_p_of_place[s]
             steps[t, s] = 2 if jump > one else (1 if step > stay else 0)
         before, after = after, before
     return before

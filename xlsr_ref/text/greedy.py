@@ -7,7 +7,7 @@ In this order: a blank between two equal tokens is what keeps a double letter do
 "EE". The blank is the tokenizer's pad token, whatever its id.
 A run of equal tokens covers frames first … last; frame t covers t · seconds_per_frame to (t + 1) · seconds_per_frame,
 where seconds_per_frame = hop / rate (0.02 for the released models). CTC puts a token where the network is sure of it,
-often late and for one frame: these times say when a word is heard, not exactly where its sound begins and ends.
+often late and for one frame: these times say when a word is spoken, not exactly where its sound begins and ends.
 Letters: T frames, V entries of the vocabulary.
 """
 

@@ -49,6 +49,7 @@ class Errors(NamedTuple):
 
     @property
     def edits(self) -> int:
+        """Substitutions, deletions and insertions together."""
         return self.substitutions + self.deletions + self.insertions
 
     @property
@@ -82,6 +83,7 @@ class Errors(NamedTuple):
         return 1 - self.wip
 
     def plus(self, other: Errors) -> Errors:
+        """The counts of both together."""
         return Errors(*(mine + theirs for mine, theirs in zip(self, other)))
 
 

@@ -1,4 +1,4 @@
-"""The tokenizer of networks that hear phonemes, the sounds of speech, in place of letters. One id per phoneme.
+"""The tokenizer of networks that transcribe to phonemes, the sounds of speech, in place of letters. One id per phoneme.
 
     "h ə l oʊ"  --encode-->  h ə l oʊ  -->  [6, 4, 11, 23]      phonemes are written with spaces between them
     [6, 6, 0, 4]  --decode-->  h ə  -->  "h ə"                  repeats merged, then blanks and word delimiters dropped
@@ -100,8 +100,8 @@ class PhonemeTokenizer(Tokenizer):
 
     def _spoken(self, written: list[str]) -> list[Word]:
         """Words and their phonemes. They are spoken together: a word's sounds depend on its neighbours."""
-        heard = phonemize(" ".join(written).lower(), self.options, f"{MARK} ").split(MARK)
-        spoken = [tuple(word.split()) for word in heard if word.strip()]
+        phonemes = phonemize(" ".join(written).lower(), self.options, f"{MARK} ").split(MARK)
+        spoken = [tuple(word.split()) for word in phonemes if word.strip()]
         if len(spoken) == len(written):  # not so where a number becomes several words
             return [Word(word, tokens) for word, tokens in zip(written, spoken)]
         return [Word(" ".join(tokens), tokens) for tokens in spoken]
@@ -115,7 +115,7 @@ class PhonemeTokenizer(Tokenizer):
 
 
 def phonemize(text: str, options: PhonemeOptions, between: str = "") -> str:
-    """The phonemes of ``text``, with ``between`` behind each word. Raises VocabularyError without phonemizer, and with
+    """The phonemes of ``text``, with ``between`` after each word. Raises VocabularyError without phonemizer, and with
     what phonemizer itself complains about."""
     try:
         from phonemizer.separator import Separator
@@ -125,7 +125,7 @@ def phonemize(text: str, options: PhonemeOptions, between: str = "") -> str:
         return backend.phonemize([text], separator=separator)[0].strip() if text else ""
     except ImportError:
         raise VocabularyError(
-            "this model hears phonemes, and turning a text into them needs phonemizer: pip install "
+            "this model transcribes to phonemes, and turning a text into them needs phonemizer: pip install "
             '"xlsr_ref[phonemes]" and install espeak-ng, or give the phonemes themselves'
         ) from None
     except (RuntimeError, KeyError, ValueError, AssertionError) as error:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 
 from xlsr_ref.text.transcript import Span, Transcript
 
-DIGITS = 6  # behind the point: microseconds
+DIGITS = 6  # after the point: microseconds
 
 
 def textgrid(transcript: Transcript, duration: float, parts: str = "characters") -> str:

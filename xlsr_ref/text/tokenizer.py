@@ -3,11 +3,11 @@
     "AB C"  --encode-->  A B | C  -->  [7, 24, 4, 19]               `|` is the word delimiter, written for a space
     [7, 7, 0, 24, 4, 19]  --decode-->  A B | C  -->  "AB C"         repeats merged, then blanks dropped (see greedy.py)
 
-The blank of CTC is the pad token. Tokens of several characters (`<unk>`, phonemes such as `tʃ`) are found in a text
-before the rest is cut into characters. A special token that no file gives an id is appended behind the last one, as
+The blank of CTC is the pad token. Tokens of several characters (`<unk>`, phonemes such as `tʃ`) are cut out of a text
+before the rest is cut into characters. A special token that no file gives an id is appended after the last one, as
 transformers does; a network trained without it has no output for it.
 
-Where the tokens are phonemes, the tokenizer is that of text/phonemes.py.
+Where the tokens are phonemes, the tokenizer is that of phonemes.py; read_tokenizer.py chooses by a folder's files.
 Equal to transformers 5.23's Wav2Vec2CTCTokenizer, oddities included: a delimiter of several characters is cut up
 again when a text is encoded, and a delimiter that is null is encoded as the letters of "None". One thing is refused
 instead of returned as None: encoding a character that is unknown where vocab.json has no unknown token.
@@ -18,11 +18,10 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Sequence
 from itertools import groupby
-from pathlib import Path
 from typing import NamedTuple
 
 from xlsr_ref.errors import VocabularyError
-from xlsr_ref.text.vocabulary import AddedToken, VocabularyFiles, read_vocabulary
+from xlsr_ref.text.vocabulary import AddedToken, VocabularyFiles
 
 STAR = "*"  # a word of a text to align that stands for anything
 
@@ -59,17 +58,6 @@ class Tokenizer:
     def __repr__(self) -> str:
         blank = "no blank" if self.pad_id is None else f"blank {self.pad_token!r} = {self.pad_id}"
         return f"{type(self).__name__}({len(self.vocabulary)} tokens, {blank}, word delimiter {self.word_delimiter!r})"
-
-    @classmethod
-    def from_folder(cls, folder: str | Path, target_lang: str | None = None) -> Tokenizer:
-        """The tokenizer of a model folder; ``target_lang`` picks a language of a nested vocabulary.
-
-        Raises VocabularyError when the files are missing or broken.
-        """
-        files = read_vocabulary(folder, target_lang)
-        if files.phonemes is not None and not issubclass(cls, _phoneme_tokenizer()):
-            return _phoneme_tokenizer()(files)
-        return cls(files)
 
     def check_rows(self, rows: int) -> None:
         """Warn of outputs of a network with ``rows`` outputs that have no token in the files: they are read as unknown.
@@ -200,12 +188,6 @@ class Tokenizer:
         return pieces
 
 
-def _phoneme_tokenizer() -> type[Tokenizer]:
-    from xlsr_ref.text.phonemes import PhonemeTokenizer  # which is made of this one
-
-    return PhonemeTokenizer
-
-
 class _Added:
     """The added tokens, and how they come by their ids.
 
@@ -277,12 +259,12 @@ def _next_match(text: str, begin: int, tokens: set[str], prefixes: frozenset[str
 
 def _longest(path: str, text: str, end: int, tokens: set[str], prefixes: frozenset[str]) -> int | None:
     """Follow ``text[end:]`` as long as some token begins with ``path``; where the last finished token ended."""
-    found = end if path in tokens else None
+    finished_at = end if path in tokens else None
     while end < len(text) and path + text[end] in prefixes:
         path += text[end]
         end += 1
-        found = end if path in tokens else found
-    return found
+        finished_at = end if path in tokens else finished_at
+    return finished_at
 
 
 def clean_up(text: str) -> str:

@@ -1,4 +1,4 @@
-"""A transcript: the text, and where in the recording each word and each character was heard.
+"""A transcript: the text, and where in the recording each word and each character stands.
 
 Times are seconds from the start of the recording. A score is the model's own confidence, from 0 to 1, and not the
 probability of being right: confidence.py says how it is made.
@@ -38,7 +38,7 @@ class Transcript:
     seconds (None where it is not known).
 
     After a beam search ``alternatives`` are the best texts, the transcript's own first, and ``word_confidence`` has for
-    each word the probability of the alternatives that have it, too (text/nbest.py).
+    each word the probability of the alternatives that have it, too (text/search/nbest.py).
     """
 
     text: str

@@ -36,11 +36,11 @@ LONGEST = 200  # characters; far more than any token has, few enough to search a
 
 
 class AddedToken(NamedTuple):
-    """A token that is found in a text as a whole, before the rest is cut into characters."""
+    """A token that is cut out of a text as a whole, before the rest is cut into characters."""
 
     content: str
     lstrip: bool = False  # swallow the white space before it
-    rstrip: bool = False  # and behind it
+    rstrip: bool = False  # and after it
     single_word: bool = False  # only between spaces
 
 

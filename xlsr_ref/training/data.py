@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from xlsr_ref import audio
+from xlsr_ref.audio.manifest import Clip, read_manifest
 from xlsr_ref.errors import TrainingError
-from xlsr_ref.manifest import Clip, read_manifest
 
 IN_MEMORY = 2**30  # bytes of decoded sound that are kept; what goes beyond is read again each time
 JITTER = 0.5  # seconds: clips of nearly one length change places from epoch to epoch

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from xlsr_ref.manifest import Clip
+from xlsr_ref.audio.manifest import Clip
 from xlsr_ref.model.model import Model
 from xlsr_ref.ops.tree import nest
 from xlsr_ref.params import LoadReport

@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
+from xlsr_ref.audio.manifest import Clip
 from xlsr_ref.errors import ObjectiveError, TrainingError
-from xlsr_ref.manifest import Clip
 from xlsr_ref.ops import adam as optim
 from xlsr_ref.ops import threads
 from xlsr_ref.ops.lattice import frames_needed

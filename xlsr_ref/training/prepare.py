@@ -18,11 +18,12 @@ from typing import Literal, TextIO
 
 import numpy as np
 
+from xlsr_ref.audio.manifest import Clip
 from xlsr_ref.errors import TrainingError
-from xlsr_ref.manifest import Clip
 from xlsr_ref.model.agreement import require_one_blank
 from xlsr_ref.ops.adam import AdamState
 from xlsr_ref.ops.lattice import frames_needed
+from xlsr_ref.text.read_tokenizer import read_tokenizer
 from xlsr_ref.text.tokenizer import Tokenizer
 from xlsr_ref.training import checkpoint
 from xlsr_ref.training.data import read_clips, unknown_characters
@@ -164,7 +165,7 @@ def _tokenizer(start: Start) -> Tokenizer:
     with tempfile.TemporaryDirectory() as folder:
         for name, text in start.files.items():
             (Path(folder) / name).write_text(text, "utf-8")
-        return Tokenizer.from_folder(folder)
+        return read_tokenizer(folder)
 
 
 def _name_unknown_letters(clips: Sequence[Clip], tokenizer: Tokenizer, consequence: str, say: Say) -> None:

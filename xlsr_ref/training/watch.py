@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from xlsr_ref.audio.manifest import Clip
 from xlsr_ref.errors import TrainingError
-from xlsr_ref.manifest import Clip
 
 COLLAPSED = 1.5  # perplexity: fewer than two codes in use
 ALL_BLANK = 0.999  # share of frames whose likeliest token is the blank

@@ -9,9 +9,9 @@ from matplotlib.collections import PathCollection
 from matplotlib.colors import to_hex
 
 import xlsr_ref
+from xlsr_ref.audio.manifest import read_manifest
 from xlsr_ref.errors import ObjectiveError
 from xlsr_ref.losses.ctc import ctc_loss, log_beta, posteriors
-from xlsr_ref.manifest import read_manifest
 from xlsr_ref.model.load import BUNDLED
 from xlsr_ref.teach import show
 from xlsr_ref.text.align import align

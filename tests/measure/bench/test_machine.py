@@ -1,0 +1,64 @@
+"""What is said about the machine, and its memory."""
+
+from __future__ import annotations
+
+import platform
+import sys
+
+import numpy as np
+import pytest
+
+from xlsr_ref.measure.bench import machine
+
+
+def test_a_description():
+    found = machine.describe(["numpy", "no-such-package"])
+    assert found["cpu"]
+    assert found["cores"] >= found["usable_cores"] >= 1
+    assert found["versions"] == {
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "no-such-package": None,
+    }
+
+
+def test_the_blas_is_named_and_other_pools_are_not(monkeypatch):
+    blas = {"user_api": "blas", "internal_api": "openblas", "version": "0.3", "architecture": "Haswell"}
+    others = [{"user_api": "openmp", "internal_api": "libgomp", "version": None}]
+    others.append({"user_api": "blas", "internal_api": "flexiblas", "version": None})
+    monkeypatch.setattr("threadpoolctl.threadpool_info", lambda: [blas, *others])
+    assert machine.describe([])["blas"] == ["openblas 0.3 Haswell", "flexiblas"]
+
+
+def test_memory_is_read_in_kibibytes(monkeypatch):
+    monkeypatch.setattr(machine.Path, "read_text", lambda path: "VmPeak:\t 9 kB\nVmHWM:\t  7 kB\n")
+    assert machine.peak_memory() == 7 * 1024
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux can forget")
+def test_peak_memory_is_forgotten_and_found_again():
+    size = 1 << 28
+    block = np.ones(size, np.uint8)
+    machine.forget_peak_memory()
+    with_block = machine.peak_memory()
+    del block
+    assert machine.peak_memory() > with_block - size / 2  # it is the most, not what is held now
+    machine.forget_peak_memory()
+    assert machine.peak_memory() < with_block - size / 2
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="nobody knows")
+def test_without_proc_the_system_is_asked(monkeypatch):
+    monkeypatch.setattr(machine.Path, "read_text", lambda path: (_ for _ in ()).throw(FileNotFoundError))
+    assert 10 * 2**20 < machine.peak_memory() < 2**40
+
+
+def test_the_peak_counts_its_work(monkeypatch):
+    monkeypatch.setattr(machine, "SIDE", 8)
+    monkeypatch.setattr(machine, "COPIED", 1001)  # three threads copy uneven parts
+    monkeypatch.setattr(machine, "timed", lambda run: ([0.5], 0, run()))
+    import threadpoolctl
+
+    with threadpoolctl.threadpool_limits(None):
+        found = machine.peak(3)("")
+    assert found == {"flops": 2 * 8**3 / 0.5, "bytes": 2 * 1001 / 0.5}

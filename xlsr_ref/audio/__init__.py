@@ -1,0 +1,35 @@
+"""Audio: a recording becomes what the network takes. This file is the front of the folder.
+
+    from xlsr_ref import audio
+    x = audio.normalise(audio.read("speech.wav", 16000))       # (L,) float32, zero mean, unit variance
+
+    read, pieces            a file as samples, whole or piece by piece (read.py)
+    from_array, mono        an array as samples; the mean of channels (array.py)
+    resample                another sampling rate (resample.py)
+    normalise               zero mean, unit variance; measure, rescale, Scale: of a recording in pieces (scale.py)
+    Preprocessor            what a model expects, from its folder (preprocessor.py)
+    bundled_clips           the recordings that come with the package (clips.py)
+
+Beside these: chunks.py cuts long recordings, manifest.py reads the list of a corpus. Nothing here knows the network.
+"""
+
+from xlsr_ref.audio.array import from_array, mono
+from xlsr_ref.audio.clips import bundled_clips
+from xlsr_ref.audio.preprocessor import Preprocessor
+from xlsr_ref.audio.read import pieces, read
+from xlsr_ref.audio.resample import resample
+from xlsr_ref.audio.scale import Scale, measure, normalise, rescale
+
+__all__ = [
+    "Preprocessor",
+    "Scale",
+    "bundled_clips",
+    "from_array",
+    "measure",
+    "mono",
+    "normalise",
+    "pieces",
+    "read",
+    "resample",
+    "rescale",
+]

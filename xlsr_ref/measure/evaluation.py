@@ -1,0 +1,109 @@
+"""How well a model reads a corpus: error rates by language with their intervals, and every hypothesis beside the truth.
+
+    manifest.py → clips → Model.transcribe → text/metrics.py → counts by clip → by language: sums, then rates
+
+Texts are compared as they stand, white space apart: the manifest's must be written as the model writes. Of a model of
+phonemes the rate is that of phonemes, and the manifest's texts become phonemes first, or are phonemes already.
+An interval of 95 % is a bootstrap over clips: what as many other clips of the same speakers might have given.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from xlsr_ref.audio.manifest import Clip
+from xlsr_ref.model.model import Model
+from xlsr_ref.text.metrics import Errors, added, character_errors, compare_words, confusions, interval, word_errors
+from xlsr_ref.text.transcript import Transcript
+
+COLUMNS = (
+    "path", "lang", "speaker", "seconds", "split", "text", "hypothesis", "score",
+    "words", "word_edits", "characters", "character_edits",
+)  # fmt: skip
+
+
+class Judged(NamedTuple):
+    """A clip, what was read in it, and the errors."""
+
+    clip: Clip
+    said: str  # the clip's text or, of a model of phonemes, its phonemes
+    transcript: Transcript
+    words: Errors  # of a model of phonemes: phonemes
+    characters: Errors
+
+
+def writes_phonemes(model: Model) -> bool:
+    """Does the model write phonemes, with spaces between them?"""
+    return model.tokenizer is not None and model.tokenizer.files.phonemes is not None
+
+
+def judge(model: Model, clip: Clip, phonemes: bool = False, **how: Any) -> Judged:
+    """Transcribe a ``clip``, with ``how`` of :meth:`Model.transcribe`, and count the errors.
+
+    ``phonemes`` says that the clips' texts are phonemes already. Raises what transcribe raises, and VocabularyError
+    where text must become phonemes and cannot.
+    """
+    said, transcript = clip.text, model.transcribe(clip.path, **how)
+    if model.tokenizer is not None and (phonemes or writes_phonemes(model)):
+        said = " ".join(token for word in model.tokenizer.words_of(clip.text, phonemes) for token in word.tokens)
+    words, characters = word_errors(said, transcript.text), character_errors(said, transcript.text)
+    return Judged(clip, said, transcript, words, characters)
+
+
+def table(judged: Sequence[Judged], rng: np.random.Generator, phonemes: bool = False) -> str:
+    """The rates by language, and of all where there are several: what a person reads.
+
+    Rates are in percent, with the interval of 95 %; then the words that were substituted, deleted and inserted, and at
+    the end what metrics.py calls MER, WIL and WIP, of words. ``phonemes`` leaves out the characters, which say nothing.
+    """
+    named = "PER" if phonemes else "WER"
+    rows = [["lang", "clips", "phones" if phonemes else "words", named, "95 %", "sub", "del", "ins"]]
+    rows[0] += [] if phonemes else ["CER", "95 %"]
+    rows[0] += ["MER", "WIL", "WIP"]
+    languages = sorted({one.clip.lang for one in judged})
+    for lang in [*languages, "all"] if len(languages) > 1 else languages:
+        own = [one for one in judged if lang in (one.clip.lang, "all")]
+        words = [one.words for one in own]
+        total = added(words)
+        row = [lang, str(len(own)), str(total.length), *_rate(words, rng)]
+        row += [str(total.substitutions), str(total.deletions), str(total.insertions)]
+        row += [] if phonemes else _rate([one.characters for one in own], rng)
+        rows.append([*row, _percent(total.mer), _percent(total.wil), _percent(total.wip)])
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def mistakes(judged: Sequence[Judged], most: int) -> str:
+    """The ``most`` frequent confusions of words, or of phonemes, a line each: how often, what was said, what was read.
+
+    A "*" stands for nothing: beside it a word was deleted or inserted. "" where there are none.
+    """
+    counted = confusions(compare_words(one.said, one.transcript.text) for one in judged)
+    rows = [(str(times), said or "*", read or "*") for (said, read), times in counted.most_common(most)]
+    wide = [max((len(row[column]) for row in rows), default=0) for column in (0, 1)]
+    return "".join(f"{times:>{wide[0]}}  {said:{wide[1]}}  {read}\n" for times, said, read in rows)
+
+
+def hypotheses(judged: Sequence[Judged], names: Sequence[str]) -> str:
+    """Every hypothesis beside its truth, a line each, with tabs between COLUMNS; ``names`` are the clips' paths."""
+    lines = ["\t".join(COLUMNS)]
+    for name, (clip, said, transcript, words, characters) in zip(names, judged):
+        score = "" if transcript.score is None else f"{transcript.score:.4f}"
+        fields = [name, clip.lang, clip.speaker, f"{clip.seconds:g}", clip.split, said, transcript.text, score]
+        counts = [words.length, words.edits, characters.length, characters.edits]
+        lines.append("\t".join(" ".join(field.split()) for field in [*fields, *map(str, counts)]))
+    return "\n".join(lines) + "\n"
+
+
+def _rate(each: Sequence[Errors], rng: np.random.Generator) -> list[str]:
+    low, high = interval(each, rng)
+    return [_percent(added(each).rate), f"{_percent(low)}–{_percent(high)}"]
+
+
+def _percent(rate: float) -> str:
+    return "∞" if math.isinf(rate) else f"{100 * rate:.1f}"
