@@ -108,7 +108,7 @@ def record_fairseq(target: Path) -> None:
     import torch
     from safetensors.torch import load_file
 
-    from weights_tools.names import canonical, to_scheme
+    from xlsr_ref.checkpoint.names import canonical, to_scheme
 
     fairseq = _fairseq_classes()
     modern = not omegaconf.__version__.startswith("2.0")
@@ -172,7 +172,7 @@ def record_pretrained(target: Path, fairseq: types.SimpleNamespace) -> None:
     import torch
     from safetensors.torch import load_file
 
-    from weights_tools.names import canonical, to_scheme
+    from xlsr_ref.checkpoint.names import canonical, to_scheme
 
     weights = load_file(GOLDEN / "bare" / "model.safetensors")
     state = {ours: weights[name] for name, ours in canonical(weights).items()}

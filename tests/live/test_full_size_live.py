@@ -18,9 +18,9 @@ transformers = pytest.importorskip("transformers")
 
 import xlsr_ref  # noqa: E402
 from weights_tools import reference  # noqa: E402
-from weights_tools.compare import assert_same  # noqa: E402
 from weights_tools.record_goldens import RELEASED, speech_like  # noqa: E402
 from xlsr_ref.bench.random_model import SIZES  # noqa: E402
+from xlsr_ref.checkpoint.compare import assert_same  # noqa: E402
 
 SECONDS = 10
 XLSR_53: dict[str, Any] = RELEASED | SIZES["xlsr-53"] | {"vocab_size": 32}

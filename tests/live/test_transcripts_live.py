@@ -19,9 +19,9 @@ from pathlib import Path
 import pytest
 
 import xlsr_ref
-from weights_tools.names import canonical, to_scheme
 from weights_tools.record_foreign import network_settings
 from xlsr_ref import audio
+from xlsr_ref.checkpoint.names import canonical, to_scheme
 from xlsr_ref.recordings import bundled_clips
 
 torch = pytest.importorskip("torch")

@@ -421,8 +421,8 @@ def sound():
     made = [
         markdown("# 01 Squares\n\nReading time: 20 minutes. [Back](00_a.ipynb) · [On](02_c.ipynb)"),
         code(
-            "import numpy as np\n\nfrom weights_tools.read import read_file\nfrom xlsr_ref.teach import check, show\n\n"
-            "rng = np.random.default_rng(0)"
+            "import numpy as np\n\nfrom xlsr_ref.checkpoint.read import read_file\n"
+            "from xlsr_ref.teach import check, show\n\nrng = np.random.default_rng(0)"
         ),
         markdown("What is a square?", "question"),
         code('show.ribbon("waveform")', "ribbon", shows=True),

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
-from weights_tools.errors import shown
 from xlsr_ref.ops import norm
 from xlsr_ref.teach import check, show
 from xlsr_ref.teach.show import code
+from xlsr_ref.untrusted import shown
 
 
 def test_outside_a_notebook_it_is_printed(capsys):

@@ -83,7 +83,7 @@ def settings(
     keep: str | None = None,
 ) -> Settings:
     """The settings as a command line spells them. Raises WrongSetting, and XlsrError for what cannot be written."""
-    from xlsr_ref.hub import local_folder
+    from xlsr_ref.checkpoint.hub import local_folder
     from xlsr_ref.model.load import BUNDLED
     from xlsr_ref.ops.threads import count
 
@@ -177,7 +177,7 @@ class Benchmark:
 
     def _open(self, cleanup: ExitStack) -> None:
         from xlsr_ref.audio import Preprocessor
-        from xlsr_ref.params import load_params
+        from xlsr_ref.model.load_params import load_params
         from xlsr_ref.wav2vec2.config import Config
 
         wanted = self.settings
