@@ -207,7 +207,7 @@ def test_bundled_text_is_transformers_text() -> None:
 
 @needs_bundled
 def test_every_stage_of_the_bundled_model() -> None:
-    """Sketches of every stage on two clips: 16 x 8 signed sums of all its numbers (weights_tools/compare.py)."""
+    """Sketches of every stage on two clips: 16 x 8 signed sums of all its numbers (checkpoint/compare.py)."""
     with np.load(GOLDEN / "bundled.npz") as arrays:
         recorded = dict(arrays)
     model = xlsr_ref.load(dtype="float64")

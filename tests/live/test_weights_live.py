@@ -1,4 +1,4 @@
-"""What torch and transformers write and read themselves, against weights_tools. Needs torch and transformers."""
+"""What torch and transformers write and read themselves, against xlsr_ref.checkpoint. Needs torch and transformers."""
 
 from __future__ import annotations
 

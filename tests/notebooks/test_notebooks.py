@@ -52,7 +52,7 @@ TAGS = {  # each with its kind of cell, and how often it stands in a notebook at
 MEGABYTES = 1.5
 WORDS = 130  # in a cell of text, without code and equations
 LINES = 15  # of a function that is defined in a notebook: longer is library code
-PACKAGES = {"numpy", "scipy", "xlsr_ref", "weights_tools"}  # besides the standard library; the last two come together
+PACKAGES = {"numpy", "scipy", "xlsr_ref"}  # besides the standard library
 STUB = re.compile(r"\b(TODO|FIXME|XXX)\b|your (code|answer) here|NotImplemented", re.IGNORECASE)
 PLACE = re.compile(r"§|\beqs?\. |Appendix|Algorithm")
 
@@ -564,7 +564,7 @@ FAULTS = [
     (imports_are_allowed, "torch inside a function", write("by-hand", "def f():\n    from torch import nn")),
     (imports_are_allowed, "matplotlib", write("by-hand", "import matplotlib.pyplot as plt")),
     (imports_are_allowed, "matplotlib by a detour", write("by-hand", "__import__('matplotlib')")),
-    (imports_are_allowed, "a package with a known beginning", write("by-hand", "import weights_tools_too")),
+    (imports_are_allowed, "a package with a known beginning", write("by-hand", "import xlsr_ref_too")),
     (imports_are_allowed, "another package", write("by-hand", "import pandas")),
     (imports_are_allowed, "another part of scipy", write("by-hand", "from scipy.special import erf")),
     (no_stubs, "dots", write("solution", "def root(x):\n    ...")),

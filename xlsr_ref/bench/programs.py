@@ -1,8 +1,8 @@
 """The programs that are compared, each as a worker of turns.py:  python -m xlsr_ref.bench.programs NAME FOLDER THREADS
 
 All do the same work with the same weights in float32: waveforms go in, normalising is included, scores come out.
-Several waveforms are a list for ours, which makes words of them. What the peers do is in weights_tools/peers.py, which
-is imported late: their packages are not imported here.
+Several waveforms are a list for ours, which makes words of them. What the peers do is in peers.py, which is imported
+late, as their packages are.
 """
 
 from __future__ import annotations
@@ -100,8 +100,8 @@ def ours(folder: str, threads: int, graph: str) -> Run:
 
 
 def peer(name: str, folder: str, threads: int, graph: str) -> Run:
-    """A program of others, from weights_tools/peers.py: normalising is done here, and is part of its time."""
-    from weights_tools import peers
+    """A program of others, from peers.py: normalising is done here, and is part of its time."""
+    from xlsr_ref.bench import peers
 
     compute, preprocessor = peers.PROGRAMS[name](folder, threads, graph), Preprocessor.from_folder(folder)
 
@@ -147,7 +147,7 @@ def prepare(name: str, folder: str, threads: int, graph: str) -> Job:
     if name == PEAK:
         return machine.peak(threads)
     if name == "export":
-        from weights_tools import peers
+        from xlsr_ref.bench import peers
 
         peers.export(folder, Path(graph), 5 * Preprocessor.from_folder(folder).sampling_rate)
         return lambda line: {}

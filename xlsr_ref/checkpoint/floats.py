@@ -14,7 +14,7 @@ from xlsr_ref.errors import WeightsError
 
 
 def widened(array: np.ndarray) -> np.ndarray:
-    """bfloat16 as float32, bits << 16: exact for subnormals, infinities and NaN too. All others stay as they are."""
+    """bfloat16 as float32: exact for subnormals, infinities and NaN too. All others stay as they are."""
     if array.dtype != BF16:
         return array
     bits = array["BF16"].astype(np.uint32)
