@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from xlsr_ref.checkpoint.write import from_float
 
 import xlsr_ref
 from xlsr_ref.checkpoint.convert import convert
+from xlsr_ref.checkpoint.floats import from_float
 from xlsr_ref.checkpoint.read import read_file
 from xlsr_ref.checkpoint.tensors import arrays
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -175,45 +176,41 @@ def normalize_of(settings: Mapping[str, Any]) -> bool | None:
 
 def conv_layers(text: Any) -> list[tuple[int, int, int]]:
     """(channels, kernel, stride) of each convolution, from fairseq's "[(512, 10, 5)] + [(512, 3, 2)] * 4"."""
-
-    def refuse() -> WeightsError:
-        return WeightsError(
-            f"fairseq's conv_feature_layers is {brief(text)}: expected lists of (channels, kernel, stride)"
-        )
-
-    def value(node: ast.AST) -> Any:
-        if isinstance(node, ast.Constant) and type(node.value) is int and 0 < node.value < 2**20:
-            return node.value
-        if isinstance(node, ast.Tuple) and len(node.elts) == 3:
-            return tuple(value(item) for item in node.elts)
-        if isinstance(node, ast.List):
-            return [value(item) for item in node.elts]
-        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add | ast.Mult):
-            left, right = value(node.left), value(node.right)
-            if isinstance(node.op, ast.Add) and isinstance(left, list) and isinstance(right, list):
-                return left + right
-            if isinstance(left, int):
-                left, right = right, left
-            times = isinstance(node.op, ast.Mult) and isinstance(left, list) and isinstance(right, int)
-            if times and len(left) * right <= MOST_CONVS:
-                return left * right
-        raise refuse()
-
+    layers: Any = None
     if isinstance(text, list):
         layers = [tuple(layer) if isinstance(layer, list) else layer for layer in text]
-    else:
-        if not isinstance(text, str) or len(text) > 2000:
-            raise refuse()
-        try:
-            layers = value(ast.parse(text.strip(), mode="eval").body)
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            raise refuse() from None
+    elif isinstance(text, str) and len(text) <= 2000:
+        with suppress(SyntaxError, ValueError, RecursionError, MemoryError):
+            layers = _arithmetic(ast.parse(text.strip(), mode="eval").body)
     sized = isinstance(layers, list) and 0 < len(layers) <= MOST_CONVS
-    if not sized or not all(isinstance(layer, tuple) and len(layer) == 3 for layer in layers):
-        raise refuse()
-    if not all(type(n) is int and 0 < n < 2**20 for layer in layers for n in layer):
-        raise refuse()
+    if not sized or not all(isinstance(layer, tuple) and len(layer) == 3 and _sizes(layer) for layer in layers):
+        raise WeightsError(
+            f"fairseq's conv_feature_layers is {brief(text)}: expected lists of (channels, kernel, stride)"
+        )
     return layers
+
+
+def _sizes(numbers: tuple) -> bool:
+    return all(type(n) is int and 0 < n < 2**20 for n in numbers)
+
+
+def _arithmetic(node: ast.AST) -> Any:
+    """Lists of tuples of whole numbers, added and multiplied: nothing else. Raises ValueError."""
+    if isinstance(node, ast.Constant) and _sizes((node.value,)):
+        return node.value
+    if isinstance(node, ast.Tuple) and len(node.elts) == 3:
+        return tuple(map(_arithmetic, node.elts))
+    if isinstance(node, ast.List):
+        return list(map(_arithmetic, node.elts))
+    if isinstance(node, ast.BinOp):
+        left, right = _arithmetic(node.left), _arithmetic(node.right)
+        if isinstance(node.op, ast.Add) and isinstance(left, list) and isinstance(right, list):
+            return left + right
+        many, times = (right, left) if isinstance(left, int) else (left, right)
+        multiplied = isinstance(node.op, ast.Mult) and isinstance(many, list) and isinstance(times, int)
+        if multiplied and len(many) * times <= MOST_CONVS:
+            return many * times
+    raise ValueError
 
 
 # --- dictionaries → vocab.json ---------------------------------------------------------------------------------------

@@ -107,15 +107,6 @@ def _file(model: Named, name: str) -> Path | None:
     """A file's place in the cache, where it is put if it is not there yet; None where the model has none such."""
     try:
         from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
-        from huggingface_hub.errors import (
-            EntryNotFoundError,
-            GatedRepoError,
-            HfHubHTTPError,
-            HFValidationError,
-            LocalEntryNotFoundError,
-            RepositoryNotFoundError,
-            RevisionNotFoundError,
-        )
         from huggingface_hub.utils import logging
     except ImportError:
         why = "the Hugging Face Hub needs a library that is missing here: pip install 'xlsr_ref[hub]'"
@@ -129,30 +120,39 @@ def _file(model: Named, name: str) -> Path | None:
         if name == CONFIG and known is None and not _is_offline():  # a misspelt folder, maybe: one attempt tells,
             get_hf_file_metadata(hf_hub_url(model.repository, name, revision=model.revision))  # the other makes six
         return Path(hf_hub_download(model.repository, name, revision=model.revision))
-    except GatedRepoError:
-        problem = f"{model} is gated: accept its conditions on its page, and give a token (HF_TOKEN, or hf auth login)"
-    except RepositoryNotFoundError:
-        name = "the Hub has no such model that you may read: check the name"
-        raise NothingThere(model, f"{name}; a private one needs a token (HF_TOKEN, or hf auth login)") from None
-    except RevisionNotFoundError:
-        problem = f"{model.repository} has no revision {model.revision}: give a branch, a tag or a commit of it"
-    except LocalEntryNotFoundError as error:
+    except Exception as error:  # of the library, of the connection, by whichever library makes it, or of the disk
+        if (problem := _problem(model, name, error)) is not None:
+            raise problem from None
+        return None
+
+
+def _problem(model: Named, name: str, error: Exception) -> HubError | None:
+    """What to say of an ``error`` of the library; None where the model has no such file, or nobody can tell."""
+    from huggingface_hub import errors as hub
+
+    if isinstance(error, hub.GatedRepoError):
+        how = "accept its conditions on its page, and give a token (HF_TOKEN, or hf auth login)"
+        return HubError(f"{model} is gated: {how}")
+    if isinstance(error, hub.RepositoryNotFoundError):
+        why = "the Hub has no such model that you may read: check the name"
+        return NothingThere(model, f"{why}; a private one needs a token (HF_TOKEN, or hf auth login)")
+    if isinstance(error, hub.RevisionNotFoundError):
+        how = "give a branch, a tag or a commit of it"
+        return HubError(f"{model.repository} has no revision {model.revision}: {how}")
+    if isinstance(error, hub.LocalEntryNotFoundError):
         if _is_offline() and name != CONFIG:
             return None  # nobody can tell whether the model has such a file; who reads the folder says what it lacks
-        forbidden = "HF_HUB_OFFLINE forbids to fetch it"
-        why = forbidden if _is_offline() else _unheard(error.__cause__ or error)
-        raise NothingThere(model, f"{name} is not in the cache either: {why}") from None
-    except EntryNotFoundError:
+        why = "HF_HUB_OFFLINE forbids to fetch it" if _is_offline() else _unheard(error.__cause__ or error)
+        return NothingThere(model, f"{name} is not in the cache either: {why}")
+    if isinstance(error, hub.EntryNotFoundError):
         return None
-    except HFValidationError as error:
-        raise NothingThere(model, f"no name of a model: {_reason(error)}") from None
-    except Exception as error:  # of the connection, by whichever library makes it, or of the disk
-        if name == CONFIG:
-            answered = isinstance(error, HfHubHTTPError)
-            why = f"{_endpoint()} answers: {_reason(error)}" if answered else _unheard(error)
-            raise NothingThere(model, why) from None
-        problem = f"{model} lacks {name} so far: {_reason(error)}; files that came whole are kept, so try again"
-    raise HubError(problem)
+    if isinstance(error, hub.HFValidationError):
+        return NothingThere(model, f"no name of a model: {_reason(error)}")
+    if name == CONFIG:
+        answered = isinstance(error, hub.HfHubHTTPError)
+        return NothingThere(model, f"{_endpoint()} answers: {_reason(error)}" if answered else _unheard(error))
+    kept = "files that came whole are kept, so try again"
+    return HubError(f"{model} lacks {name} so far: {_reason(error)}; {kept}")
 
 
 def _is_offline() -> bool:

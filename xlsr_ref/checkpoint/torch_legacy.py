@@ -58,6 +58,14 @@ def read_torch_legacy(path: Path, data: np.ndarray) -> Any:
 
     value, at = unpickle(data, what, at, persistent)
     keys, at = unpickle(data, what, at)
+    _place(storages, keys, data, at, what)
+    for view, whole, first in views:
+        view.offset = whole.offset + first * DTYPES[whole.dtype].itemsize
+    return value
+
+
+def _place(storages: dict[str, Storage], keys: Any, data: np.ndarray, at: int, what: str) -> None:
+    """Say of each storage where its numbers begin; the first one's count stands at byte ``at``. Raises WeightsError."""
     if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys) or set(keys) != set(storages):
         raise WeightsError(f"{what}: the list of storages does not fit the tensors: it is damaged")
     if len(keys) != len(storages):
@@ -74,6 +82,3 @@ def read_torch_legacy(path: Path, data: np.ndarray) -> Any:
         at += 8 + size
     if at != len(data):
         raise WeightsError(f"{what} has {len(data) - at:,} bytes behind its last storage: it is damaged")
-    for view, whole, first in views:
-        view.offset = whole.offset + first * DTYPES[whole.dtype].itemsize
-    return value

@@ -88,15 +88,14 @@ class _Machine:
         self.copied = 0
 
     def run(self) -> Any:
-        for _ in range(MOST_INSTRUCTIONS):
-            code = self.read(1)
-            known = KNOWN.get(code)
-            if known is None:
-                raise WeightsError(f"the pickle has the instruction {code!r}, which no checkpoint needs: refused")
-            if known.name == "STOP":
-                return self.pop()
-            INSTRUCTIONS[known.name](self, None if known.arg is None else known.arg.reader(self))  # type: ignore[arg-type]
-        raise WeightsError(f"the pickle has more than {MOST_INSTRUCTIONS:,} instructions: refused")
+        for number, (instruction, argument, _) in enumerate(pickletools.genops(self)):  # type: ignore[arg-type]
+            if number >= MOST_INSTRUCTIONS:
+                raise WeightsError(f"the pickle has more than {MOST_INSTRUCTIONS:,} instructions: refused")
+            if instruction.name not in INSTRUCTIONS:
+                name = instruction.name
+                raise WeightsError(f"the pickle has the instruction {name}, which no checkpoint needs: refused")
+            INSTRUCTIONS[instruction.name](self, argument)
+        return self.pop()
 
     def spend(self, count: int) -> None:
         """Count what an instruction copies: one of a few bytes can copy a large object that the memo keeps."""
@@ -104,7 +103,7 @@ class _Machine:
         if self.copied > MOST_COPIED:
             raise WeightsError(f"the pickle copies its own objects, more than {MOST_COPIED:,} bytes of them: refused")
 
-    # reading, for pickletools' own readers of arguments
+    # reading, for pickletools.genops, which takes the instructions and their arguments apart
 
     def read(self, count: int) -> bytes:
         if count > self.end - self.at:
@@ -392,4 +391,3 @@ INSTRUCTIONS: dict[str, Callable[[_Machine, Any], Any]] = {
     "NEWOBJ_EX": lambda m, _: m.make_object(keywords=True),
     "BINPERSID": lambda m, _: m.load_storage(),
 }
-KNOWN = {opcode.code.encode("latin1"): opcode for opcode in pickletools.opcodes if opcode.name in INSTRUCTIONS}

@@ -7,9 +7,9 @@ first that departs is where to look (compare.py says how stages are measured).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -48,19 +48,36 @@ def verify(first: str | Path, second: str | Path, tolerance: float = 0.0) -> Ver
 
 def _tensors(a: Path, b: Path, tolerance: float) -> Verdict:
     ours, reference = ({_spelled(name): t for name, t in open_weights(path).tensors.items()} for path in (a, b))
+    return _verdict(ours, reference, _distance, tolerance, "tensors")
+
+
+def _stages(a: Path, b: Path, tolerance: float) -> Verdict:
+    def distance(ours: np.ndarray, reference: np.ndarray) -> float:
+        return 0.0 if np.array_equal(ours, reference, equal_nan=True) else relative_error(ours, reference)
+
+    return _verdict(_recording(a), _recording(b), distance, tolerance, "stages")
+
+
+def _verdict(
+    ours: Mapping[str, Any],
+    reference: Mapping[str, Any],
+    distance: Callable[[Any, Any], float],
+    tolerance: float,
+    what: str,
+) -> Verdict:
     lines, identical = [], 0
-    for name, tensor in reference.items():
+    for name, expected in reference.items():
         if name not in ours:
             lines.append(f"{brief(name)}: only in the second")
-        elif ours[name].shape != tensor.shape:
-            lines.append(f"{brief(name)}: shape {ours[name].shape}, in the second {tensor.shape}")
+        elif ours[name].shape != expected.shape:
+            lines.append(f"{brief(name)}: shape {ours[name].shape}, in the second {expected.shape}")
         else:
-            error = _distance(ours[name], tensor)
+            error = distance(ours[name], expected)
             identical += error == 0
             if not error <= tolerance:
                 lines.append(f"{brief(name)}: relative error {error:.3g} > {tolerance:.3g}")
     lines += [f"{brief(name)}: only in the first" for name in ours if name not in reference]
-    return Verdict(len(reference), identical, tuple(lines), "tensors")
+    return Verdict(len(reference), identical, tuple(lines), what)
 
 
 def _spelled(name: str) -> str:
@@ -92,23 +109,6 @@ def _distance(a: Tensor, b: Tensor) -> float:
 
 def _bytes(tensor: Tensor) -> np.ndarray:
     return np.frombuffer(tensor.read().tobytes(), np.uint8)
-
-
-def _stages(a: Path, b: Path, tolerance: float) -> Verdict:
-    ours, reference = _recording(a), _recording(b)
-    lines, identical = [], 0
-    for name, expected in reference.items():
-        if name not in ours:
-            lines.append(f"{brief(name)}: only in the second")
-            continue
-        error = 0.0 if np.array_equal(ours[name], expected, equal_nan=True) else relative_error(ours[name], expected)
-        identical += error == 0
-        if not error <= tolerance:
-            found = f"shape {ours[name].shape}, in the second {expected.shape}"
-            said = f"relative error {error:.3g} > {tolerance:.3g}" if ours[name].shape == expected.shape else found
-            lines.append(f"{brief(name)}: {said}")
-    lines += [f"{brief(name)}: only in the first" for name in ours if name not in reference]
-    return Verdict(len(reference), identical, tuple(lines), "stages")
 
 
 def _recording(path: Path) -> dict[str, np.ndarray]:

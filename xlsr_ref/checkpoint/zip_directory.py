@@ -7,7 +7,9 @@
 
 torch stores every entry as it is, so its bytes can be mapped. A compressed entry, which a zip bomb needs, is refused;
 so are names that lead out of a folder, links, entries twice or over one another, and any that reach outside the file.
-Where: PKWARE's APPNOTE.TXT, 4.3.
+Python's zipfile would be less strict: it makes an object of every entry before they can be counted, does not hold their
+number against the directory's, passes over bytes before the first entry, cuts names at a zero byte and guesses the
+encoding of others. Where: PKWARE's APPNOTE.TXT, 4.3.
 """
 
 from __future__ import annotations
