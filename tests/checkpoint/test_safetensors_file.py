@@ -307,3 +307,10 @@ def test_mutated_safetensors_read_as_the_library_reads_them(tmp_path):
     assert read
     assert messages
     assert all("\n" not in message and len(message) < 1000 for message in messages)
+
+
+def test_a_file_that_is_cut_short_once_its_header_is_read(tmp_path):
+    write_arrays(tmp_path / "x", {"a": np.ones(1000), "none": np.ones((0, 2))})
+    tensors = safetensors_file.read_safetensors(tmp_path / "x")
+    os.truncate(tmp_path / "x", 200)
+    assert refusal(arrays, tensors) == f"{tmp_path / 'x'} has become shorter while it was read"

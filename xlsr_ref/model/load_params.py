@@ -119,13 +119,13 @@ def _problems(config: Config, fit: Fit, flat: Flat, instead: Mapping[str, np.nda
         f"{name} {a.shape} instead of {expected[name]}" for name, a in used.items() if a.shape != expected[name]
     ]:
         return [f"the weights have other shapes than the config implies: {listed(wrong)}"]
-    if odd := [f"{name} {_stored(array)}" for name, array in used.items() if _stored(array) not in FLOATS]:
+    if odd := [f"{name} {kind}" for name, array in used.items() if (kind := _stored(array)) not in FLOATS]:
         return [f"weights must be F64, F32, F16 or BF16, found {listed(odd)}"]
     return []
 
 
 def _stored(array: np.ndarray) -> str:
-    return DTYPE_NAMES.get(array.dtype, str(array.dtype))
+    return DTYPE_NAMES.get(array.dtype) or str(array.dtype)
 
 
 def _converted(name: str, array: np.ndarray, dtype: str, copy: bool) -> np.ndarray:
