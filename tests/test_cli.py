@@ -18,10 +18,10 @@ import pytest
 import xlsr_ref
 from xlsr_ref import cli
 from xlsr_ref.audio.chunks import Chunking, chunking
+from xlsr_ref.checkpoint.safetensors_file import write_arrays
 from xlsr_ref.cli import main
 from xlsr_ref.cli.transcribe import SUFFIXES
 from xlsr_ref.errors import AudioError, CannotTranscribeError, WeightsError
-from xlsr_ref.params import write_safetensors
 from xlsr_ref.text.formats import FORMATS
 from xlsr_ref.text.transcript import Span, Transcript
 from xlsr_ref.untrusted import shown
@@ -269,7 +269,7 @@ def small_pretraining_model(folder: Path, rng: np.random.Generator) -> Path:
     (folder / "config.json").write_text(json.dumps(config))
     shapes = expected_shapes(Config.from_dict(config), "Wav2Vec2ForPreTraining")
     weights = {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
-    write_safetensors(folder / "model.safetensors", weights | {"surplus.weight": np.ones(3, np.float32)})
+    write_arrays(folder / "model.safetensors", weights | {"surplus.weight": np.ones(3, np.float32)})
     return folder
 
 

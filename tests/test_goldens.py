@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 
 import xlsr_ref
-from weights_tools.compare import assert_same, departures, sketches
 from weights_tools.record_goldens import bundled_clips, weights_digest
 from xlsr_ref import audio
+from xlsr_ref.checkpoint.compare import assert_same, departures, sketches
+from xlsr_ref.checkpoint.safetensors_file import read_arrays, write_arrays
 from xlsr_ref.ops.tree import flatten
-from xlsr_ref.params import read_safetensors, write_safetensors
 
 GOLDEN = Path(__file__).parent / "golden"
 DATA = Path(xlsr_ref.__file__).parent / "data"
@@ -120,12 +120,12 @@ def rewritten(golden: Golden, folder: Path, tensors: dict[str, np.ndarray], **co
     """The golden's model with other tensors in its file and some of its config changed."""
     old = json.loads((golden.folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(old | config))
-    write_safetensors(folder / "model.safetensors", tensors)
+    write_arrays(folder / "model.safetensors", tensors)
     return xlsr_ref.load(folder, dtype="float64")
 
 
 def tensors_of(golden: Golden) -> dict[str, np.ndarray]:
-    return dict(read_safetensors(golden.folder / "model.safetensors"))
+    return dict(read_arrays(golden.folder / "model.safetensors"))
 
 
 @pytest.mark.parametrize("name", ["xlsr", "base", "odd"])
@@ -207,7 +207,7 @@ def test_bundled_text_is_transformers_text() -> None:
 
 @needs_bundled
 def test_every_stage_of_the_bundled_model() -> None:
-    """Sketches of every stage on two clips: 16 x 8 signed sums of all its numbers (weights_tools/compare.py)."""
+    """Sketches of every stage on two clips: 16 x 8 signed sums of all its numbers (checkpoint/compare.py)."""
     with np.load(GOLDEN / "bundled.npz") as arrays:
         recorded = dict(arrays)
     model = xlsr_ref.load(dtype="float64")

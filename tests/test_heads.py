@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import xlsr_ref
-from weights_tools.compare import assert_same, relative_error
+from xlsr_ref.checkpoint.compare import assert_same, relative_error
 from xlsr_ref.errors import AudioError, CannotClassifyError, CannotTranscribeError, ObjectiveError
 from xlsr_ref.ops import threads
 from xlsr_ref.ops.tree import flatten, nest

@@ -38,8 +38,8 @@ def test_one_version_everywhere():
 
 
 def test_what_the_package_reads_lies_in_the_package():
-    """Both packages go into the wheel whole, and nothing else does."""
-    assert PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"] == ["xlsr_ref", "weights_tools"]
+    """The package goes into the wheel whole, and nothing else does: it needs neither its tests nor its workshop."""
+    assert PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"] == ["xlsr_ref"]
     ignored = (ROOT / ".gitignore").read_text("utf-8").split()
     for path in (ROOT / "xlsr_ref" / "data").rglob("*"):
         assert not any(part + "/" in ignored for part in path.relative_to(ROOT).parts)

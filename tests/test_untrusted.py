@@ -14,6 +14,7 @@ from xlsr_ref.errors import ConfigError, XlsrError
 from xlsr_ref.untrusted import (
     decode,
     lines,
+    listed,
     one_line,
     opened,
     parse_json,
@@ -222,3 +223,9 @@ def test_whole_numbers():
 
 def test_decoding():
     assert decode("\ufeffé".encode(), "x", XlsrError) == "é"
+
+
+def test_long_lists_of_names_are_cut():
+    assert listed("abc") == "a, b, c"
+    assert listed([str(n) for n in range(20)]) == "0, 1, 2, 3, 4, 5, 6, 7 and 12 more"
+    assert listed(["a\nb", ""]) == r"'a\nb', ''"

@@ -3,7 +3,7 @@
 Runs in processes of their own, because a bomb or a crash would take the test runner with it. A longer campaign:
 ``python tests/test_untrusted_fuzz.py 10000 [first case]``; it prints each case that went wrong, and how much time and
 memory the worst took. A case depends on its number alone. Checkpoints are damaged as in
-weights_tools/test_readers_fuzz.
+checkpoint/test_readers_fuzz.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ BATCH = 250  # cases of one process
 
 def checkpoints() -> Any:
     """The tests of damaged checkpoints, as a module."""
-    spec = importlib.util.spec_from_file_location("damaged", HERE / "weights_tools" / "test_readers_fuzz.py")
+    spec = importlib.util.spec_from_file_location("damaged", HERE / "checkpoint" / "test_readers_fuzz.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -80,11 +80,12 @@ def sound(form: str) -> bytes:
 
 def kinds() -> dict[str, tuple[dict[str, bytes], str, Callable[[Path], Any]]]:
     """Kind → the files of a folder, which of them is damaged, and what reads the folder."""
-    from weights_tools.fairseq import read_dictionary
-    from weights_tools.read import read_json, shards_of
+
     from xlsr_ref import audio
     from xlsr_ref.audio.manifest import read_manifest
-    from xlsr_ref.errors import TrainingError
+    from xlsr_ref.checkpoint.fairseq import read_dictionary
+    from xlsr_ref.checkpoint.read import shards_of
+    from xlsr_ref.errors import TrainingError, WeightsError
     from xlsr_ref.text.read_tokenizer import read_tokenizer
     from xlsr_ref.text.search.kneser_ney import train
     from xlsr_ref.text.search.labels import labels_of
@@ -122,7 +123,7 @@ def kinds() -> dict[str, tuple[dict[str, bytes], str, Callable[[Path], Any]]]:
         "manifest": ({"x": b"", "x.tsv": MANIFEST.encode()}, "x.tsv", lambda folder: read_manifest(folder / "x.tsv")),
         "recipe": ({"x.toml": RECIPE}, "x.toml", lambda folder: read_recipe(folder / "x.toml")),
         "index": ({"x.json": index}, "x.json", lambda folder: shards_of(folder / "x.json")),
-        "hub": ({"x.json": small["config.json"]}, "x.json", lambda folder: read_json(folder / "x.json")),
+        "hub": ({"x.json": small["config.json"]}, "x.json", lambda folder: strict(folder / "x.json", WeightsError)),
         "state": ({"s.json": metrics[:30]}, "s.json", lambda f: strict(f / "s.json", TrainingError, finite=False)),
         "metrics": ({"metrics.jsonl": metrics}, "metrics.jsonl", read_metrics),
     }
@@ -188,8 +189,7 @@ def packed(data: bytes, draw: np.random.Generator) -> bytes:
 
 def run(first: int, cases: int) -> int:
     """Run the cases in this process, print what went wrong, the counts and the worst; how many went wrong."""
-    from weights_tools.errors import CheckpointError
-    from xlsr_ref.errors import XlsrError
+    from xlsr_ref.errors import WeightsError, XlsrError
 
     warnings.simplefilter("ignore")
     damaged, texts = checkpoints(), kinds()
@@ -208,7 +208,7 @@ def run(first: int, cases: int) -> int:
             try:
                 refusal = isinstance(outcome := read(), str) and outcome != "read"  # a checkpoint's, which is checked
                 counts[f"{name}: {'refused' if refusal else 'read'}"] += 1
-            except (XlsrError, CheckpointError) as error:
+            except (XlsrError, WeightsError) as error:
                 counts[f"{name}: refused"] += 1
                 if "\n" in str(error) or not 0 < len(str(error)) < 5000:
                     wrong += 1

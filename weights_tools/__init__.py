@@ -13,6 +13,6 @@
 CORPUS is a folder of recordings with their words: asterisk.tsv, and where there are any fsdd.tsv and librivox.tsv, are
 tables with tabs between the columns path (below CORPUS), lang, speaker, seconds, split (train, dev or test) and text.
 
-The tools stand beside the package and not inside it: importing `weights_tools` imports nothing else. torch and
-transformers are only needed to record.
+They are the workshop of the package: they import it, it never imports them, and the wheel is without them. Reading
+and converting checkpoints is xlsr_ref/checkpoint/. torch and transformers are only needed to record.
 """

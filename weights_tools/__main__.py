@@ -7,8 +7,8 @@ import os
 import sys
 from collections.abc import Sequence
 
-from weights_tools.commands import WrongSetting, add_all, overview
-from weights_tools.errors import CheckpointError
+from xlsr_ref.cli.weights import WrongSetting, add_all, overview
+from xlsr_ref.errors import XlsrError
 from xlsr_ref.untrusted import one_line, plain
 
 PROG = "python -m weights_tools"
@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    except CheckpointError as error:
+    except XlsrError as error:
         return _complain(str(error), 1)
     except MemoryError:
         return _complain("not enough memory", 1)

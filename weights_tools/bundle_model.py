@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from safetensors.numpy import load_file, save
 
+from xlsr_ref.checkpoint.safetensors_file import read_arrays, write_arrays
 from xlsr_ref.files import write_whole
 
 BUNDLED = Path(__file__).resolve().parent.parent / "xlsr_ref" / "data" / "small-ctc"
@@ -59,15 +59,15 @@ def bundle(source: Path, target: Path) -> Rounding:
 
     Everything is read and checked before the first byte is written. Raises ValueError or OSError.
     """
-    halves, worst = to_float16(load_file(source / "model.safetensors"))
+    halves, worst = to_float16(read_arrays(source / "model.safetensors"))
     config = json.loads((source / "config.json").read_text(encoding="utf-8"))
     config["dtype"] = "float32"  # to compute in: transformers would give a float16 model its float32 sound, and fail
     files = {name: (source / name).read_bytes() for name in COPIED if (source / name).exists()}  # or has no vocabulary
     files["config.json"] = (json.dumps(config, indent=2, ensure_ascii=False) + "\n").encode()
-    files["model.safetensors"] = save(halves, metadata={"format": "pt"})  # transformers asks for this entry
     target.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
         write_whole(target / name, content)
+    write_arrays(target / "model.safetensors", halves)
     return worst
 
 

@@ -30,14 +30,24 @@ OPSET = 17  # of the ONNX graph
 Compute = Callable[[list[np.ndarray]], Any]
 
 
+def opened(folder: str, attention: str) -> Any:
+    """transformers' model of ``folder`` in float32, by the class that its config names."""
+    import torch
+    import transformers
+
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    config = transformers.Wav2Vec2Config.from_pretrained(folder)
+    kind = getattr(transformers, (config.architectures or ["Wav2Vec2ForCTC"])[0])
+    return kind.from_pretrained(folder, dtype=torch.float32, attn_implementation=attention).eval()
+
+
 def torch(folder: str, threads: int, graph: str, attention: str = "sdpa") -> Compute:
     """transformers' model of ``folder`` on torch; there is no ``graph``."""
     import torch
 
-    from weights_tools.reference import load_reference
-
     torch.set_num_threads(threads)
-    model = load_reference(folder, torch.float32, attention)
+    model = opened(folder, attention)
     masked = model.config.feat_extract_norm == "layer"  # the others were trained without a mask
 
     def compute(given: list[np.ndarray]) -> Any:
@@ -76,9 +86,7 @@ def export(folder: str, graph: Path, samples: int) -> None:
     """Write the model of ``folder`` as an ONNX graph of float32 for any length; it is traced with ``samples``."""
     import torch
 
-    from weights_tools.reference import load_reference
-
-    model = load_reference(folder, torch.float32, "sdpa")
+    model = opened(folder, "sdpa")
 
     class Scores(torch.nn.Module):
         def __init__(self) -> None:

@@ -108,7 +108,7 @@ def record_fairseq(target: Path) -> None:
     import torch
     from safetensors.torch import load_file
 
-    from weights_tools.names import canonical, to_scheme
+    from xlsr_ref.checkpoint.names import canonical, to_scheme
 
     fairseq = _fairseq_classes()
     modern = not omegaconf.__version__.startswith("2.0")
@@ -126,17 +126,9 @@ def record_fairseq(target: Path) -> None:
     if modern:
         network = {"_name": None, "model": {"_name": "wav2vec2", **pretraining}, "task": {"normalize": True}}
         network["model"]["extractor_mode"] = fairseq.ExtractorMode.layer_norm
-    cfg = omegaconf.OmegaConf.create(
-        {
-            "common": {"seed": 1, "fp16": True, "path": None},
-            "model": {"_name": "wav2vec_ctc", "w2v_path": "/x.pt", "normalize": "${task.normalize}", "layerdrop": 0.05,
-                      "mask_prob": 0.65, "mask_length": 10, "final_dropout": 0.0, "data": "${task.data}"},
-            "task": {"_name": "audio_finetuning", "data": "/data", "labels": "ltr", "normalize": modern,
-                     "mode": fairseq.ExtractorMode.layer_norm},
-        }
-    )  # fmt: skip
-    omegaconf.OmegaConf.set_struct(cfg, False)
-    cfg.model.w2v_args = network if modern else omegaconf.OmegaConf.create({"model": pretraining, "task": {}})
+    cfg = _fine_tuning(
+        fairseq, network if modern else omegaconf.OmegaConf.create({"model": pretraining, "task": {}}), modern
+    )
     dictionary = fairseq.Dictionary(symbols)
     saved = {
         "args": None,
@@ -167,12 +159,30 @@ def record_fairseq(target: Path) -> None:
         record_pretrained(target, fairseq)
 
 
+def _fine_tuning(fairseq: types.SimpleNamespace, network: Any, modern: bool) -> Any:
+    """The settings of fine-tuning, with those of the ``network`` that was pretrained inside."""
+    import omegaconf
+
+    cfg = omegaconf.OmegaConf.create(
+        {
+            "common": {"seed": 1, "fp16": True, "path": None},
+            "model": {"_name": "wav2vec_ctc", "w2v_path": "/x.pt", "normalize": "${task.normalize}", "layerdrop": 0.05,
+                      "mask_prob": 0.65, "mask_length": 10, "final_dropout": 0.0, "data": "${task.data}"},
+            "task": {"_name": "audio_finetuning", "data": "/data", "labels": "ltr", "normalize": modern,
+                     "mode": fairseq.ExtractorMode.layer_norm},
+        }
+    )  # fmt: skip
+    omegaconf.OmegaConf.set_struct(cfg, False)
+    cfg.model.w2v_args = network
+    return cfg
+
+
 def record_pretrained(target: Path, fairseq: types.SimpleNamespace) -> None:
     """A pretrained model with its quantizer, settings in an argparse Namespace, in the format before 1.6."""
     import torch
     from safetensors.torch import load_file
 
-    from weights_tools.names import canonical, to_scheme
+    from xlsr_ref.checkpoint.names import canonical, to_scheme
 
     weights = load_file(GOLDEN / "bare" / "model.safetensors")
     state = {ours: weights[name] for name, ours in canonical(weights).items()}

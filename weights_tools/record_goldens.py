@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from weights_tools.compare import relative_error, sketches
+from xlsr_ref.checkpoint.compare import relative_error, sketches
 from xlsr_ref.files import write_whole
 
 NEEDED = {"torch": "2.13.0", "transformers": "5.23.0"}

@@ -23,8 +23,8 @@ from typing import Any
 
 import numpy as np
 
-from weights_tools.compare import relative_error
 from weights_tools.record_goldens import NEEDED, ROOT, speech_like
+from xlsr_ref.checkpoint.compare import relative_error
 
 SAMPLES = 4321
 XLSR = {"feat_extract_norm": "layer", "conv_bias": True, "do_stable_layer_norm": True, "layer_norm_eps": 1e-3}

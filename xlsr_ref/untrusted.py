@@ -16,7 +16,7 @@ import re
 import reprlib
 import stat
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from io import BufferedReader, RawIOBase
 from pathlib import Path
@@ -55,11 +55,24 @@ def one_line(text: object) -> str:
     return plain(str(text)).replace("\n", "\\n").replace("\t", "\\t")
 
 
-def shown(path: object) -> str:
-    """A file name, or another short name, that cannot break the line; quoted where it is odd, cut where it is long."""
+def shown(path: object, most: int = 5000) -> str:
+    """A file name, or another name, that cannot break the line; quoted where it is odd, cut where it is long."""
     text = os.fsdecode(path) if isinstance(path, bytes | os.PathLike) else str(path)
-    text = text if len(text) <= 5000 else f"{text[:200]}…{text[-100:]}"
+    keep = min(most, 300) // 3
+    text = text if len(text) <= most else f"{text[: 2 * keep]}…{text[-keep:]}"
     return text if text and text.isprintable() else ascii(text)
+
+
+def brief(value: object) -> str:
+    """Something that stands in a file, such as a tensor's name: as ``shown``, but never long."""
+    return shown(value if isinstance(value, str | bytes) else reprlib.repr(value), 160)
+
+
+def listed(names: Iterable[object], most: int = 8) -> str:
+    """The first ``most`` names, none of them long, and how many more there are."""
+    names = list(names)
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(map(brief, names[:most])) + more
 
 
 def model_folder(folder: str | Path, error: type[XlsrError]) -> Path:

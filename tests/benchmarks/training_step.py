@@ -46,7 +46,7 @@ def make_clips() -> Clips:
 
 def make_folder(task: str, folder: Path) -> None:
     """What both begin with, as a model folder."""
-    from xlsr_ref.params import write_safetensors
+    from xlsr_ref.checkpoint.safetensors_file import write_arrays
     from xlsr_ref.training.recipe import from_table, read_recipe
     from xlsr_ref.training.start import start_of
 
@@ -61,7 +61,7 @@ def make_folder(task: str, folder: Path) -> None:
         }
     recipe = from_table({"model": model, "data": data})
     start = start_of(recipe, KINDS[task], [], Path(), bundled=ROOT / "xlsr_ref" / "data")
-    write_safetensors(folder / "model.safetensors", start.params)
+    write_arrays(folder / "model.safetensors", start.params)
     for name, text in start.files.items():
         (folder / name).write_text(text, "utf-8")
 

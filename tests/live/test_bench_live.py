@@ -11,6 +11,7 @@ import pytest
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
+
 import xlsr_ref  # noqa: E402
 from weights_tools import peers, reference  # noqa: E402
 from xlsr_ref.cli import main  # noqa: E402
@@ -114,12 +115,12 @@ def test_a_pretrained_model_gives_its_last_hidden_state(capsys):
 def test_torch_takes_a_list_in_padded_batches(monkeypatch):
     """Batches of 8 in the order given, each as long as its longest, with a mask: so this model was trained."""
     shapes = []
-    model = reference.load_reference(BUNDLED, torch.float32, "sdpa")
+    model = peers.opened(str(BUNDLED), "sdpa")
     forward = model.forward
     model.forward = lambda x, attention_mask=None: (
         shapes.append((tuple(x.shape), attention_mask.sum(axis=1).tolist())) or forward(x, attention_mask)
     )
-    monkeypatch.setattr(reference, "load_reference", lambda folder, dtype, attention: model)
+    monkeypatch.setattr(peers, "opened", lambda folder, attention: model)
     lengths = [1000 + 100 * i for i in range(11)]
     given = [np.random.default_rng(i).standard_normal(n).astype(np.float32) for i, n in enumerate(lengths)]
     assert peers.program("torch", str(BUNDLED), 1, "")(given) == (None, {})

@@ -28,8 +28,8 @@ from safetensors.torch import load_file, save_file  # noqa: E402
 
 import xlsr_ref  # noqa: E402
 from weights_tools import reference  # noqa: E402
-from weights_tools.compare import assert_same, relative_error  # noqa: E402
 from weights_tools.record_goldens import MODELS, bundled_clips, speech_like  # noqa: E402
+from xlsr_ref.checkpoint.compare import assert_same, relative_error  # noqa: E402
 
 DATA = Path(xlsr_ref.__file__).parent / "data"
 CORPUS = Path(__file__).resolve().parents[3] / "shared" / "corpus"

@@ -16,10 +16,11 @@ import pytest
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
+
 import xlsr_ref  # noqa: E402
 from weights_tools import reference  # noqa: E402
-from weights_tools.compare import assert_same  # noqa: E402
 from weights_tools.record_goldens import RELEASED, speech_like  # noqa: E402
+from xlsr_ref.checkpoint.compare import assert_same  # noqa: E402
 from xlsr_ref.measure.bench.random_model import SIZES  # noqa: E402
 
 SECONDS = 10

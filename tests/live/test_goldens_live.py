@@ -13,7 +13,7 @@ pytest.importorskip("transformers")
 
 import xlsr_ref  # noqa: E402
 from weights_tools import record_goldens  # noqa: E402
-from weights_tools.compare import assert_same  # noqa: E402
+from xlsr_ref.checkpoint.compare import assert_same  # noqa: E402
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 DATA = Path(xlsr_ref.__file__).parent / "data"

@@ -22,7 +22,7 @@ from hypothesis import strategies as st  # noqa: E402
 
 import xlsr_ref  # noqa: E402
 from weights_tools import record_heads, reference  # noqa: E402
-from weights_tools.compare import assert_same, relative_error  # noqa: E402
+from xlsr_ref.checkpoint.compare import assert_same, relative_error  # noqa: E402
 from xlsr_ref.heads.xvector import fewest_frames  # noqa: E402
 from xlsr_ref.wav2vec2.adapter import adapter_frames  # noqa: E402
 
@@ -142,7 +142,7 @@ def test_labels_are_those_of_the_pipeline():
 
 def test_an_adapter_that_torch_wrote(tmp_path):
     """adapter.fra.bin, a pickle, in the place of adapter.fra.safetensors."""
-    pytest.importorskip("weights_tools.read")
+    pytest.importorskip("xlsr_ref.checkpoint.read")
     from safetensors.torch import load_file
 
     folder = Path(shutil.copytree(GOLDEN / "languages", tmp_path / "mms"))

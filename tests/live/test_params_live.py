@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from xlsr_ref.checkpoint.floats import to_float
+from xlsr_ref.checkpoint.safetensors_file import read_arrays, write_arrays
+from xlsr_ref.model.load_params import load_params
 from xlsr_ref.ops.tree import flatten
-from xlsr_ref.params import load_params, read_safetensors, to_float, write_safetensors
 from xlsr_ref.wav2vec2.config import CLASSIFIERS, KINDS, Config
 from xlsr_ref.wav2vec2.shapes import CLASSIC, PARAMETRIZED, expected_shapes, parameter_count
 
@@ -166,7 +168,7 @@ def test_every_bfloat16_is_what_torch_says(tmp_path):
 
     bits = torch.arange(2**16, dtype=torch.int32).to(torch.uint16)
     save_file({"a": bits.view(torch.bfloat16)}, tmp_path / "x")
-    ours = to_float(read_safetensors(tmp_path / "x")["a"], "float32")
+    ours = to_float(read_arrays(tmp_path / "x")["a"], "float32")
     theirs = bits.view(torch.bfloat16).to(torch.float32).numpy()
     np.testing.assert_array_equal(ours, theirs, strict=True)
     np.testing.assert_array_equal(np.signbit(ours), np.signbit(theirs))
@@ -178,11 +180,11 @@ def test_the_old_spelling_of_weight_norm_loads(tmp_path):
     model = model_of(SMALL, "Wav2Vec2ForCTC", "cpu")
     model.save_pretrained(tmp_path)
     stem = "wav2vec2.encoder.pos_conv_embed.conv."
-    old = dict(read_safetensors(tmp_path / "model.safetensors"))
+    old = dict(read_arrays(tmp_path / "model.safetensors"))
     for new_name, old_name in zip(PARAMETRIZED, CLASSIC):
         old[stem + old_name] = old.pop(stem + new_name)
     old = {name: np.array(array) for name, array in old.items()}
-    write_safetensors(tmp_path / "model.safetensors", old)
+    write_arrays(tmp_path / "model.safetensors", old)
     params, report = load_params(tmp_path, Config.from_folder(tmp_path))
     assert report.weight_norm == CLASSIC
     theirs = transformers.Wav2Vec2ForCTC.from_pretrained(tmp_path).state_dict()
@@ -199,7 +201,7 @@ def test_what_is_written_opens_in_transformers(tmp_path, kind):
     params, _ = load_params(tmp_path / "theirs", config)
     (tmp_path / "ours").mkdir()
     shutil.copy(tmp_path / "theirs" / "config.json", tmp_path / "ours")
-    write_safetensors(tmp_path / "ours" / "model.safetensors", flatten(params))
+    write_arrays(tmp_path / "ours" / "model.safetensors", flatten(params))
     again, loading = getattr(transformers, kind).from_pretrained(tmp_path / "ours", output_loading_info=True)
     assert not loading["missing_keys"]
     assert not loading["unexpected_keys"]

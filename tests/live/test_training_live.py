@@ -20,11 +20,11 @@ transformers = pytest.importorskip("transformers")
 
 from transformers.models.wav2vec2 import modeling_wav2vec2  # noqa: E402
 
+from xlsr_ref.checkpoint.safetensors_file import write_arrays  # noqa: E402
 from xlsr_ref.ops import adam as optim  # noqa: E402
 from xlsr_ref.ops import threads  # noqa: E402
 from xlsr_ref.ops.schedule import SCHEDULES, linear, tri_stage  # noqa: E402
 from xlsr_ref.ops.tree import nest  # noqa: E402
-from xlsr_ref.params import write_safetensors  # noqa: E402
 from xlsr_ref.training import step  # noqa: E402
 from xlsr_ref.training.recipe import Recipe, from_table  # noqa: E402
 from xlsr_ref.training.start import Start, start_of  # noqa: E402
@@ -177,7 +177,7 @@ def begin(recipe: Recipe, kind: str, folder: Path) -> tuple[Start, Any]:
     start = start_of(recipe, kind, TEXTS, folder, "float64")
     for name, text in start.files.items():
         (folder / name).write_text(text, "utf-8")
-    write_safetensors(folder / "model.safetensors", start.params)
+    write_arrays(folder / "model.safetensors", start.params)
     kinds = getattr(transformers, kind)
     return start, kinds.from_pretrained(folder, dtype=torch.float64, attn_implementation="eager").train()
 

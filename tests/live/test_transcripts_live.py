@@ -19,10 +19,10 @@ from pathlib import Path
 import pytest
 
 import xlsr_ref
-from weights_tools.names import canonical, to_scheme
 from weights_tools.record_foreign import network_settings
 from xlsr_ref import audio
 from xlsr_ref.audio import bundled_clips
+from xlsr_ref.checkpoint.names import canonical, to_scheme
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")

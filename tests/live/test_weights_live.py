@@ -1,4 +1,4 @@
-"""What torch and transformers write and read themselves, against weights_tools. Needs torch and transformers."""
+"""What torch and transformers write and read themselves, against xlsr_ref.checkpoint. Needs torch and transformers."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 import xlsr_ref
-from weights_tools.convert import convert
-from weights_tools.read import read_file
-from weights_tools.tensors import arrays
-from weights_tools.write import from_float
+from xlsr_ref.checkpoint.convert import convert
+from xlsr_ref.checkpoint.floats import from_float
+from xlsr_ref.checkpoint.read import read_file
+from xlsr_ref.checkpoint.tensors import arrays
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -125,7 +125,7 @@ def test_rounding_is_torchs(tmp_path, dtype, rng):
 
 def test_a_checkpoint_that_torch_itself_would_refuse_or_run(tmp_path):
     """A pickle inside a true file of torch's: torch.load with weights_only=False would run it."""
-    from weights_tools.errors import CheckpointError
+    from xlsr_ref.errors import WeightsError
 
     class Attack:
         def __reduce__(self):
@@ -134,7 +134,7 @@ def test_a_checkpoint_that_torch_itself_would_refuse_or_run(tmp_path):
             return os.mkdir, (str(tmp_path / "made"),)
 
     torch.save({"a": torch.ones(3), "b": Attack()}, tmp_path / "x.bin")
-    with pytest.raises(CheckpointError, match=r"\.mkdir, which no checkpoint needs"):
+    with pytest.raises(WeightsError, match=r"\.mkdir, which no checkpoint needs"):
         read_file(tmp_path / "x.bin")
     assert not (tmp_path / "made").exists()
     torch.load(tmp_path / "x.bin", weights_only=False)

@@ -104,7 +104,7 @@ def served() -> Iterator[Hub]:
 FETCH = """
 import sys
 from xlsr_ref.errors import XlsrError
-from xlsr_ref.hub import local_folder
+from xlsr_ref.checkpoint.hub import local_folder
 try:
     print(local_folder(*sys.argv[1:]))
 except XlsrError as error:

@@ -219,22 +219,22 @@ def test_a_vocabulary_that_is_larger_loads(tmp_path, model, waveform):
 
 
 def test_surplus_tensors_change_nothing_and_are_listed(tmp_path, model, waveform):
-    from xlsr_ref.params import write_safetensors
+    from xlsr_ref.checkpoint.safetensors_file import write_arrays
 
     folder = copy_of(tmp_path)
     flat = flatten(model.params) | {"quantizer.codevectors": np.zeros((1, 4, 2), np.float32)}
-    write_safetensors(folder / "model.safetensors", flat)
+    write_arrays(folder / "model.safetensors", flat)
     extra = xlsr_ref.load(folder)
     assert extra.report.surplus == ("quantizer.codevectors",)
     np.testing.assert_array_equal(extra.logits(waveform, 16000), model.logits(waveform, 16000))
 
 
 def test_no_prefix_gives_the_same_logits(tmp_path, model, waveform):
-    from xlsr_ref.params import write_safetensors
+    from xlsr_ref.checkpoint.safetensors_file import write_arrays
 
     folder = copy_of(tmp_path)
     flat = {name.removeprefix("wav2vec2."): array for name, array in flatten(model.params).items()}
-    write_safetensors(folder / "model.safetensors", flat)
+    write_arrays(folder / "model.safetensors", flat)
     bare = xlsr_ref.load(folder)
     logits, stages = bare.forward(waveform, 16000)
     np.testing.assert_array_equal(logits, model.logits(waveform, 16000))

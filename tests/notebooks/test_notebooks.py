@@ -52,7 +52,7 @@ TAGS = {  # each with its kind of cell, and how often it stands in a notebook at
 MEGABYTES = 1.5
 WORDS = 130  # in a cell of text, without code and equations
 LINES = 15  # of a function that is defined in a notebook: longer is library code
-PACKAGES = {"numpy", "scipy", "xlsr_ref", "weights_tools"}  # besides the standard library; the last two come together
+PACKAGES = {"numpy", "scipy", "xlsr_ref"}  # besides the standard library
 STUB = re.compile(r"\b(TODO|FIXME|XXX)\b|your (code|answer) here|NotImplemented", re.IGNORECASE)
 PLACE = re.compile(r"§|\beqs?\. |Appendix|Algorithm")
 
@@ -421,8 +421,8 @@ def sound():
     made = [
         markdown("# 01 Squares\n\nReading time: 20 minutes. [Back](00_a.ipynb) · [On](02_c.ipynb)"),
         code(
-            "import numpy as np\n\nfrom weights_tools.read import read_file\nfrom xlsr_ref.teach import check, show\n\n"
-            "rng = np.random.default_rng(0)"
+            "import numpy as np\n\nfrom xlsr_ref.checkpoint.read import read_file\n"
+            "from xlsr_ref.teach import check, show\n\nrng = np.random.default_rng(0)"
         ),
         markdown("What is a square?", "question"),
         code('show.ribbon("waveform")', "ribbon", shows=True),
@@ -564,7 +564,7 @@ FAULTS = [
     (imports_are_allowed, "torch inside a function", write("by-hand", "def f():\n    from torch import nn")),
     (imports_are_allowed, "matplotlib", write("by-hand", "import matplotlib.pyplot as plt")),
     (imports_are_allowed, "matplotlib by a detour", write("by-hand", "__import__('matplotlib')")),
-    (imports_are_allowed, "a package with a known beginning", write("by-hand", "import weights_tools_too")),
+    (imports_are_allowed, "a package with a known beginning", write("by-hand", "import xlsr_ref_too")),
     (imports_are_allowed, "another package", write("by-hand", "import pandas")),
     (imports_are_allowed, "another part of scipy", write("by-hand", "from scipy.special import erf")),
     (no_stubs, "dots", write("solution", "def root(x):\n    ...")),

@@ -28,7 +28,7 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
 
 import tiny_run  # noqa: E402
 
-from xlsr_ref import params  # noqa: E402
+from xlsr_ref.checkpoint import safetensors_file  # noqa: E402
 from xlsr_ref.ops import threads  # noqa: E402
 from xlsr_ref.training import checkpoint, folder  # noqa: E402
 from xlsr_ref.training.loop import train  # noqa: E402
@@ -90,8 +90,8 @@ def die_inside_a_write(number: int) -> None:
         for path in sorted(Path(tree).glob("*"))[:2]:
             path.unlink()
 
-    write, text = params.write_safetensors, Path.write_text
-    checkpoint.write_safetensors = counted(write, half_a_file)
+    write, text = safetensors_file.write_arrays, Path.write_text
+    checkpoint.write_arrays = counted(write, half_a_file)
     Path.write_text = counted(text, half_a_text)
     for module, name, half in ((os, "rename", None), (os, "fsync", None), (os, "mkdir", None),
                                (shutil, "rmtree", half_a_tree), (shutil, "copyfile", half_a_copy)):  # fmt: skip

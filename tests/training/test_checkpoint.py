@@ -134,7 +134,7 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path, params, adam, files, s
 # --- a full disk -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("operation", ["write_text", "write_safetensors", "fsync", "rename"])
+@pytest.mark.parametrize("operation", ["write_text", "write_arrays", "fsync", "rename"])
 def test_a_full_disk_leaves_the_last_checkpoint(tmp_path, params, adam, monkeypatch, operation):
     first = save(tmp_path, 1, params, adam)
     before = {path.name: path.read_bytes() for path in first.iterdir()}
@@ -142,7 +142,7 @@ def test_a_full_disk_leaves_the_last_checkpoint(tmp_path, params, adam, monkeypa
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
-    place = {"write_text": Path, "write_safetensors": checkpoint, "fsync": os, "rename": os}[operation]
+    place = {"write_text": Path, "write_arrays": checkpoint, "fsync": os, "rename": os}[operation]
     monkeypatch.setattr(place, operation, full)
     with pytest.raises(TrainingError) as caught:
         save(tmp_path, 2, params, adam)

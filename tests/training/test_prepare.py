@@ -5,8 +5,8 @@ import os
 import pytest
 from tiny_run import ROWS, make_corpus, recipe
 
+from xlsr_ref.checkpoint.safetensors_file import read_arrays
 from xlsr_ref.errors import ManifestError, TrainingError, XlsrError
-from xlsr_ref.params import read_safetensors
 from xlsr_ref.training.loop import train
 from xlsr_ref.training.prepare import prepare_run, release
 
@@ -193,7 +193,7 @@ def test_it_goes_on_after_the_last_checkpoint(prepare, stopped):
     run, said = prepare(resume=True)
     assert run.place.step == 4
     assert said == ["resuming after step 4", "3 clips to learn from, 0.0 minutes; 1 to check with"]
-    stored = read_safetensors(stopped / "checkpoints" / "step-0000004" / "model.safetensors")
+    stored = read_arrays(stopped / "checkpoints" / "step-0000004" / "model.safetensors")
     assert all((run.start.params[name] == array).all() for name, array in stored.items())
     assert "6" not in [line.split(",")[0] for line in (stopped / "metrics.jsonl").read_text().splitlines()]
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import xlsr_ref
+from xlsr_ref.checkpoint.safetensors_file import read_arrays, write_arrays
 from xlsr_ref.errors import ConfigError, TrainingError
-from xlsr_ref.params import read_safetensors, write_safetensors
 from xlsr_ref.text.read_tokenizer import read_tokenizer
 from xlsr_ref.training.recipe import from_table
 from xlsr_ref.training.start import start_of, vocabulary_of
@@ -113,7 +113,7 @@ def test_the_vocabulary_has_every_character_of_the_texts():
 @pytest.mark.parametrize("kind", [CTC, PRETRAINING])
 def test_what_is_written_is_a_model_folder(kind, tmp_path):
     start = begin(kind)
-    write_safetensors(tmp_path / "model.safetensors", start.params)
+    write_arrays(tmp_path / "model.safetensors", start.params)
     for name, text in start.files.items():
         (tmp_path / name).write_text(text, "utf-8")
     model = xlsr_ref.load(tmp_path)
@@ -135,7 +135,7 @@ def test_what_is_written_is_a_model_folder(kind, tmp_path):
 def test_a_head_that_is_kept_keeps_everything(tmp_path):
     bundled = Path(xlsr_ref.__file__).parent / "data"
     start = start_of(recipe(config={}, start="small-ctc", head="keep"), CTC, ["zzz"], tmp_path, bundled=bundled)
-    stored = read_safetensors(bundled / "small-ctc" / "model.safetensors")
+    stored = read_arrays(bundled / "small-ctc" / "model.safetensors")
     for name, array in start.params.items():
         np.testing.assert_array_equal(array, stored[name].astype(np.float32))
     for name in ("vocab.json", "tokenizer_config.json", "preprocessor_config.json"):
@@ -145,7 +145,7 @@ def test_a_head_that_is_kept_keeps_everything(tmp_path):
 
 def test_a_new_head_on_old_weights():
     start = begin(config={}, start="xlsr", head="new")
-    stored = read_safetensors(GOLDEN / "xlsr" / "model.safetensors")
+    stored = read_arrays(GOLDEN / "xlsr" / "model.safetensors")
     for name, array in start.params.items():
         if not name.startswith("lm_head."):
             np.testing.assert_array_equal(array, stored[name])
@@ -158,7 +158,7 @@ def test_a_new_head_on_old_weights():
 
 def test_pretraining_goes_on_from_a_ctc_model_with_a_new_quantizer():
     start = begin(PRETRAINING, config={}, start="xlsr")
-    stored = read_safetensors(GOLDEN / "xlsr" / "model.safetensors")
+    stored = read_arrays(GOLDEN / "xlsr" / "model.safetensors")
     assert {name for name in start.params if name not in stored} == NEW_IN_PRETRAINING
     assert all((start.params[name] == stored[name]).all() for name in start.params.keys() & stored.keys())
     assert "vocab.json" not in start.files
@@ -169,8 +169,8 @@ def test_pretraining_goes_on_from_a_ctc_model_with_a_new_quantizer():
 
 def rewritten(folder, into, change):
     """The golden model ``folder`` with other names."""
-    stored = read_safetensors(GOLDEN / folder / "model.safetensors")
-    write_safetensors(into / "model.safetensors", {change(name): array for name, array in stored.items()})
+    stored = read_arrays(GOLDEN / folder / "model.safetensors")
+    write_arrays(into / "model.safetensors", {change(name): array for name, array in stored.items()})
     (into / "config.json").write_text((GOLDEN / folder / "config.json").read_text())
     return stored
 
@@ -182,16 +182,16 @@ def test_weights_are_taken_with_or_without_the_prefix_and_in_the_old_spelling(tm
         return name
 
     stored = rewritten("bare", tmp_path, old_spelling)
-    assert any(name.endswith("weight_g") for name in read_safetensors(tmp_path / "model.safetensors"))
+    assert any(name.endswith("weight_g") for name in read_arrays(tmp_path / "model.safetensors"))
     params = begin(config={}, start=".", folder=tmp_path).params
     for name, array in stored.items():
         np.testing.assert_array_equal(params[f"wav2vec2.{name}"], array)
 
 
 def test_a_vector_of_masked_frames_that_is_missing_is_drawn(tmp_path):
-    stored = read_safetensors(GOLDEN / "xlsr" / "model.safetensors")
+    stored = read_arrays(GOLDEN / "xlsr" / "model.safetensors")
     some = {name: array for name, array in stored.items() if "masked_spec_embed" not in name}
-    write_safetensors(tmp_path / "model.safetensors", some)
+    write_arrays(tmp_path / "model.safetensors", some)
     (tmp_path / "config.json").write_text((GOLDEN / "xlsr" / "config.json").read_text())
     start = begin(config={}, start=".", folder=tmp_path)
     assert 0 < start.params["wav2vec2.masked_spec_embed"].std() < 0.5

@@ -27,9 +27,9 @@ def add(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print the table of stages, and the load report where there are weights."""
     from xlsr_ref.audio import Preprocessor
-    from xlsr_ref.hub import local_folder
-    from xlsr_ref.params import listed, load_params
-    from xlsr_ref.untrusted import read_json, shown
+    from xlsr_ref.checkpoint.hub import local_folder
+    from xlsr_ref.model.load_params import load_params
+    from xlsr_ref.untrusted import listed, read_json, shown
     from xlsr_ref.wav2vec2.config import CLASSIFIERS, Config
     from xlsr_ref.wav2vec2.summary import format_table, stage_table
 

@@ -12,15 +12,14 @@ from pathlib import Path
 import numpy as np
 
 from xlsr_ref.audio import Preprocessor
+from xlsr_ref.checkpoint.open import open as open_checkpoint
 from xlsr_ref.errors import WeightsError, XlsrError
-from xlsr_ref.foreign import model_files
-from xlsr_ref.hub import local_folder
-from xlsr_ref.languages import read_language
 from xlsr_ref.model.agreement import check_agreement
+from xlsr_ref.model.language import read_language
+from xlsr_ref.model.load_params import load_params
 from xlsr_ref.model.model import Model
 from xlsr_ref.model.source import Source
 from xlsr_ref.ops.memory import keep_freed_memory
-from xlsr_ref.params import load_params
 from xlsr_ref.text.read_tokenizer import read_tokenizer
 from xlsr_ref.wav2vec2.config import Config
 
@@ -39,12 +38,12 @@ def load(
     """The model in the folder ``source``, in the Hugging Face layout; None is the small one inside the package.
 
     A ``source`` "OWNER/NAME" or "OWNER/NAME@REVISION" that is no folder here is looked for on the Hugging Face Hub
-    (hub.py). ``language`` is the code of one of a multilingual model's languages, such as "fra": its adapters, head and
-    vocabulary are taken together (languages.py). ``transformers_4``: a weighted layer sum takes the last state of a
-    pre-norm model after the final norm, as that version did (heads/layer_sum.py).
+    (checkpoint/hub.py). ``language`` is the code of one of a multilingual model's languages, such as "fra": its
+    adapters, head and vocabulary are taken together (language.py). ``transformers_4``: a weighted layer sum takes the
+    last state of a pre-norm model after the final norm, as that version did (heads/layer_sum.py).
 
     Without safetensors, torch's and flax's files are read, and so is a fairseq checkpoint, by its name or in a folder
-    with its dictionary: without torch, and nothing in them is run (foreign.py).
+    with its dictionary: without torch, and nothing in them is run (checkpoint/).
 
     ``dtype`` is "float32" (how it runs) or "float64" (how it is verified), whatever the file stores. ``threads`` is how
     many the model computes on; None for `XLSR_REF_THREADS` or, without that, as many as there are cores.
@@ -64,14 +63,14 @@ def load(
     if threads is not None and (type(threads) is not int or threads < 1):
         raise XlsrError(f"threads is {threads!r}: give a whole number of at least 1")
     keep_freed_memory()
-    folder = BUNDLED if source is None else local_folder(source, language)
-    with model_files(folder) as (folder, foreign):
+    opened = open_checkpoint(BUNDLED if source is None else source, language=language)
+    with opened.in_folder(source) as folder:
         config = Config.from_folder(folder)
         preprocessor = Preprocessor.from_folder(folder)
         of_the_language = None
         if language is not None:
             config, of_the_language, file = read_language(folder, config, language)
-        params, report = load_params(folder, config, name, foreign, instead=of_the_language, copy=copy)
+        params, report = load_params(folder, config, name, opened.tensors(), instead=of_the_language, copy=copy)
         if language is not None:
             report = replace(report, files=(*report.files, file), language=language)
         tokenizer = read_tokenizer(folder, language) if (folder / "vocab.json").exists() else None

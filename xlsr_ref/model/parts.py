@@ -16,7 +16,7 @@ from xlsr_ref.audio.resample import check_rate
 from xlsr_ref.errors import AudioError, CannotClassifyError, CannotTranscribeError
 from xlsr_ref.heads.xvector import fewest_frames
 from xlsr_ref.model.network import Network
-from xlsr_ref.params import LoadReport
+from xlsr_ref.model.report import LoadReport
 from xlsr_ref.text.tokenizer import Tokenizer
 from xlsr_ref.wav2vec2.adapter import adapter_frames
 from xlsr_ref.wav2vec2.config import Config

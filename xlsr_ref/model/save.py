@@ -16,11 +16,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from xlsr_ref.checkpoint.safetensors_file import write_arrays
 from xlsr_ref.errors import XlsrError
 from xlsr_ref.files import whole_folder
 from xlsr_ref.model.parts import Parts
 from xlsr_ref.ops.tree import flatten
-from xlsr_ref.params import write_safetensors
 from xlsr_ref.text.tokenizer import Tokenizer
 from xlsr_ref.text.vocabulary import DEFAULTS, ROLES
 
@@ -35,7 +35,7 @@ def save(model: Parts, folder: str | os.PathLike[str]) -> None:
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         with whole_folder(place, replace=True) as unfinished:
-            write_safetensors(unfinished / "model.safetensors", flatten(model.params))
+            write_arrays(unfinished / "model.safetensors", flatten(model.params))
             for name, values in _files(model).items():
                 text = json.dumps(values, ensure_ascii=False, indent=1) + "\n"
                 (unfinished / name).write_text(text, encoding="utf-8", newline="\n")

@@ -21,11 +21,12 @@ from typing import Any
 
 import numpy as np
 
+from xlsr_ref.checkpoint.safetensors_file import read_arrays, write_arrays
+from xlsr_ref.checkpoint.tensors import Flat
 from xlsr_ref.errors import TrainingError, XlsrError
 from xlsr_ref.files import UNFINISHED, leftovers, whole_folder
 from xlsr_ref.ops.adam import AdamState
-from xlsr_ref.params import Flat, listed, read_safetensors, write_safetensors
-from xlsr_ref.untrusted import read_json
+from xlsr_ref.untrusted import listed, read_json
 
 MODEL, OPTIMIZER, STATE = "model.safetensors", "optimizer.safetensors", "state.json"
 KEPT = 2
@@ -68,10 +69,10 @@ def save(
         with whole_folder(folder, replace=True) as unfinished:
             for name, text in files.items():
                 (unfinished / name).write_text(text, encoding="utf-8")
-            write_safetensors(unfinished / MODEL, params)
+            write_arrays(unfinished / MODEL, params)
             moments = {f"{what}.{name}": array for what in ("m", "v") for name, array in getattr(adam, what).items()}
             if moments:
-                write_safetensors(unfinished / OPTIMIZER, moments)
+                write_arrays(unfinished / OPTIMIZER, moments)
             (unfinished / STATE).write_text(json.dumps({"steps": adam.steps, **state}), encoding="utf-8")
     except (OSError, XlsrError) as error:
         last = latest(run)
@@ -90,9 +91,9 @@ def restore(folder: Path, params: Flat, files: Mapping[str, str]) -> tuple[AdamS
         _require_alike(folder, files)
         state = read_json(folder / STATE, TrainingError, finite=False)
         adam = AdamState(steps=state.pop("steps"))
-        stored = read_safetensors(folder / MODEL)
+        stored = read_arrays(folder / MODEL)
         if set(adam.steps) and (folder / OPTIMIZER).exists():
-            for key, array in read_safetensors(folder / OPTIMIZER).items():
+            for key, array in read_arrays(folder / OPTIMIZER).items():
                 what, name = key.split(".", 1)
                 getattr(adam, what)[name] = np.array(array)
         if not set(adam.steps) == set(adam.m) == set(adam.v):

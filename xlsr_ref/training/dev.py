@@ -8,8 +8,8 @@ import numpy as np
 
 from xlsr_ref.audio.manifest import Clip
 from xlsr_ref.model.model import Model
+from xlsr_ref.model.report import LoadReport
 from xlsr_ref.ops.tree import nest
-from xlsr_ref.params import LoadReport
 from xlsr_ref.text.metrics import added, character_errors
 from xlsr_ref.text.tokenizer import Tokenizer
 from xlsr_ref.training.start import Start

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
-from weights_tools.errors import shown
 from xlsr_ref.ops import norm
 from xlsr_ref.teach import check, show
 from xlsr_ref.teach.show import code
+from xlsr_ref.untrusted import shown
 
 
 def test_outside_a_notebook_it_is_printed(capsys):
@@ -20,9 +20,9 @@ def test_outside_a_notebook_it_is_printed(capsys):
     assert capsys.readouterr().out == f"# xlsr_ref/ops/norm.py\n{inspect.getsource(norm.layer_norm)}"
 
 
-def test_the_tools_around_the_weights_have_their_file_too(capsys):
+def test_a_function_of_a_file_at_the_root_has_its_file_too(capsys):
     show.source(shown)
-    assert capsys.readouterr().out.startswith("# weights_tools/errors.py\ndef shown(")
+    assert capsys.readouterr().out.startswith("# xlsr_ref/untrusted.py\ndef shown(")
 
 
 def test_a_compiled_kernel_is_shown_as_it_was_written(capsys):

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from xlsr_ref.checkpoint.safetensors_file import write_arrays
 from xlsr_ref.files import write_whole
-from xlsr_ref.params import write_safetensors
 from xlsr_ref.wav2vec2.config import Config
 from xlsr_ref.wav2vec2.shapes import expected_shapes, parameter_count
 
@@ -47,7 +47,7 @@ def write_random_model(folder: Path, values: dict[str, Any]) -> None:
     weights: dict[str, np.ndarray] = {}
     for name, shape in reversed(shapes.items()):  # v stands after g, and is needed first
         weights[name] = _draw(rng, name, shape, weights)
-    write_safetensors(folder / "model.safetensors", {name: weights[name] for name in shapes})
+    write_arrays(folder / "model.safetensors", {name: weights[name] for name in shapes})
     write_whole(folder / "config.json", json.dumps(values, indent=1))
 
 

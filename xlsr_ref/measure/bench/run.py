@@ -54,7 +54,7 @@ class Benchmark:
 
     def _open(self, cleanup: ExitStack) -> None:
         from xlsr_ref.audio import Preprocessor
-        from xlsr_ref.params import load_params
+        from xlsr_ref.model.load_params import load_params
         from xlsr_ref.wav2vec2.config import Config
 
         wanted = self.settings

@@ -53,7 +53,7 @@ def text_of(function: Callable[..., Any]) -> str:
     written = inspect.unwrap(function)  # below decorators and compilation
     text = textwrap.dedent(inspect.getsource(written)).rstrip()
     module = getattr(written, "__module__", None) or ""
-    if module.partition(".")[0] not in ("xlsr_ref", "weights_tools"):
+    if module.partition(".")[0] != "xlsr_ref":
         return text
     changed = ", changed" if inspect.getfile(written).startswith("<") else ""
     return f"# {module.replace('.', '/')}.py{changed}\n{text}"
