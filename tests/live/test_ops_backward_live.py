@@ -23,7 +23,6 @@ from xlsr_ref.ops.tree import flatten, nest  # noqa: E402
 from xlsr_ref.ops.weight_norm import weight_norm, weight_norm_backward  # noqa: E402
 from xlsr_ref.teach import check  # noqa: E402
 from xlsr_ref.wav2vec2.block import (  # noqa: E402
-    BlockDropout,
     post_norm_block,
     post_norm_block_backward,
     pre_norm_block,
@@ -31,6 +30,7 @@ from xlsr_ref.wav2vec2.block import (  # noqa: E402
 )
 from xlsr_ref.wav2vec2.feature_encoder import conv_layer, conv_layer_backward  # noqa: E402
 from xlsr_ref.wav2vec2.feature_projection import feature_projection, feature_projection_backward  # noqa: E402
+from xlsr_ref.wav2vec2.masks import BlockMasks  # noqa: E402
 from xlsr_ref.wav2vec2.positional import positional, positional_backward  # noqa: E402
 
 F = torch.nn.functional
@@ -178,16 +178,15 @@ def test_grouped_convolution_with_weight_norm(rng, K, T):
     hold(rng, forward, backward, theirs, x, p)
 
 
-@pytest.mark.parametrize("keep_weights", [True, False])
 @pytest.mark.parametrize("dropping", [True, False])
 @pytest.mark.parametrize("T", [1, 7, 261])
-def test_attention(rng, keep_weights, dropping, T):
+def test_attention(rng, dropping, T):
     x, p = rng.standard_normal((T, 6)), {f"{name}_proj": affine(rng, 6, 6) for name in ("q", "k", "v", "out")}
     factor = dropout_factor(rng, (HEADS, T, T), 0.3, np.float64) if dropping else None
     zero = ["p.k_proj.bias"]  # softmax ignores a shift of a whole row
     if T == 1:  # the only weight is 1, whatever q and k are
         zero += [f"p.{name}_proj.{kind}" for name in "qk" for kind in ("weight", "bias")]
-    forward = lambda x, p: attention(x, p, HEADS, keep_weights, factor)  # noqa: E731
+    forward = lambda x, p: attention(x, p, HEADS, factor)  # noqa: E731
     hold(rng, forward, attention_backward, lambda x, p: torch_attention(x, p, factor), x, p, zero)
 
 
@@ -245,8 +244,8 @@ def layer(rng):
 def block_dropout(rng, T, probability):
     shapes = (HEADS, T, T), (T, 6), (T, 11), (T, 6)
     if not probability:
-        return BlockDropout(*(np.ones(shape) for shape in shapes))
-    return BlockDropout(*(dropout_factor(rng, shape, probability, np.float64) for shape in shapes))
+        return BlockMasks(*(np.ones(shape) for shape in shapes))
+    return BlockMasks(*(dropout_factor(rng, shape, probability, np.float64) for shape in shapes))
 
 
 @pytest.mark.parametrize("probability", [0, 0.3])
@@ -254,15 +253,14 @@ def test_feed_forward(rng, layer, probability):
     drop = block_dropout(rng, 13, probability)
     hold(
         rng,
-        lambda x, p: feed_forward(x, p, drop if probability else BlockDropout()),
+        lambda x, p: feed_forward(x, p, drop.active if probability else None),
         feed_forward_backward,
-        lambda x, p: torch_feed_forward(x, p, drop),
+        lambda x, p: torch_feed_forward(x, p, drop._replace(transformed=np.ones((13, 6)))),  # that is the block's
         rng.standard_normal((13, 6)),
         layer["feed_forward"],
     )
 
 
-@pytest.mark.parametrize("keep", [True, "attention"])
 @pytest.mark.parametrize("probability", [0, 0.3])
 @pytest.mark.parametrize(
     ("block", "backward", "theirs"),
@@ -271,11 +269,11 @@ def test_feed_forward(rng, layer, probability):
         (post_norm_block, post_norm_block_backward, torch_post_norm_block),
     ],
 )
-def test_block(rng, layer, keep, probability, block, backward, theirs):
+def test_block(rng, layer, probability, block, backward, theirs):
     drop = block_dropout(rng, 13, probability)
     hold(
         rng,
-        lambda x, p: block(x, p, HEADS, EPS, keep, drop if probability else BlockDropout()),
+        lambda x, p: block(x, p, HEADS, EPS, drop if probability else BlockMasks()),
         backward,
         lambda x, p: theirs(x, p, drop),
         rng.standard_normal((13, 6)),
@@ -285,4 +283,5 @@ def test_block(rng, layer, keep, probability, block, backward, theirs):
 
 
 def test_ctc_head(rng):
-    hold(rng, ctc_head, ctc_head_backward, torch_linear, rng.standard_normal((13, 6)), affine(rng, 6, 7))
+    theirs = lambda x, p: torch_linear(x, p["lm_head"])  # noqa: E731
+    hold(rng, ctc_head, ctc_head_backward, theirs, rng.standard_normal((13, 6)), {"lm_head": affine(rng, 6, 7)})

@@ -28,7 +28,7 @@ from xlsr_ref.ops.tree import nest  # noqa: E402
 from xlsr_ref.training import step  # noqa: E402
 from xlsr_ref.training.recipe import Recipe, from_table  # noqa: E402
 from xlsr_ref.training.start import Start, start_of  # noqa: E402
-from xlsr_ref.wav2vec2.masks import Noise  # noqa: E402
+from xlsr_ref.wav2vec2.masks import Masks  # noqa: E402
 
 # --- the optimizer ---------------------------------------------------------------------------------------------------
 
@@ -218,14 +218,14 @@ class Injected:
         assert set(factor.unique().tolist()) <= {0, 1 / (1 - p)}  # that it is this one's, not another's
         return x * factor
 
-    def put(self, noises: list[Noise], last: str) -> None:
+    def put(self, drawn: list[Masks], last: str) -> None:
         """Dropout of one step; ``last`` is what comes behind the encoder: `final`, or `quantized` in pre-training."""
-        self.factors.append(padded([noise.projected for noise in noises]))
-        encoders = [noise.encoder for noise in noises]
+        self.factors.append(padded([one.projected for one in drawn]))
+        encoders = [one.encoder for one in drawn]
         self.factors.append(padded([encoder.entering for encoder in encoders]))
         for blocks in zip(*(encoder.blocks for encoder in encoders)):
             self.factors.extend(padded(factors) for factors in zip(*blocks))
-        self.factors.append(padded([getattr(noise, last) for noise in noises]))
+        self.factors.append(padded([getattr(one, last) for one in drawn]))
 
 
 @pytest.fixture
@@ -310,9 +310,9 @@ def test_a_hundred_steps_of_fine_tuning(stable, tmp_path, monkeypatch, one_threa
 
     def run_theirs() -> Any:
         (waveforms, targets, *_), how = seen.pop()
-        injected.put(how["noises"], "final")
-        injected.masks.append(padded([noise.frames for noise in how["noises"]]))
-        injected.masks.append(padded([noise.channels for noise in how["noises"]]))
+        injected.put(how["masks"], "final")
+        injected.masks.append(padded([one.frames for one in how["masks"]]))
+        injected.masks.append(padded([one.channels for one in how["masks"]]))
         labels = padded(targets, -100)
         return theirs(padded(waveforms), attention_mask=lengths_of(waveforms), labels=labels).loss
 
@@ -339,7 +339,7 @@ def test_a_hundred_steps_of_pretraining(tmp_path, monkeypatch, one_thread):
 
     def run_theirs() -> Any:
         (waveforms, _, _, spans, frames, gumbel, tau), how = seen.pop()
-        injected.put(how["noises"], "quantized")
+        injected.put(how["masks"], "quantized")
         injected.exponential = torch.exp(-padded(gumbel))
         theirs.set_gumbel_temperature(tau)
         masks = padded(spans)

@@ -51,7 +51,7 @@ def settings(
     keep: str | None = None,
 ) -> Settings:
     """The settings as a command line spells them. Raises WrongSetting, and XlsrError for what cannot be written."""
-    from xlsr_ref.hub import local_folder
+    from xlsr_ref.checkpoint.hub import local_folder
     from xlsr_ref.model.load import BUNDLED
     from xlsr_ref.ops.threads import count
 
