@@ -58,3 +58,10 @@ def test_folders_without_weights(tmp_path):
     assert "a file, not a model folder" in refusal(read_folder, tmp_path / "pytorch_model.bin")
     (tmp_path / "model.safetensors").mkdir()
     assert "not a regular file" in refusal(read_folder, tmp_path)
+
+
+def test_an_index_of_safetensors_names_nothing_else(tmp_path, torch_files, numbers):
+    """A pickle is read nowhere where the name says that there is none."""
+    pickled = torch_files.zip(torch_files.state({"a": ("0", 4, 0, (4,), (1,))}), {"0": numbers[0]})
+    write_index(tmp_path, {"weight_map": {"a": pickled.name}})
+    assert "cut short or not safetensors" in refusal(read_folder, tmp_path)
