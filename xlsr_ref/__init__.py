@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from xlsr_ref.text.transcript import Transcript as Transcript
     from xlsr_ref.wav2vec2.config import Config as Config
 
-__version__ = "0.1.0"
+from xlsr_ref.version import __version__
 
 _MODULE_OF = {
     "load": "model.load", "Model": "model.model", "Config": "wav2vec2.config",

@@ -13,7 +13,6 @@ import sys
 import warnings
 from collections.abc import Sequence
 
-from xlsr_ref import __version__
 from xlsr_ref.cli import (
     align,
     assignment,
@@ -45,6 +44,7 @@ from xlsr_ref.cli.say import (
     show_warning,
     speak_utf8,
 )
+from xlsr_ref.version import __version__
 
 INTERRUPTED, READER_LEFT = 130, 141  # what a shell reports for a program that SIGINT or SIGPIPE ended
 

@@ -19,8 +19,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from xlsr_ref import __version__
 from xlsr_ref.errors import XlsrError
+from xlsr_ref.version import __version__
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

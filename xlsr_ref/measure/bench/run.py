@@ -175,7 +175,7 @@ class Benchmark:
 
     def as_json(self) -> str:
         """Everything, with all single numbers; seconds, bytes, FLOPs."""
-        from xlsr_ref import __version__
+        from xlsr_ref.version import __version__
 
         numbers = {"xlsr_ref": __version__, **self.about, "workloads": [as_json(result) for result in self.results]}
         return json.dumps(numbers, indent=1, ensure_ascii=False) + "\n"

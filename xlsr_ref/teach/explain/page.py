@@ -13,13 +13,13 @@ from string import Template
 
 import numpy as np
 
-from xlsr_ref import __version__
 from xlsr_ref.model.model import Model
 from xlsr_ref.teach.explain.compact import Levels
 from xlsr_ref.teach.explain.figures import figures
 from xlsr_ref.teach.explain.script_data import data_of, json_of, maps_of, wav
 from xlsr_ref.teach.explain.stages import PageStage, plural, stages_of
 from xlsr_ref.teach.explain.trace import Trace, surest_frame, trace_of
+from xlsr_ref.version import __version__
 
 FOLDER = Path(__file__).parent
 SCRIPT = (
