@@ -64,8 +64,16 @@ def backbone(
     del features, dropped  # what is not kept leaves its memory to the encoder
     context, encoder_cache = encoder(masked, p["encoder"], config, keep, masks.encoder)
     y, adapter_cache = adapter(context, p["adapter"], config) if "adapter" in p else (context, None)
-    front = conv_cache, projected, projection_cache, dropout_cache, mask_cache
-    return y, BackboneCache(*front, encoder_cache, kept_output(context, keep), kept_cache(adapter_cache, keep))
+    return y, BackboneCache(
+        feature_encoder=conv_cache,
+        projected=projected,
+        feature_projection=projection_cache,
+        dropout=dropout_cache,
+        mask=mask_cache,
+        encoder=encoder_cache,
+        context=kept_output(context, keep),
+        adapter=kept_cache(adapter_cache, keep),
+    )
 
 
 def backbone_backward(
@@ -92,8 +100,9 @@ def backbone_backward(
     dmasked, grads["encoder"] = encoder_backward(dy, cache.encoder, p["encoder"], config, dstates)  # undoes: encoder
     ddropped, mask_grads = mask_spans_backward(dmasked, cache.mask)  # undoes: mask_spans
     dprojected, _ = dropout_backward(ddropped, cache.dropout)  # undoes: dropout
-    dx, grads["feature_projection"] = feature_projection_backward(dprojected, cache.feature_projection, dnormed)
-    grads |= mask_grads  # (the line above undoes: feature_projection)
+    grads |= mask_grads
+    projection_cache = cache.feature_projection
+    dx, grads["feature_projection"] = feature_projection_backward(dprojected, projection_cache, dnormed)  # undoes: it
     if not cache.feature_encoder.layers:
         return None, grads
     if dfeatures is not None:
