@@ -40,8 +40,8 @@ def add(commands: Any) -> None:
     train.set_defaults(work=_train)
     measure = jobs.add_parser(
         "perplexity",
-        description="How well a model predicts a text: its perplexity, the number of words that it\n"
-        "hesitates between at each place.",
+        description="How well a model predicts a text: its perplexity, the effective number of words\n"
+        "that it chooses from at each place.",
         epilog="example:\n  xlsr-ref lm perplexity lm.arpa other.txt",
         **STYLE,
     )
