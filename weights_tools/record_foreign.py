@@ -5,8 +5,8 @@
     python -m weights_tools.record_foreign flax       flax_model.msgpack, by flax and the last transformers that had it
 
 They go to tests/golden/foreign/. The weights are those of tests/golden/xlsr, base and bare, so a test compares bytes.
-`torch` needs torch 2.13.0; `fairseq` that and omegaconf (2.3.0 writes new/, 2.0.6 writes old/); `flax` needs
-transformers 4.57.3, flax 0.12.8, jax, torch and omegaconf none. Record in environments of their own: nothing here
+`torch` needs torch 2.13.0; `fairseq` that and omegaconf (2.3.0 for fairseq_ctc/, 2.0.6 for fairseq_ctc_old/); `flax`
+needs transformers 4.57.3, flax 0.12.8, jax, torch and omegaconf none. Record in environments of their own: nothing here
 belongs to the tests' requirements. fairseq itself is not needed: its classes are made under their names, since a pickle
 holds nothing of a class but its name and its instances' state.
 """

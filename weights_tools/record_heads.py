@@ -63,7 +63,7 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "languages": ("Wav2Vec2ForCTC", XLSR | SMALL | {"adapter_attn_dim": 5, "vocab_size": 7}),
 }
-TOKENS = {"eng": "abc", "fra": "àbcdé"}  # behind <pad>, <s>, </s>, <unk> and |, without the ones of the last
+TOKENS = {"eng": "abc", "fra": "àbcdé"}  # after <pad>, <s>, </s>, <unk> and |, without the ones of the last
 STAGE = re.compile(r"(^|\.)(adapter\.(proj_layer_norm|layers\.\d+)|lm_head|projector|tdnn\.\d+|classifier)$")
 STAGE_OF_A_VOICE = re.compile(r"^feature_extractor$")
 
@@ -142,7 +142,7 @@ def run(name: str, folder: Path, values: Any, dtype: Any) -> dict[str, np.ndarra
 
 
 def as_transformers_4(model: Any, values: Any) -> Any:
-    """The scores of a pre-norm model by what hidden states were in transformers 4: the last one behind the norm."""
+    """The scores of a pre-norm model by what hidden states were in transformers 4: the last one after the norm."""
     import torch
 
     out = model.wav2vec2(values, output_hidden_states=True)

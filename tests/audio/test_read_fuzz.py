@@ -1,7 +1,7 @@
 """Damaged recordings: each either reads to finite audio or raises AudioError with one line; nothing else may happen.
 
 Runs in a process of its own, because a crash of the decoder would take the test runner with it.
-A longer campaign: ``python tests/test_audio_fuzz.py 10000 [first case]``; it prints each case that went wrong.
+A longer campaign: ``python tests/audio/test_read_fuzz.py 10000 [first case]``; it prints each case that went wrong.
 """
 
 from __future__ import annotations

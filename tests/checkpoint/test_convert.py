@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from xlsr_ref.checkpoint import convert as room
+from xlsr_ref.checkpoint import convert as convert_file
 from xlsr_ref.checkpoint.convert import convert
 from xlsr_ref.checkpoint.floats import from_float, widened
 from xlsr_ref.checkpoint.inspect import report, statistics
@@ -92,7 +92,7 @@ def test_a_source_that_shrinks_meanwhile_is_refused(tmp_path, refused):
     os.truncate(tmp_path / "x", 50_000)
     assert "shorter" in refused(write_safetensors, tmp_path / "y", tensors)
     with pytest.raises(ValueError, match="shorter"):
-        write_safetensors(tmp_path / "y", {n: room.in_dtype(t, "float16", n) for n, t in tensors.items()})
+        write_safetensors(tmp_path / "y", {n: convert_file.in_dtype(t, "float16", n) for n, t in tensors.items()})
 
 
 # --- dtypes ----------------------------------------------------------------------------------------------------------
@@ -105,7 +105,7 @@ def test_another_dtype(tmp_path, dtype):
     assert config["dtype"] == dtype
     expected = load_file(GOLDEN / "xlsr" / "model.safetensors")
     for name, tensor in read_file(tmp_path / "out" / "model.safetensors").tensors.items():
-        assert tensor.dtype == room.STORED[dtype]
+        assert tensor.dtype == convert_file.STORED[dtype]
         x = expected[name].astype(np.float64)
         step = {"float32": 0, "float16": 2.0**-11, "bfloat16": 2.0**-8}[dtype]  # half a unit of the last place
         assert np.all(np.abs(widened(tensor.read()) - x) <= step * np.abs(x) + 2.0**-25)
@@ -203,7 +203,7 @@ def test_an_interrupted_conversion_leaves_nothing(tmp_path, monkeypatch, problem
         writes.append(path)
         raise problem
 
-    monkeypatch.setattr(room, "write_safetensors", fail)
+    monkeypatch.setattr(convert_file, "write_safetensors", fail)
     with pytest.raises((KeyboardInterrupt, ValueError, MemoryError)) as raised:
         convert(GOLDEN / "xlsr", tmp_path / "out")
     if isinstance(problem, OSError):
@@ -215,10 +215,10 @@ def test_an_interrupted_conversion_leaves_nothing(tmp_path, monkeypatch, problem
 @pytest.mark.skipif(sys.platform != "linux", reason="signals as Linux has them")
 def test_a_killed_conversion_has_no_target(tmp_path):
     script = (
-        "import sys, time\nfrom xlsr_ref.checkpoint import convert as room\n"
+        "import sys, time\nfrom xlsr_ref.checkpoint import convert as convert_file\n"
         "def half(path, sources):\n    path.write_bytes(b'half')\n    print('now', flush=True)\n    time.sleep(60)\n"
-        "room.write_safetensors = half\n"
-        f"room.convert({str(GOLDEN / 'xlsr')!r}, {str(tmp_path / 'out')!r})\n"
+        "convert_file.write_safetensors = half\n"
+        f"convert_file.convert({str(GOLDEN / 'xlsr')!r}, {str(tmp_path / 'out')!r})\n"
     )
     here = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
     process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, env=here)
@@ -234,7 +234,7 @@ def test_many_tensors_on_few_numbers_do_not_fill_the_disk(tmp_path, torch_files,
     })  # fmt: skip
     path = torch_files.zip(program, {"0": bytes(2**20)})
     checkpoint = open_weights(path)
-    monkeypatch.setattr(room, "open_checkpoint", lambda *_: _Checkpoint(checkpoint))
+    monkeypatch.setattr(convert_file, "open_checkpoint", lambda *_: _Checkpoint(checkpoint))
     assert "would grow to 10,485,760 bytes" in refused(convert, path, tmp_path / "out", to="fairseq")
 
 

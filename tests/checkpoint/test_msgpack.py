@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from xlsr_ref.checkpoint import msgpack as room
+from xlsr_ref.checkpoint import msgpack as msgpack_file
 from xlsr_ref.checkpoint.msgpack import read_msgpack
 from xlsr_ref.checkpoint.read import from_flax, read_file
 from xlsr_ref.checkpoint.tensors import arrays, map_file
@@ -68,7 +68,7 @@ FOUR = struct.pack("<f", 1.0)
 LIES = {
     "cut short": b"\x81" + text("a"),
     "not a map": b"\x91\x01",
-    "bytes behind the end": b"\x80\x01",
+    "bytes after the end": b"\x80\x01",
     "a map of 4 billion": b"\xdf\xff\xff\xff\xff" + text("a"),
     "a list of 4 billion": b"\x81" + text("a") + b"\xdd\xff\xff\xff\xff",
     "a text of 4 GiB": b"\x81\xdb\xff\xff\xff\xff",
@@ -96,7 +96,7 @@ def test_a_file_that_lies_is_refused(tmp_path, lie, refused):
 def test_no_more_items_than_any_checkpoint_has(tmp_path, monkeypatch, refused):
     content = b"\x81\xa1a\xdc\x03\xe8" + b"\xc0" * 1000
     assert read(tmp_path, content) == {}
-    monkeypatch.setattr(room, "MOST_ITEMS", 1000)
+    monkeypatch.setattr(msgpack_file, "MOST_ITEMS", 1000)
     assert "more than 1,000 items" in refused(read, tmp_path, content)
     inner = b"\x93\xdc\x03\xe8" + b"\x01" * 1000
     lying = b"\x81\xa1a\xc9" + struct.pack(">Ib", len(inner), 1) + inner

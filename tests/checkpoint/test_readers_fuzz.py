@@ -88,7 +88,7 @@ def mutate(data: bytes, places: np.ndarray, others: list[bytes], draw: np.random
 
 
 def rewrite(data: bytes, others: list[bytes], draw: np.random.Generator) -> bytes:
-    """A zip file whose pickle is damaged, and whose directory is right: what stands behind the directory's checks."""
+    """A zip file whose pickle is damaged, and whose directory is right: what comes after the directory's checks."""
     written = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(written, "w") as new:
         for entry in old.infolist():

@@ -125,7 +125,7 @@ def test_a_list_of_storages_that_lies(torch_files, numbers, refused, keys, said)
 
 def test_bytes_behind_the_last_storage(torch_files, numbers, refused):
     program = torch_files.state({"a": ("0", 4, 0, (4,), (1,))})
-    assert "3 bytes behind" in refused(read_file, torch_files.legacy(program, ["0"], [(4, numbers[0] + b"abc")]))
+    assert "3 bytes after" in refused(read_file, torch_files.legacy(program, ["0"], [(4, numbers[0] + b"abc")]))
 
 
 NAMES = ["../x", "a/../../x", "/etc/passwd", "C:/x", "a\\..\\x", "x\0y"]
@@ -193,7 +193,7 @@ def test_entries_twice_and_over_one_another(torch_files, numbers, refused):
 
 
 def test_zip64(torch_files, numbers, tmp_path, refused):
-    """The fields that large files need, in a small one: 32 bits are full, and the true sizes stand behind."""
+    """The fields that large files need, in a small one: 32 bits are full, and the true sizes follow."""
     program = torch_files.state({"a": ("0", 4, 0, (4,), (1,))})
     data = torch_files.zip(program, {"0": numbers[0]}).read_bytes()
     end = data.rindex(b"PK\5\6")

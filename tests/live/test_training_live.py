@@ -219,7 +219,7 @@ class Injected:
         return x * factor
 
     def put(self, drawn: list[Masks], last: str) -> None:
-        """Dropout of one step; ``last`` is what comes behind the encoder: `final`, or `quantized` in pre-training."""
+        """Dropout of one step; ``last`` is what comes after the encoder: `final`, or `quantized` in pre-training."""
         self.factors.append(padded([one.projected for one in drawn]))
         encoders = [one.encoder for one in drawn]
         self.factors.append(padded([encoder.entering for encoder in encoders]))

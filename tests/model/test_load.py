@@ -58,7 +58,7 @@ def test_a_fairseq_model_with_its_dictionary_transcribes(capsys):
     assert model.tokenizer is not None
     assert model.tokenizer.pad_id == model.config.pad_token_id == 0
     ids = model.logits(waveform("xlsr"), RATE).argmax(axis=1)
-    letters = "|ETAONI"  # dict.ltr.txt, behind <s>, <pad>, </s>, <unk>; the blank is <s>, the first
+    letters = "|ETAONI"  # dict.ltr.txt, after <s>, <pad>, </s>, <unk>; the blank is <s>, the first
     kept = [n for n, before in zip(ids, [-1, *ids]) if n != before and n != 0]
     expected = "".join(letters[n - 4] if n > 3 else ["", "<s>", "</s>", "<unk>"][n] for n in kept)
     assert model.transcribe(waveform("xlsr"), RATE).text == expected.replace("|", " ").strip()

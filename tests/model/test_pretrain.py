@@ -1,7 +1,7 @@
 """Pre-training as a whole: what its gradient is, what the batch has to do with it, and the numbers that are known.
 
 The straight-through slope is false on purpose, so finite differences cannot find it. At a cold temperature it vanishes,
-and every gradient must be the true one; tests/network/test_quantizer.py has the slope itself.
+and every gradient must be the true one; tests/wav2vec2/test_quantizer.py has the slope itself.
 """
 
 import math

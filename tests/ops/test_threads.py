@@ -265,7 +265,7 @@ def test_an_exception_in_a_task_or_in_taking_reaches_the_caller(n):
     with threads.use(n):
         with pytest.raises(RuntimeError, match="on purpose"):
             threads.run_in_order([*tasks, fails, *tasks * 100], taken.append)
-        assert taken == list(range(len(taken)))  # and none that stands behind the one that failed
+        assert taken == list(range(len(taken)))  # and none that comes after the one that failed
         assert len(taken) <= 5
         with pytest.raises(ZeroDivisionError):
             threads.run_in_order(tasks, lambda i: 1 / 0)

@@ -130,7 +130,7 @@ def mutated(content: bytes, draw: random.Random) -> bytes:
                 header[begin:end] = header[start:stop]
     if lead:
         choice = draw.random()
-        if choice < 0.8:  # keep the length true, so that the damage behind it is reached
+        if choice < 0.8:  # keep the length true, so that the damage after it is reached
             head = struct.pack("<Q", len(header))
         elif choice < 0.9:
             head = bytes(draw.choice((byte, byte, draw.randrange(256))) for byte in head)

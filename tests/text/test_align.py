@@ -10,7 +10,7 @@ import pytest
 from xlsr_ref.errors import ObjectiveError
 from xlsr_ref.losses.ctc import ctc_loss
 from xlsr_ref.ops.lattice import frames_needed, may_skip, places_of
-from xlsr_ref.text import align as room
+from xlsr_ref.text import align as align_file
 from xlsr_ref.text.align import WILDCARD, align
 
 
@@ -143,7 +143,7 @@ def test_blocks_find_the_same_path_as_the_direct_way(rng, monkeypatch, T, steps)
     targets = rng.integers(1, 4, T // 4)
     for log_y in (log_probs(rng, T, 4), log_probs(rng, T, 4).astype(np.float32), np.full((T, 4), -math.log(4))):
         direct = align(log_y, targets, 0)
-        monkeypatch.setattr(room, "_block", lambda frames, places: max(1, min(frames, steps // places)))
+        monkeypatch.setattr(align_file, "_block", lambda frames, places: max(1, min(frames, steps // places)))
         blocks = align(log_y, targets, 0)
         monkeypatch.undo()
         np.testing.assert_array_equal(blocks.places, direct.places)
@@ -151,10 +151,10 @@ def test_blocks_find_the_same_path_as_the_direct_way(rng, monkeypatch, T, steps)
 
 
 def test_a_block_is_all_or_as_much_as_may_be_in_memory():
-    assert room._block(1499, 901) == 1499  # 30 s are found the direct way
-    assert room._block(90000, 10001) == room.STEPS // 10001
-    assert room._block(90000, room.STEPS) == math.isqrt(8 * 90000) + 1
-    assert room._block(1, 10**9) == 1
+    assert align_file._block(1499, 901) == 1499  # 30 s are found the direct way
+    assert align_file._block(90000, 10001) == align_file.STEPS // 10001
+    assert align_file._block(90000, align_file.STEPS) == math.isqrt(8 * 90000) + 1
+    assert align_file._block(1, 10**9) == 1
 
 
 def test_a_long_recording_needs_little_memory():
@@ -200,7 +200,9 @@ def test_the_kernel_equals_its_twin(rng, T, targets, zeros):
     places = places_of(np.array(targets, np.int64), 0)
     for log_y in (log_probs(rng, T, 4, zeros), np.full((T, 4), -math.log(4), np.float32)):  # the second: only ties
         v = np.r_[0, np.full(2 * len(targets), -np.inf)]
-        kernel, twin = (f(log_y, places, may_skip(places), v) for f in (room._viterbi_numba, room._viterbi_numpy))
+        kernel, twin = (
+            f(log_y, places, may_skip(places), v) for f in (align_file._viterbi_numba, align_file._viterbi_numpy)
+        )
         for ours, theirs in zip(kernel, twin):
             np.testing.assert_array_equal(ours, theirs)  # max and one addition: the same to the bit
             assert ours.dtype == theirs.dtype

@@ -80,7 +80,7 @@ def test_a_wildcard_for_what_is_not_in_the_text(tokenizer):
     assert [word.text for word in found.words] == ["ab", "*"]
     assert placed(found.words)[0] == ("ab", 1.0, 4.0)
     assert found.words[1].score == 1.0
-    assert found.words[1].start == 6.0  # behind the delimiter, and to the end: also what is silent
+    assert found.words[1].start == 6.0  # after the delimiter, and to the end: also what is silent
     assert found.words[1].end == 12.0
     assert found.score == pytest.approx(0.9)  # without the wildcard
     assert align_words(peaked(PATH), tokenizer.words_of("*"), tokenizer, 1.0).score is None

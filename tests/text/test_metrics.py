@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from weights_tools.evaluate_model import edit_distance
-from xlsr_ref.text import metrics as room
+from xlsr_ref.text import metrics as metrics_file
 from xlsr_ref.text.metrics import (
     Edit,
     Errors,
@@ -135,7 +135,7 @@ def test_the_interval_covers_the_truth(rng):
 def test_the_kernel_equals_its_twin(rng, n, m):
     for tokens in (2, 5, 1000):
         said, read = rng.integers(0, tokens, n), rng.integers(0, tokens, m)
-        np.testing.assert_array_equal(room._steps_numba(said, read), room._steps_numpy(said, read))
+        np.testing.assert_array_equal(metrics_file._steps_numba(said, read), metrics_file._steps_numpy(said, read))
 
 
 def test_the_tool_that_judges_the_bundled_model_counts_as_many(rng):

@@ -7,7 +7,7 @@ import types
 import pytest
 
 from xlsr_ref.errors import VocabularyError
-from xlsr_ref.text import phonemes as room
+from xlsr_ref.text import phonemes as phonemes_file
 from xlsr_ref.text.greedy import Run, split_words
 from xlsr_ref.text.phonemes import PhonemeTokenizer
 from xlsr_ref.text.read_tokenizer import read_tokenizer
@@ -65,9 +65,9 @@ def phonemizer(monkeypatch):
     }
     for name, module in modules.items():
         monkeypatch.setitem(sys.modules, name, module)
-    room._backend.cache_clear()
+    phonemes_file._backend.cache_clear()
     yield asked
-    room._backend.cache_clear()
+    phonemes_file._backend.cache_clear()
 
 
 def words(found):

@@ -39,7 +39,7 @@ def test_faster_is_shorter_and_higher(rng, speed):
     y = augment(np.sin(2 * np.pi * 200 * time), RATE, Augmentation(speeds=(speed,)), rng)
     assert len(y) == int(RATE / speed)
     expected = np.sin(2 * np.pi * 200 * speed * np.arange(len(y)) / RATE)
-    # a straight line misses a sine by at most (2π f / rate)² / 8; the last sample has nothing behind it
+    # a straight line misses a sine by at most (2π f / rate)² / 8; the last sample has nothing after it
     np.testing.assert_allclose(y[:-2], expected[:-2], atol=(2 * np.pi * 200 / RATE) ** 2 / 8)
 
 

@@ -52,7 +52,7 @@ def read_msgpack(path: Path, data: np.ndarray) -> Tensors:
         reader = _Reader(data)
         tree = reader.value()
         if reader.at != len(data):
-            raise WeightsError(f"{len(data) - reader.at:,} bytes stand behind its end: it is damaged")
+            raise WeightsError(f"{len(data) - reader.at:,} bytes stand after its end: it is damaged")
         if not isinstance(tree, dict):
             raise WeightsError("it is no map of arrays")
         tensors: Tensors = {}

@@ -4,7 +4,7 @@
     fairseq        w2v_encoder.w2v_model.encoder.layers.3.self_attn.q_proj.weight
     torchaudio     encoder.transformer.layers.3.attention.q_proj.weight
 
-The table below has one line for each module; {i} is a layer's number. What stands behind the module's name (weight,
+The table below has one line for each module; {i} is a layer's number. What follows the module's name (weight,
 bias, weight_g …) is the same everywhere. A name that the table lacks is refused, never dropped.
 Where: transformers' convert_wav2vec2_original_pytorch_checkpoint_to_pytorch.py, torchaudio's import_fairseq.py.
 """

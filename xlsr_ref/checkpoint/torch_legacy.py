@@ -3,7 +3,7 @@
     pickle    the magic number 0x1950a86a20f9469cfc6c
     pickle    the format's version, 1001
     pickle    {"protocol_version": 1001, "little_endian": True, "type_sizes": …}
-    pickle    what was saved; each tensor's numbers are a persistent id, as in read_torch.py
+    pickle    what was saved; each tensor's numbers are a persistent id, as in torch_file.py
     pickle    ["94021", "94055", …]   the storages' keys, in the order in which they follow
     for each  8 bytes: how many numbers; then the numbers
 
@@ -81,4 +81,4 @@ def _place(storages: dict[str, Storage], keys: Any, data: np.ndarray, at: int, w
         storage.offset = at + 8
         at += 8 + size
     if at != len(data):
-        raise WeightsError(f"{what} has {len(data) - at:,} bytes behind its last storage: it is damaged")
+        raise WeightsError(f"{what} has {len(data) - at:,} bytes after its last storage: it is damaged")

@@ -141,7 +141,7 @@ def _large(extra: bytes, sizes: list[int]) -> list[int]:
 
 
 def _begin(data: np.ndarray, header: int, name: str, end: int) -> int:
-    """Where the entry's bytes begin: behind its own header, which must name it, too."""
+    """Where the entry's bytes begin: after its own header, which must name it, too."""
     if header + 30 > end:
         raise WeightsError(f"the zip entry {brief(name)} begins outside the file: refused")
     local = data[header : header + 30].tobytes()

@@ -40,7 +40,8 @@ def add(commands: Any) -> None:
     train.set_defaults(work=_train)
     measure = jobs.add_parser(
         "perplexity",
-        description="How well a model predicts a text: the number of words among which it seems to choose each time.",
+        description="How well a model predicts a text: its perplexity, the effective number of words\n"
+        "that it chooses from at each place.",
         epilog="example:\n  xlsr-ref lm perplexity lm.arpa other.txt",
         **STYLE,
     )

@@ -8,8 +8,8 @@
 Training takes the blank from the config, reading a transcript from the tokenizer: where they differ, a model learns one
 thing and writes another, so that is refused. For the others transformers has an order of precedence, which differs
 between its versions; the same file wins here as in version 5, and a warning says which.
-Shapes and sizes (vocab_size, layers, labels …) are compared with the tensors in params.py, the ids of the vocabulary
-with the rows of lm_head in text/tokenizer.py, and alphabet.json with the vocabulary in text/search/lm_files.py.
+load_params.py compares shapes and sizes (vocab_size, layers, labels …) with the tensors, text/tokenizer.py the ids of
+the vocabulary with the rows of lm_head, and text/search/lm_files.py alphabet.json with the vocabulary.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ Two families:      feat_extract_norm  do_stable_layer_norm  conv_bias
     wav2vec2-base  group              false (post-norm)     false
 
 A wrong value is often silent: 8 heads and 12 both divide 768, and both give numbers. So every field is checked for type
-and range, what is not implemented is refused by name, and params.py compares the rest with the weights.
+and range, what is not implemented is refused by name, and model/load_params.py compares the rest with the weights.
 Keys that nothing here uses are ignored: old configs are full of them.
 Where: w2v2 §2 (conv encoder, context network), §3 and §4.2 (quantizer, masking); XLSR §3.
 """

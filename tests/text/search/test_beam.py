@@ -9,7 +9,7 @@ import pytest
 
 from xlsr_ref.errors import DecodingError
 from xlsr_ref.ops.softmax import log_softmax
-from xlsr_ref.text.search import beam as room
+from xlsr_ref.text.search import beam as beam_file
 from xlsr_ref.text.search.arpa import Arpa, Grams
 from xlsr_ref.text.search.beam import beam_search, feed, search, start
 from xlsr_ref.text.search.beam_python import beam_search_python
@@ -204,7 +204,7 @@ def test_in_pieces_the_result_is_the_same_to_the_bit(rng, kind, monkeypatch):
         at += size
     assert at == 60
     assert hypotheses(how, state, 99) == whole
-    monkeypatch.setattr(room, "ROOM", 1)  # cleared away every 16 frames
+    monkeypatch.setattr(beam_file, "ROOM", 1)  # cleared away every 16 frames
     assert hypotheses(how, feed(how, start(how), log_y), 99) == whole
 
 

@@ -62,8 +62,8 @@ def test_counts_are_of_different_words_before_except_behind_the_beginning():
     one, two, three = adjusted_counts([(1, 5, 6, 2), (1, 5, 6, 2), (1, 6, 2), (1, 7, 5, 6, 2)], 3)
     assert three[1, 5, 6] == 2
     assert two[1, 5] == 2  # as often as it occurs
-    assert two[5, 6] == 2  # behind <s> and behind 7
-    assert one[6,] == 2  # behind 5 and behind <s>
+    assert two[5, 6] == 2  # after <s> and after 7
+    assert one[6,] == 2  # after 5 and after <s>
     assert (1,) not in one
 
 

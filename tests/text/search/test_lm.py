@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from xlsr_ref.errors import LanguageModelError
-from xlsr_ref.text.search import lm as room
+from xlsr_ref.text.search import lm as lm_file
 from xlsr_ref.text.search.arpa import Arpa, Grams, read_arpa, write_arpa
 from xlsr_ref.text.search.kneser_ney import train
 from xlsr_ref.text.search.lm import Perplexity, build, perplexity, read_lm
@@ -88,7 +88,7 @@ def test_the_kernel_equals_its_twin(order):
     tree = build(some_model(order)).tree
     for state in range(0, len(tree) - 1, max(1, len(tree) // 30)):
         for word in range(8):
-            kernel, twin = room.score_word(tree, state, word), room._score_numpy(tree, state, word)
+            kernel, twin = lm_file.score_word(tree, state, word), lm_file._score_numpy(tree, state, word)
             assert kernel == (pytest.approx(twin[0], rel=1e-12), twin[1])
 
 

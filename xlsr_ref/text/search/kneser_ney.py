@@ -2,7 +2,7 @@
 
     p(w | h) = (a(h w) − D(a(h w))) / a(h •) + γ(h) p(w | h without its first word)      a(h •) = Σ over words of a(h w)
     γ(h) = Σ over words w seen after h of D(a(h w)) / a(h •)                             what was taken away, given back
-    a(h w) = how often it occurs, for the highest order and behind <s>; else the number of different words before it
+    a(h w) = how often it occurs, for the highest order and after <s>; else the number of different words before it
     D(k) = k − (k + 1) Y t[k+1] / t[k] for k = 1, 2, 3 and more;  Y = t[1] / (t[1] + 2 t[2]);  t[k]: n-grams with a = k
 
 The shortest history ends at 1 / |V| for every word, `</s>` and `<unk>` among them. So each history's sum is 1.

@@ -1,4 +1,4 @@
-"""Exercises: normalising a recording, and how many frames it has (audio.py)."""
+"""Exercises: normalising a recording, and how many frames it has (audio/scale.py, ops/conv_length.py)."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Kill commands at random moments in one shared folder, and look at every file there afterwards.
 
-    python tests/killing.py --kills 50
+    python tests/cli/killing.py --kills 50
 
 Two commands work at a time, each in a process of its own (a fork of this one, which has compiled everything). SIGKILL
 ends one at a random moment, or in front of or after one of the file operations of its write; SIGTERM ends some. Then
@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 os.environ["XLSR_REF_THREADS"] = "1"  # a fork has no threads but its own
-sys.path[:0] = [str(Path(__file__).parents[1])]
+sys.path[:0] = [str(Path(__file__).parents[2])]
 
 import numpy as np  # noqa: E402
 

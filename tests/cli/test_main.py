@@ -177,7 +177,7 @@ def test_the_module_is_the_program():
     assert (done.returncode, done.stdout.split(), done.stderr) == (0, [b"xlsr-ref", xlsr_ref.__version__.encode()], b"")
 
 
-def test_formats_are_those_of_the_text_room():
+def test_formats_are_those_of_text_formats():
     assert tuple(SUFFIXES) == FORMATS
 
 

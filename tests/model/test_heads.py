@@ -20,7 +20,7 @@ from xlsr_ref.ops import threads
 from xlsr_ref.ops.tree import flatten, nest
 from xlsr_ref.text.read_tokenizer import read_tokenizer
 
-GOLDEN = Path(__file__).parent / "golden" / "heads"
+GOLDEN = Path(__file__).parents[1] / "golden" / "heads"
 NAMES = ["recording", "frames", "voices", "convolutions", "languages"]
 RATE = 16000
 FLOAT64, FLOAT32, FLOAT32_SLACK = 1e-12, 1e-5, 4
@@ -208,7 +208,7 @@ def test_frames_behind_an_adapter_are_further_apart():
 
 
 def test_a_text_is_laid_over_all_frames_behind_an_adapter(tmp_path, rng):
-    """Over 60 s a recording is cut into chunks, but not behind an adapter, whose frames are elsewhere."""
+    """Over 60 s a recording is cut into chunks, but not after an adapter, whose frames are elsewhere."""
     model = load("convolutions")
     vocabulary = {"<pad>": 0, **{letter: i for i, letter in enumerate("|abcde", start=1)}}
     (tmp_path / "vocab.json").write_text(json.dumps(vocabulary), "utf-8")

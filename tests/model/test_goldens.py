@@ -22,7 +22,7 @@ from xlsr_ref.checkpoint.compare import assert_same, departures, sketches
 from xlsr_ref.checkpoint.safetensors_file import read_arrays, write_arrays
 from xlsr_ref.ops.tree import flatten
 
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(__file__).parents[1] / "golden"
 DATA = Path(xlsr_ref.__file__).parent / "data"
 FAMILIES = sorted(folder.parent.name for folder in GOLDEN.glob("*/stages.npz"))
 RATE = 16000

@@ -11,7 +11,7 @@ import pytest
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="each command is a fork")
 def test_killed_at_any_moment_a_command_leaves_whole_files():
-    """`python tests/killing.py --kills 50` is the long form."""
+    """`python tests/cli/killing.py --kills 50` is the long form."""
     script = Path(__file__).with_name("killing.py")
     done = subprocess.run([sys.executable, str(script), "--kills", "9"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
