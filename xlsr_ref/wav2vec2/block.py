@@ -51,7 +51,8 @@ def pre_norm_block(
     normed, final_norm_cache = layer_norm(x, p["final_layer_norm"], eps)
     transformed, feed_forward_cache = feed_forward(normed, p["feed_forward"], masks.active)
     transformed, transformed_cache = dropout(transformed, masks.transformed)
-    x = x + transformed
+    transformed += x  # x + …, in the memory of the second term, which nobody else has
+    x = transformed
     adapter_cache = None
     if "adapter_layer" in p:
         of_the_language, adapter_cache = attention_adapter(x, p["adapter_layer"])
