@@ -22,7 +22,7 @@ def test_everything_works_here():
 
 
 def test_every_part_has_its_line():
-    parts = ["Python", "system", "NumPy", "BLAS", "Numba", "backend", "threads", "SciPy", "soundfile"]
+    parts = ["Python", "system", "NumPy", "BLAS", "Numba", "backend", "threads", "SciPy", "soundfile", "ffmpeg"]
     assert list(states()) == parts
 
 
@@ -67,6 +67,36 @@ def test_numba_may_be_switched_off(monkeypatch):
     check = states()["Numba"]
     assert check.state == "slow"
     assert "NUMBA_DISABLE_JIT" in check.found
+
+
+def a_program(folder, lines: str) -> None:
+    program = folder / "ffmpeg"
+    program.write_text(f"#!/bin/sh\n{lines}\n")
+    program.chmod(0o755)
+
+
+def test_ffmpeg_may_be_missing(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    check = states()["ffmpeg"]
+    assert check.state == "slow"
+    assert "m4a" in check.found
+    assert "install" in check.found
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a shell")
+def test_ffmpeg_may_lack_a_decoder_or_be_broken(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    every = "echo ffmpeg version 7.1 by somebody; echo ' A aac x'; echo ' A opus x'; echo ' A vorbis x'"
+    a_program(tmp_path, every)
+    check = states()["ffmpeg"]
+    assert check.state == "slow"
+    assert check.found.startswith("7.1, does not decode wmav2")
+    a_program(tmp_path, f"{every}; echo ' A wmav2 x'")
+    assert states()["ffmpeg"] == ("ffmpeg", "ok", "7.1, decodes aac, opus, vorbis, wma")
+    a_program(tmp_path, "exit 3")
+    check = states()["ffmpeg"]
+    assert check.state == "slow"
+    assert check.found.endswith("exit status 3): install it again")
 
 
 def test_a_part_that_is_there_but_broken_fails(monkeypatch):

@@ -174,6 +174,30 @@ def _soundfile() -> str:
     return f"{library}, reads {', '.join(reads)}"
 
 
+def _ffmpeg() -> str:
+    """Ask the program for its version, and for the decoders of what phones and browsers record."""
+    import shutil
+    import subprocess
+
+    program = shutil.which("ffmpeg")
+    if program is None:
+        raise Slow("is not installed: m4a, aac, mp4, webm and wma need it; your system's packages have it")
+    ask = [program, "-hide_banner", "-loglevel", "error"]
+    try:
+        version, decoders = (
+            subprocess.run([*ask, of], capture_output=True, text=True, errors="replace", timeout=20, check=True).stdout
+            for of in ("-version", "-decoders")
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise Slow(f"{program} does not run ({_one_line(error)}): install it again") from None
+    names = {line.split()[1] for line in decoders.splitlines() if len(line.split()) > 1}
+    fails = [name for name in ("aac", "opus", "vorbis", "wmav2") if name not in names]
+    said = " ".join(version.split()[2:3])  # ffmpeg version 7.1
+    if fails:
+        raise Slow(f"{said}, does not decode {', '.join(fails)}: install one that does")
+    return f"{said}, decodes aac, opus, vorbis, wma"
+
+
 def _count(n: int, thing: str) -> str:
     return f"{n} {thing}" if n == 1 else f"{n} {thing}s"
 
@@ -188,4 +212,5 @@ CHECKS: list[tuple[str, Callable[[], str], str]] = [
     ("threads", _threads, ""),
     ("SciPy", _scipy, "pip install --force-reinstall scipy"),
     ("soundfile", _soundfile, "pip install --force-reinstall soundfile (on Linux it may need the package libsndfile1)"),
+    ("ffmpeg", _ffmpeg, ""),
 ]
