@@ -17,7 +17,9 @@ POSIX = pytest.mark.skipif(os.name != "posix", reason="signals as POSIX has them
 
 @POSIX
 @pytest.mark.parametrize("number", [signal.SIGTERM, getattr(signal, "SIGHUP", None)])
-def test_the_first_signal_unwinds(number):
+def test_the_first_signal_unwinds(number, request):
+    before = signal.signal(number, signal.SIG_DFL)  # the tests may run under `nohup`
+    request.addfinalizer(lambda: signal.signal(number, before))
     tidied = []
 
     def work():

@@ -108,7 +108,7 @@ def heard(monkeypatch):
     sample names, sure of it."""
     lengths = []
 
-    def network(self, x, keep, over=None):
+    def network(self, x, keep, stats=None):
         T = self.config.frames(len(x))
         lengths.append(len(x))
         logits = np.zeros((T, 11))
@@ -180,8 +180,8 @@ def test_every_frame_is_read_once_and_in_its_place(heard, model, rng, seconds, h
 def test_a_bad_frame_is_counted_over_the_recording(heard, model, rng, monkeypatch):
     network = Network.forward
 
-    def broken(self, x, keep, over=None):
-        logits, stages = network(self, x, keep, over)
+    def broken(self, x, keep, stats=None):
+        logits, stages = network(self, x, keep, stats)
         logits[3] = np.nan if len(heard) == 2 else 0
         return logits, stages
 

@@ -82,7 +82,7 @@ def test_moments_of_pieces_join_to_those_of_the_whole(rng, cuts):
 def test_a_piece_is_normalised_by_the_moments_of_the_whole(rng):
     x, p = rng.standard_normal((50, 6)) + 2, parameters(rng, 6, float)
     y, _ = group_norm(x, p)
-    piece, cache = group_norm(x[10:20], p, over=moments(x))
+    piece, cache = group_norm(x[10:20], p, stats=moments(x))
     np.testing.assert_array_equal(piece, y[10:20])
     assert cache.x.shape == (10, 6)
 

@@ -91,7 +91,7 @@ def test_tiles_give_what_the_whole_recording_gives(rng, network, norm, samples):
 
 
 def arrays_of(cache):
-    over = [] if cache.norm != "group" else [cache.over.mean, cache.over.squares]
+    over = [] if cache.norm != "group" else [cache.stats.mean, cache.stats.squares]
     return [cache.conv.x, cache.convolved, *over]
 
 

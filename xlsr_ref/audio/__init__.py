@@ -3,7 +3,7 @@
     from xlsr_ref import audio
     x = audio.normalise(audio.read("speech.wav", 16000))       # (L,) float32, zero mean, unit variance
 
-    read, pieces            a file as samples, whole or piece by piece (read.py)
+    read, pieces, blocks    a file as samples, whole or piece by piece, or piece by piece at its own rate (read.py)
     from_array, mono        an array as samples; the mean of channels (array.py)
     resample                another sampling rate (resample.py)
     normalise               zero mean, unit variance; measure, rescale, Scale: of a recording in pieces (scale.py)
@@ -16,13 +16,14 @@ Beside these: chunks.py cuts long recordings, manifest.py reads the list of a co
 from xlsr_ref.audio.array import from_array, mono
 from xlsr_ref.audio.clips import bundled_clips
 from xlsr_ref.audio.preprocessor import Preprocessor
-from xlsr_ref.audio.read import pieces, read
+from xlsr_ref.audio.read import blocks, pieces, read
 from xlsr_ref.audio.resample import resample
 from xlsr_ref.audio.scale import Scale, measure, normalise, rescale
 
 __all__ = [
     "Preprocessor",
     "Scale",
+    "blocks",
     "bundled_clips",
     "from_array",
     "measure",

@@ -83,12 +83,12 @@ class Network:
         masks: Masks = NO_MASKS,
         *,
         freeze_feature_encoder: bool = False,
-        over: Moments | None = None,
+        stats: Moments | None = None,
     ) -> tuple[np.ndarray, NetworkCache]:
         """``x`` (L,), normalised, to the head's result, and the cache; the arguments are those of
         :func:`xlsr_ref.wav2vec2.backbone.backbone`."""
         with threads.computing(self.threads):
-            context, backbone_cache, sum_cache = self._context(x, keep, masks, freeze_feature_encoder, over)
+            context, backbone_cache, sum_cache = self._context(x, keep, masks, freeze_feature_encoder, stats)
             dropped, dropout_cache = dropout(context, masks.final)
             y, head_cache = self._head(dropped)
         summed = context if sum_cache is not None else None
@@ -128,11 +128,11 @@ class Network:
         return self.transformers_4 and self.config.do_stable_layer_norm
 
     def _context(
-        self, x: np.ndarray, keep: Keep, masks: Masks, freeze: bool, over: Moments | None
+        self, x: np.ndarray, keep: Keep, masks: Masks, freeze: bool, stats: Moments | None
     ) -> tuple[np.ndarray, BackboneCache, LayerSumCache | None]:
         summed = "layer_weights" in self.params
         keep = keep or ("states" if summed else False)
-        context, cache = backbone(x, self.base, self.config, masks, keep, freeze_feature_encoder=freeze, over=over)
+        context, cache = backbone(x, self.base, self.config, masks, keep, freeze_feature_encoder=freeze, stats=stats)
         if not summed:
             return context, cache, None
         states = list(cache.encoder.states)

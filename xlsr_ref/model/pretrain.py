@@ -204,7 +204,7 @@ def _backward(
 
     _, below = backbone_backward(
         dcontext, cache.backbone, p.get(BASE, p), config,
-        dnormed=dnormed, dfeatures=dpenalty, feature_gradient_scale=gradient_scale,
+        dnormed=dnormed, dpenalty=dpenalty, feature_gradient_scale=gradient_scale,
     )  # fmt: skip
     return grads | ({BASE: below} if BASE in p else below)
 

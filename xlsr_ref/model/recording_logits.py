@@ -70,13 +70,13 @@ def in_chunks(model: Parts, pieces: Pieces, scale: Scale, how: Chunking) -> Iter
             yield audio.rescale(x, scale) if model.preprocessor.do_normalize else x
 
     plan = chunks(scale.samples, how.size, how.context, c.conv_kernel, c.conv_stride)
-    over = None
+    stats = None
     if c.feat_extract_norm == "group" and len(plan) > 1:  # its statistics are those of the whole recording
         rows = chunks(scale.samples, STATISTICS_ROWS, 0, c.conv_kernel[:1], c.conv_stride[:1])
         with threads.computing(model.threads):
-            over = first_moments(normalised([row.samples for row in rows]), p, c)
+            stats = first_moments(normalised([row.samples for row in rows]), p, c)
     for chunk, x in zip(plan, normalised([chunk.samples for chunk in plan])):
-        logits, _ = model.network.forward(x, keep=False, over=over)
+        logits, _ = model.network.forward(x, keep=False, stats=stats)
         yield chunk.frames, logits[chunk.own]
 
 

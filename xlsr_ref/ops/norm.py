@@ -41,7 +41,7 @@ class Moments(NamedTuple):
 
 class GroupNormCache(NamedTuple):
     x: np.ndarray  # (T, C)
-    over: Moments  # of the whole utterance: mean and variance of each channel
+    stats: Moments  # of the whole utterance: mean and variance of each channel
     eps: float
     weight: np.ndarray  # (C,)
 
@@ -60,22 +60,22 @@ def layer_norm_backward(dy: np.ndarray, cache: LayerNormCache) -> tuple[np.ndarr
 
 
 def group_norm(
-    x: np.ndarray, p: dict, eps: float = 1e-5, over: Moments | None = None
+    x: np.ndarray, p: dict, eps: float = 1e-5, stats: Moments | None = None
 ) -> tuple[np.ndarray, GroupNormCache]:
     """Normalise each channel of ``x`` (T, C) over time; ``p`` as for :func:`layer_norm`. Returns y (T, C), cache.
 
-    ``over`` are the moments of the whole utterance, where ``x`` is a piece of it; without them x is the utterance.
+    ``stats`` are the moments of the whole utterance, where ``x`` is a piece of it; without them x is the utterance.
     """
-    over = over or moments(x)
-    y = _scale_columns(x, *_mean_and_inv_std(over, eps), p["weight"], p["bias"])
-    return y, GroupNormCache(x, over, eps, p["weight"])
+    stats = stats or moments(x)
+    y = _scale_columns(x, *_mean_and_inv_std(stats, eps), p["weight"], p["bias"])
+    return y, GroupNormCache(x, stats, eps, p["weight"])
 
 
 def group_norm_backward(dy: np.ndarray, cache: GroupNormCache) -> tuple[np.ndarray, dict]:
     """Gradients with respect to x (T, C), weight (C,) and bias (C,), from ``dy`` (T, C)."""
-    x, over, eps, weight = cache
+    x, stats, eps, weight = cache
     require_upstream(dy, x.shape, x.dtype)
-    mean, inv_std = _mean_and_inv_std(over, eps)
+    mean, inv_std = _mean_and_inv_std(stats, eps)
     dx, dweight, dbias = _norm_backward_numpy(dy, x, mean[None], inv_std[None], weight, axis=0)
     return dx, {"weight": dweight, "bias": dbias}
 
@@ -119,8 +119,8 @@ def _layer_norm_numpy(x, weight, bias, eps):
     return normalised * weight + bias, mean, inv_std
 
 
-def _mean_and_inv_std(over: Moments, eps: float) -> tuple[np.ndarray, np.ndarray]:
-    return over.mean, 1 / np.sqrt(over.squares / over.frames + eps)
+def _mean_and_inv_std(stats: Moments, eps: float) -> tuple[np.ndarray, np.ndarray]:
+    return stats.mean, 1 / np.sqrt(stats.squares / stats.frames + eps)
 
 
 def _stretches(T: int) -> list[slice]:

@@ -3,11 +3,11 @@
     waveform ─ feature_encoder ─ feature_projection ─ mask ─ encoder ─ context vectors ─ adapter, in some models
     (L,)        (T, 512)          (T, 1024)                   (T, 1024)                   (T', C)
 
-The widths are XLSR-53's. Inference, fine-tuning, pre-training and everything that looks inside call this and nothing
-else; they differ in what they pass in (`masks`, `keep`) and in what they do with the context vectors. A head is put on
-top by model/network.py.
-Where: wav2vec 2.0 §2; XLSR §2. Checkpoint: everything under `wav2vec2.`; in a model without a head, everything.
-Letters: L samples, T frames, C channels.
+The widths are XLSR-53's. Inference, fine-tuning, pre-training and the inspection tools all call this. They differ in
+the arguments `masks` and `keep`, and in what they do with the context vectors; model/network.py puts a head on top.
+Where: wav2vec 2.0 §2; XLSR §2. Checkpoint: the names under `wav2vec2.`, or all names of a model without a head; there
+the feature encoder is called `feature_extractor`.
+Letters: L samples, T frames, T' frames after an adapter, C channels.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from xlsr_ref.wav2vec2.masks import NO_MASKS, MaskCache, Masks, mask_spans, mask
 
 class BackboneCache(NamedTuple):
     feature_encoder: FeatureEncoderCache
-    projected: Any  # (T, C)  what the feature projection put out; None where it was not kept, as the next
-    feature_projection: Any  # ProjectionCache
+    projected: Any  # (T, C)  the feature projection's output; None if not kept
+    feature_projection: Any  # its cache; None if not kept
     dropout: DropoutCache
     mask: MaskCache
     encoder: EncoderCache
-    context: Any  # (T, C)  what the encoder put out; None where nothing was kept
-    adapter: AdapterCache | None
+    context: Any  # (T, C)  the encoder's output; None if not kept
+    adapter: AdapterCache | None  # None if not kept, or if there is no adapter
 
 
 def backbone(
@@ -47,25 +47,26 @@ def backbone(
     keep: Keep = True,
     *,
     freeze_feature_encoder: bool = False,
-    over: Moments | None = None,
+    stats: Moments | None = None,
 ) -> tuple[np.ndarray, BackboneCache]:
-    """``x`` (L,), normalised, to context vectors (T, C), and the cache.
+    """From ``x`` (L,), normalised, to context vectors (T, C), or (T', C) with an adapter; and the cache.
 
-    ``masks`` are for training, and ``keep`` says what the cache holds (keep.py). The feature encoder keeps nothing
-    where it is frozen, as in fine-tuning. ``over`` are the first layer's moments of the recording that ``x`` is a part
-    of, for group norm: see feature_encoder.first_moments.
+    ``masks`` are for training: dropout's and SpecAugment's. ``keep`` says what the cache holds (keep.py); a frozen
+    feature encoder (fine-tuning) keeps nothing. ``stats`` are the first layer's moments over the whole recording, where
+    ``x`` is one part of it and the model has group norm: see feature_encoder.first_moments.
     """
     keep_features = False if freeze_feature_encoder else keep
-    features, conv_cache = feature_encoder(x, p["feature_extractor"], config, keep_features, over)
+    features, feature_cache = feature_encoder(x, p["feature_extractor"], config, keep_features, stats)
     projected, projection_cache = feature_projection(features, p["feature_projection"], config.layer_norm_eps)
     dropped, dropout_cache = dropout(projected, masks.projected)
     masked, mask_cache = mask_spans(dropped, masks, p.get("masked_spec_embed"))
-    projected, projection_cache = kept_output(projected, keep), kept_cache(projection_cache, keep)
-    del features, dropped  # what is not kept leaves its memory to the encoder
+    projected = kept_output(projected, keep)
+    projection_cache = kept_cache(projection_cache, keep)
+    del features, dropped  # the encoder may use the memory of what is not kept
     context, encoder_cache = encoder(masked, p["encoder"], config, keep, masks.encoder)
     y, adapter_cache = adapter(context, p["adapter"], config) if "adapter" in p else (context, None)
     return y, BackboneCache(
-        feature_encoder=conv_cache,
+        feature_encoder=feature_cache,
         projected=projected,
         feature_projection=projection_cache,
         dropout=dropout_cache,
@@ -84,15 +85,15 @@ def backbone_backward(
     *,
     dstates: Sequence[np.ndarray] | None = None,
     dnormed: np.ndarray | None = None,
-    dfeatures: np.ndarray | None = None,
+    dpenalty: np.ndarray | None = None,
     feature_gradient_scale: float = 1.0,
 ) -> tuple[np.ndarray | None, dict]:
-    """Gradients with respect to x (L,) and every parameter that took part, nested as ``p`` is.
+    """The gradients with respect to x (L,) and to every parameter that took part, nested as ``p`` is.
 
-    ``dy`` is that of the context vectors. Others may have a gradient for what stands inside: ``dstates`` for the hidden
-    states (a weighted layer sum), ``dnormed`` for the normalised features (pre-training's quantizer), ``dfeatures`` for
-    the features (the L2 penalty). ``feature_gradient_scale`` slows the feature encoder down (wav2vec 2.0 §4.2: 0.1).
-    Where the feature encoder kept nothing it is frozen: it has no gradient, and that of x is None.
+    ``dy`` is the gradient of the output. Gradients may also enter inside: ``dstates`` at the hidden states (from a
+    weighted layer sum), ``dnormed`` at the normalised features (from pre-training's quantizer) and ``dpenalty`` at the
+    features (from the L2 penalty). ``feature_gradient_scale`` scales what enters the feature encoder, the penalty's
+    gradient with it (wav2vec 2.0 §4.2: 0.1). A feature encoder that was frozen has no gradient, and x's is None.
     """
     grads: dict = {}
     if cache.adapter is not None:
@@ -101,13 +102,16 @@ def backbone_backward(
     ddropped, mask_grads = mask_spans_backward(dmasked, cache.mask)  # undoes: mask_spans
     dprojected, _ = dropout_backward(ddropped, cache.dropout)  # undoes: dropout
     grads |= mask_grads
-    projection_cache = cache.feature_projection
-    dx, grads["feature_projection"] = feature_projection_backward(dprojected, projection_cache, dnormed)  # undoes: it
-    if not cache.feature_encoder.layers:
+    dfeatures, grads["feature_projection"] = feature_projection_backward(  # undoes: feature_projection
+        dprojected, cache.feature_projection, dnormed
+    )
+    if not cache.feature_encoder.layers:  # frozen
         return None, grads
-    if dfeatures is not None:
-        dx += dfeatures
+    if dpenalty is not None:
+        dfeatures += dpenalty
     if feature_gradient_scale != 1:
-        dx = dx * feature_gradient_scale
-    dx, grads["feature_extractor"] = feature_encoder_backward(dx, cache.feature_encoder)  # undoes: feature_encoder
+        dfeatures = dfeatures * feature_gradient_scale
+    dx, grads["feature_extractor"] = feature_encoder_backward(
+        dfeatures, cache.feature_encoder
+    )  # undoes: feature_encoder
     return dx, grads

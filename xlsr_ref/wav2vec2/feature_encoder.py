@@ -45,7 +45,7 @@ class ConvLayerCache(NamedTuple):
     convolved: np.ndarray  # (T, C)  norm and GELU are computed again from it: cheaper than keeping what they make
     norm: str  # "layer", "group" or "none"
     layer_norm: dict | None  # the norm's parameters; the checkpoint calls either of the two layer_norm
-    over: Moments | None  # of the whole recording, for group norm
+    stats: Moments | None  # of the whole recording, for group norm
 
 
 class FeatureEncoderCache(NamedTuple):
@@ -54,25 +54,25 @@ class FeatureEncoderCache(NamedTuple):
 
 
 def feature_encoder(
-    waveform: np.ndarray, p: dict, config: Config, keep: Keep = True, over: Moments | None = None
+    waveform: np.ndarray, p: dict, config: Config, keep: Keep = True, stats: Moments | None = None
 ) -> tuple[np.ndarray, FeatureEncoderCache]:
     """``waveform`` (L,) to features (T, conv_dim[-1]), and the cache.
 
-    Each tile of tiles.py goes through all layers; the tiles run side by side. ``over`` are the :func:`first_moments`
+    Each tile of tiles.py goes through all layers; the tiles run side by side. ``stats`` are the :func:`first_moments`
     of the recording, where ``waveform`` is a part of it.
     """
     layers = [p["conv_layers"][str(i)] for i in range(len(config.conv_stride))]
     norms = norms_of(config)
     pieces = tiles(len(waveform), config.conv_kernel, config.conv_stride)
-    if norms[0] == "group" and over is None:
-        over = _moments(waveform, pieces, layers[0], config.conv_stride[0])
+    if norms[0] == "group" and stats is None:
+        stats = _moments(waveform, pieces, layers[0], config.conv_stride[0])
     features = np.empty((pieces[-1].rows[-1].stop, config.conv_dim[-1]), waveform.dtype)
     kept: list[list[tuple[np.ndarray, ConvLayerCache]]] = [[] for _ in pieces]  # of each tile, its layers
 
     def one(number: int, tile: Tile) -> None:
         x = waveform[tile.rows[0], None]  # (samples, 1): one channel
         for i, layer in enumerate(layers):
-            x, cache = conv_layer(x, layer, config.conv_stride[i], norms[i], over)
+            x, cache = conv_layer(x, layer, config.conv_stride[i], norms[i], stats)
             if kept_output(x, keep) is not None:
                 kept[number].append((x, cache))
             del cache
@@ -106,26 +106,26 @@ def norms_of(config: Config) -> list[str]:
 
 
 def conv_layer(
-    x: np.ndarray, p: dict, stride: int, norm: str, over: Moments | None = None
+    x: np.ndarray, p: dict, stride: int, norm: str, stats: Moments | None = None
 ) -> tuple[np.ndarray, ConvLayerCache]:
     """GELU(norm(conv(``x``))): (T_in, C_in) to (T_out, C_out). ``norm`` is "layer", "group" or "none".
 
-    ``over`` are the moments that group norm needs of the whole recording, where ``x`` is a piece of it.
+    ``stats`` are the moments that group norm needs of the whole recording, where ``x`` is a piece of it.
     """
     convolved, conv_cache = conv1d(x, p["conv"], stride)
     if norm == "group":
-        over = over or moments(convolved)
+        stats = stats or moments(convolved)
     y = np.empty_like(convolved)
     for rows in threads.blocks(len(y), max(1, NUMBERS // y.shape[1])):  # while they are in a core's cache
-        normalised, _ = normalise(convolved[rows], p.get("layer_norm"), norm, over)
+        normalised, _ = normalise(convolved[rows], p.get("layer_norm"), norm, stats)
         y[rows], _ = gelu(normalised)
-    return y, ConvLayerCache(conv_cache, convolved, norm, p.get("layer_norm"), over)
+    return y, ConvLayerCache(conv_cache, convolved, norm, p.get("layer_norm"), stats)
 
 
 def conv_layer_backward(dy: np.ndarray, cache: ConvLayerCache) -> tuple[np.ndarray, dict]:
     """Gradients with respect to x (T_in, C_in) and the layer's parameters, from ``dy`` (T_out, C_out)."""
     grads = {}
-    normalised, norm_cache = normalise(cache.convolved, cache.layer_norm, cache.norm, cache.over)  # forward again
+    normalised, norm_cache = normalise(cache.convolved, cache.layer_norm, cache.norm, cache.stats)  # forward again
     dconvolved, _ = gelu_backward(dy, GeluCache(normalised))  # undoes: GELU
     if isinstance(norm_cache, LayerNormCache):  # undoes: norm
         dconvolved, grads["layer_norm"] = layer_norm_backward(dconvolved, norm_cache)
@@ -136,12 +136,12 @@ def conv_layer_backward(dy: np.ndarray, cache: ConvLayerCache) -> tuple[np.ndarr
 
 
 def normalise(
-    x: np.ndarray, p: dict | None, norm: str, over: Moments | None
+    x: np.ndarray, p: dict | None, norm: str, stats: Moments | None
 ) -> tuple[np.ndarray, LayerNormCache | GroupNormCache | None]:
-    """norm(``x``) (T, C) and its cache; ``p``, ``norm`` and ``over`` as for :func:`conv_layer`."""
+    """norm(``x``) (T, C) and its cache; ``p``, ``norm`` and ``stats`` as for :func:`conv_layer`."""
     if norm == "none" or p is None:
         return x, None
-    return layer_norm(x, p, EPS) if norm == "layer" else group_norm(x, p, EPS, over)
+    return layer_norm(x, p, EPS) if norm == "layer" else group_norm(x, p, EPS, stats)
 
 
 # --- tiles -----------------------------------------------------------------------------------------------------------
