@@ -47,7 +47,7 @@ def hold(comparison, config, tolerance):
     assert not comparison.extra
 
 
-@pytest.mark.parametrize("keep", [True, "checkpoints", "attention"])
+@pytest.mark.parametrize("keep", [True, "checkpoints"])
 @pytest.mark.parametrize("name", ["xlsr", "base", "odd", "bare"])
 def test_the_whole_network(rng, name, keep):
     waveform = rng.standard_normal(6000)

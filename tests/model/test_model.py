@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import xlsr_ref
-from xlsr_ref import AudioError, CannotTranscribeError, WeightsError
+from xlsr_ref import AudioError, CannotTranscribeError, WeightsError, XlsrError
 from xlsr_ref.model.load import BUNDLED
 from xlsr_ref.ops import threads
 from xlsr_ref.ops.tree import flatten
@@ -49,6 +49,9 @@ def test_every_keep_mode_gives_the_same_bits(waveform, dtype):
     np.testing.assert_array_equal(model.logits(waveform, 16000), logits)
     assert logits.dtype == dtype
     assert model.forward(waveform, 16000, keep=False)[1] == {}
+    for unknown in ("attention", "checkpoint", None):
+        with pytest.raises(XlsrError, match=r'keep=.* is not known: give True, False or one of "states"'):
+            model.forward(waveform, 16000, keep=unknown)
     assert all(stage.output.dtype == dtype for stage in stages.values())
     weights = stages["wav2vec2.encoder.layers.3"].cache.attention.heads.weights
     assert weights.shape == (model.config.num_attention_heads, len(logits), len(logits))

@@ -12,9 +12,12 @@ Where "checkpoints" comes from: Chen et al. 2016, "Training deep nets with subli
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-Keep = bool | Literal["states", "outputs", "checkpoints"]
+from xlsr_ref.errors import XlsrError
+
+Name = Literal["states", "outputs", "checkpoints"]
+Keep = bool | Name
 
 
 def kept_output(y: Any, keep: Keep) -> Any:
@@ -30,3 +33,10 @@ def kept_cache(cache: Any, keep: Keep) -> Any:
 def allows_backward(keep: Keep) -> bool:
     """Is enough kept for the backward pass?"""
     return keep in (True, "checkpoints")
+
+
+def require_known(keep: object) -> None:
+    """Raise XlsrError for what is no such word."""
+    if keep not in (False, True, *get_args(Name)):
+        names = ", ".join(f'"{name}"' for name in get_args(Name))
+        raise XlsrError(f"keep={keep!r} is not known: give True, False or one of {names}")
