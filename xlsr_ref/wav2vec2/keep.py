@@ -2,11 +2,12 @@
 
     False            nothing: each stage's memory goes to the next
     "states"         the hidden states
-    "outputs"        what every stage puts out
-    "checkpoints"    and what the backward pass needs, but of a block only its input: its cache is computed again
-    True             and all caches
+    "outputs"        the hidden states and every stage's output
+    "checkpoints"    the outputs, and what the backward pass needs; of a block only its input, from which its cache is
+                     computed again
+    True             the outputs and all caches
 
-Only the loops over tiles of time (feature_encoder.py) and over blocks (encoder.py), and backbone.py around them, ask.
+Only feature_encoder.py (its loop over tiles of time), encoder.py (its loop over blocks) and backbone.py use these.
 Where "checkpoints" comes from: Chen et al. 2016, "Training deep nets with sublinear memory cost".
 """
 
@@ -36,7 +37,7 @@ def allows_backward(keep: Keep) -> bool:
 
 
 def require_known(keep: object) -> None:
-    """Raise XlsrError for what is no such word."""
+    """Raise XlsrError where ``keep`` is none of these."""
     if keep not in (False, True, *get_args(Name)):
         names = ", ".join(f'"{name}"' for name in get_args(Name))
         raise XlsrError(f"keep={keep!r} is not known: give True, False or one of {names}")

@@ -4,7 +4,7 @@
     p = softmax((l + n) / τ),   n = −ln(−ln u), u ~ U(0, 1)   (Gumbel noise: argmax(l + n) is a draw from softmax(l))
     q = onehot(argmax p) · codevectors                     the groups side by side: (T, d)
 
-argmax has no slope, so the backward pass takes that of p at τ instead (straight-through). τ falls from 2 as training
+argmax has no gradient, so the backward pass uses that of p at τ (straight-through). τ falls from 2 as training
 goes on, and p comes closer to a one-hot. ``hard=False`` mixes with p itself. Evaluation takes argmax l, without noise.
 Where: wav2vec 2.0 §2 "Quantization module", eq. 1; Jang et al. 2016, Gumbel-softmax.
 Checkpoint: `quantizer.{weight_proj.{weight,bias}, codevectors}`, the latter (1, G·V, d/G), one group after the other.
