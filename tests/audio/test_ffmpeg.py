@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import stat
 import struct
 import subprocess
@@ -149,10 +150,11 @@ def test_it_ends_when_nobody_reads_on(talk, stand_in, how):
         blocks.close()
     else:
         child = "import sys; from xlsr_ref import audio; audio.read(sys.argv[1], 8000)"
-        program = subprocess.Popen([sys.executable, "-c", child, talk], stderr=subprocess.DEVNULL)
+        heeds = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731 - one started in the background is deaf
+        program = subprocess.Popen([sys.executable, "-c", child, talk], stderr=subprocess.DEVNULL, preexec_fn=heeds)
         while not log.exists() or not log.read_text().endswith("]"):
             time.sleep(0.01)
-        program.send_signal(2)
+        program.send_signal(signal.SIGINT)
         program.wait()
     pid = int(log.read_text().rpartition(",")[2].rstrip("]"))
     while _runs(pid):  # a test that hangs here has found a program that was left behind
