@@ -12,6 +12,8 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
 
+from bench_models import FAMILIES  # noqa: E402
+
 import xlsr_ref  # noqa: E402
 from weights_tools import peers, reference  # noqa: E402
 from xlsr_ref.cli import main  # noqa: E402
@@ -19,20 +21,6 @@ from xlsr_ref.measure.bench import programs, turns  # noqa: E402
 from xlsr_ref.measure.bench.random_model import write_random_model  # noqa: E402
 from xlsr_ref.model.load import BUNDLED  # noqa: E402
 
-TINY = {
-    "conv_dim": [6, 8, 10, 12, 8, 7, 16],
-    "hidden_size": 24,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 4,
-    "intermediate_size": 40,
-    "num_conv_pos_embeddings": 8,
-    "num_conv_pos_embedding_groups": 2,
-    "vocab_size": 11,
-}
-FAMILIES = {
-    "xlsr": TINY | {"feat_extract_norm": "layer", "conv_bias": True, "do_stable_layer_norm": True},
-    "base": TINY,
-}
 FLOAT32 = 1e-4  # of the largest score, as everywhere in tests/live
 
 

@@ -6,25 +6,11 @@ import json
 
 import numpy as np
 import pytest
+from bench_models import FAMILIES
 
 from xlsr_ref.measure.bench import programs, stages, turns
 from xlsr_ref.measure.bench.random_model import write_random_model
 from xlsr_ref.measure.bench.result import Result
-
-TINY = {
-    "conv_dim": [6, 8, 10, 12, 8, 7, 16],
-    "hidden_size": 24,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 4,
-    "intermediate_size": 40,
-    "num_conv_pos_embeddings": 8,
-    "num_conv_pos_embedding_groups": 2,
-    "vocab_size": 11,
-}
-FAMILIES = {
-    "xlsr": TINY | {"feat_extract_norm": "layer", "conv_bias": True, "do_stable_layer_norm": True},
-    "base": TINY,
-}
 
 
 @pytest.fixture(scope="session", params=FAMILIES)
