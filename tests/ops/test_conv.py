@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from xlsr_ref.ops import grouped_conv
-from xlsr_ref.ops.conv import ROWS, conv1d, windows
+from xlsr_ref.ops.conv import conv1d, windows
 from xlsr_ref.ops.grouped_conv import grouped_conv1d, grouped_conv1d_backward
+from xlsr_ref.ops.matmul import TILE_ROWS
 from xlsr_ref.ops.weight_norm import in_tap_order, weight_norm
 
 
@@ -37,7 +38,7 @@ def test_strided_equals_the_sum(rng, dtype, K, stride, C_in):
 
 
 def test_strided_over_more_than_one_task(rng):
-    x, weight = rng.standard_normal((2 * ROWS + 5, 2)), rng.standard_normal((3, 2, 2))
+    x, weight = rng.standard_normal((2 * TILE_ROWS + 5, 2)), rng.standard_normal((3, 2, 2))
     np.testing.assert_allclose(conv1d(x, {"weight": weight}, 1)[0], convolve(x, weight, 1), atol=1e-12)
 
 

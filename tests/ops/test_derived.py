@@ -8,8 +8,9 @@ import pytest
 
 import xlsr_ref
 from xlsr_ref.ops import derived as derived_file
-from xlsr_ref.ops.conv import kernel_matrix
+from xlsr_ref.ops.conv import kernel_rows
 from xlsr_ref.ops.derived import derived
+from xlsr_ref.ops.micro_kernel import BLOCK
 from xlsr_ref.ops.tree import flatten, nest, read_only
 from xlsr_ref.ops.weight_norm import effective_kernel, weight_norm
 
@@ -41,7 +42,7 @@ def test_a_read_only_array_is_computed_with_once(doubled):
     assert first is second
     assert len(doubled.calls) == 1
     np.testing.assert_array_equal(first, [0, 2, 4])
-    assert derived(kernel_matrix, frozen(np.ones((2, 2, 3)))).shape == (6, 2)
+    assert derived(kernel_rows, frozen(np.ones((2, 2, 3)))).shape == (2, 6)
 
 
 def test_another_array_or_function_is_another_value(doubled):
@@ -91,7 +92,7 @@ def test_the_networks_bits_do_not_depend_on_it(dtype, rng):
 
 def test_a_kernel_is_a_matrix_tap_after_tap(rng):
     weight = rng.standard_normal((4, 3, 5))
-    np.testing.assert_array_equal(kernel_matrix(weight)[:3], weight[:, :, 0].T)  # the first tap comes first
+    np.testing.assert_array_equal(kernel_rows(weight)[:, :3], weight[:, :, 0])  # the first tap comes first
     g, v = rng.standard_normal((1, 1, 5)), rng.standard_normal((4, 3, 5))
     np.testing.assert_array_equal(weight_norm({"weight_g": g, "weight_v": v})[0], effective_kernel(g, v)[0])
 
@@ -102,7 +103,9 @@ def test_the_report_of_a_load_says_how_much_it_will_be(name, dtype):
     model = xlsr_ref.load(GOLDEN / name, dtype)
     base = model.network.base
     layers = base["feature_extractor"]["conv_layers"].values()
-    size = sum(kernel_matrix(layer["conv"]["weight"]).nbytes for layer in layers)
+    size = sum(kernel_rows(layer["conv"]["weight"]).nbytes for layer in layers)
     size += weight_norm(base["encoder"]["pos_conv_embed"]["conv"])[0].nbytes
+    if BLOCK is not None and dtype == "float32":  # the matrices of all linear layers are packed
+        size += sum(w.nbytes for name, w in flatten(model.params).items() if name.endswith(".weight") and w.ndim == 2)
     assert model.report.prepared_bytes == size
     assert f"prepared {size / 2**20:,.1f} MiB" in str(model.report)

@@ -23,13 +23,15 @@ from xlsr_ref.checkpoint.read import read_folder
 from xlsr_ref.checkpoint.tensors import DTYPE_NAMES, FLOATS, Flat, Tensors, arrays
 from xlsr_ref.errors import WeightsError
 from xlsr_ref.model.report import LoadReport
+from xlsr_ref.ops.micro_kernel import BLOCK
 from xlsr_ref.ops.tree import nest
 from xlsr_ref.untrusted import brief, listed
 from xlsr_ref.wav2vec2.config import Config
 from xlsr_ref.wav2vec2.shapes import CLASSIC, PARAMETRIZED, Shapes, expected_shapes
 
-# Names of what a second array of the same size is derived from (ops/derived.py) end so: every convolution's kernel.
-PREPARED = (".conv.weight", f".conv.{PARAMETRIZED[1]}", f".conv.{CLASSIC[1]}")
+# Names of what a second array of the same size is derived from (ops/derived.py) end so: every convolution's kernel, and
+# where weights are packed (ops/product.py) the matrix of every linear layer.
+POSITIONAL = (f".conv.{PARAMETRIZED[1]}", f".conv.{CLASSIC[1]}")
 
 
 class Fit(NamedTuple):
@@ -84,7 +86,7 @@ def load_params(
         dtype=dtype,
         mapped_bytes=mapped,
         copied_bytes=sum(array.nbytes for array in params.values()) - mapped,
-        prepared_bytes=sum(array.nbytes for name, array in params.items() if name.endswith(PREPARED)),
+        prepared_bytes=sum(array.nbytes for name, array in params.items() if _is_derived_from(name, array)),
         surplus=tuple(name for name in flat if name not in fit.shapes),
         missing=tuple(name for name in fit.shapes if name not in flat),
     )
@@ -122,6 +124,11 @@ def _problems(config: Config, fit: Fit, flat: Flat, instead: Mapping[str, np.nda
     if odd := [f"{name} {kind}" for name, array in used.items() if (kind := _stored(array)) not in FLOATS]:
         return [f"weights must be F64, F32, F16 or BF16, found {listed(odd)}"]
     return []
+
+
+def _is_derived_from(name: str, array: np.ndarray) -> bool:
+    packed = BLOCK is not None and array.dtype == np.float32
+    return name.endswith((".weight" if packed else ".conv.weight", *POSITIONAL)) and array.ndim > 1
 
 
 def _stored(array: np.ndarray) -> str:

@@ -10,7 +10,6 @@ Letters: T frames, C channels, K kernel.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -18,12 +17,11 @@ from numpy.lib.stride_tricks import as_strided
 
 from xlsr_ref.ops import threads
 from xlsr_ref.ops.conv_length import conv_length
-from xlsr_ref.ops.derived import derived
 from xlsr_ref.ops.matmul import matmul
+from xlsr_ref.ops.product import product
 from xlsr_ref.ops.sums import sum_over_time
 from xlsr_ref.ops.upstream import require_upstream
 
-ROWS = 512  # output frames that one task computes
 BACKWARD_ROWS = 4096  # and of the backward pass, whose windows are copied
 
 
@@ -39,19 +37,11 @@ def conv1d(x: np.ndarray, p: dict, stride: int) -> tuple[np.ndarray, ConvCache]:
 
     ``p["bias"]`` (C_out,) is added where there is one. Fewer than K frames raise ValueError.
     """
-    C_out, _, K = p["weight"].shape
+    K = p["weight"].shape[2]
     if len(x) < K:
         raise ValueError(f"a kernel of {K} needs at least {K} frames, not {len(x)}")
-    kernel = derived(kernel_matrix, p["weight"])
     x_windows = windows(x, K, stride)  # (T_out, K*C_in): a view, windows overlap
-    y = np.empty((len(x_windows), C_out), x.dtype)
-
-    def rows_of_y(rows: slice) -> None:
-        np.matmul(np.ascontiguousarray(x_windows[rows]), kernel, out=y[rows])  # BLAS wants its rows apart: copy
-        if "bias" in p:
-            y[rows] += p["bias"]
-
-    threads.run(partial(rows_of_y, rows) for rows in threads.blocks(len(y), ROWS))
+    y = product(x_windows, p["weight"], p.get("bias"), rows=kernel_rows)
     return y, ConvCache(x, p["weight"], stride, "bias" in p)
 
 
@@ -61,7 +51,7 @@ def conv1d_backward(dy: np.ndarray, cache: ConvCache) -> tuple[np.ndarray, dict]
     C_out, C_in, K = weight.shape
     x_windows = windows(x, K, stride)  # (T_out, K*C_in)
     require_upstream(dy, (len(x_windows), C_out), x.dtype)
-    kernel = weight.transpose(0, 2, 1).reshape(C_out, K * C_in)
+    kernel = kernel_rows(weight)
     dkernel, dx = np.zeros_like(kernel), np.zeros_like(x)
     for rows in threads.blocks(len(dy), BACKWARD_ROWS):  # one after the other: windows overlap, sums have an order
         some_windows = np.ascontiguousarray(x_windows[rows])
@@ -76,10 +66,9 @@ def conv1d_backward(dy: np.ndarray, cache: ConvCache) -> tuple[np.ndarray, dict]
     return dx, grads
 
 
-def kernel_matrix(weight: np.ndarray) -> np.ndarray:
-    """``weight`` (C_out, C_in, K) as the matrix that windows are multiplied by: (K*C_in, C_out), a copy."""
-    C_out, C_in, K = weight.shape
-    return weight.transpose(2, 1, 0).reshape(K * C_in, C_out)
+def kernel_rows(weight: np.ndarray) -> np.ndarray:
+    """``weight`` (C_out, C_in, K) as one row for each output channel, tap by tap as windows are: (C_out, K*C_in)."""
+    return weight.transpose(0, 2, 1).reshape(len(weight), -1)
 
 
 def windows(x: np.ndarray, kernel: int, stride: int) -> np.ndarray:

@@ -1,6 +1,6 @@
 """What is derived from a parameter for speed: computed once for a read-only array, and kept as long as the array lives.
 
-    derived(kernel_matrix, weight)        is        kernel_matrix(weight)
+    derived(kernel_rows, weight)        is        kernel_rows(weight)
 
 The function must be pure, and its sources must be read-only, as what `load` returns is; from an array that can be
 written to the value is computed anew at every call. A training step passes read-only views of its parameters

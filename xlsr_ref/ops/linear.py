@@ -2,7 +2,7 @@
 
     y = x Wᵀ + b         x (T, C_in), W (C_out, C_in), b (C_out,), y (T, C_out)
 
-W lies as the checkpoint has it, one row per output channel, so the product takes its transpose (a view: no copy).
+W lies as the checkpoint has it, one row per output channel.
 Where: every projection of wav2vec 2.0 — features to context, q, k, v and out of attention, both halves of the
 feed-forward, the CTC head. Checkpoint: `….weight` (C_out, C_in), `….bias` (C_out,).
 """
@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from xlsr_ref.ops.matmul import matmul, matmuls
+from xlsr_ref.ops.product import product, products, transposed
 from xlsr_ref.ops.sums import sum_over_time
 from xlsr_ref.ops.upstream import require_upstream
 
@@ -26,13 +26,13 @@ class LinearCache(NamedTuple):
 
 def linear(x: np.ndarray, p: dict) -> tuple[np.ndarray, LinearCache]:
     """``x`` (T, C_in) times the transpose of ``p["weight"]`` (C_out, C_in), plus ``p["bias"]``: y (T, C_out)."""
-    y = matmul(x, p["weight"].T, p["bias"])
+    y = product(x, p["weight"], p["bias"])
     return y, LinearCache(x, p["weight"])
 
 
 def linears(x: np.ndarray, layers: Sequence[dict]) -> tuple[list[np.ndarray], list[LinearCache]]:
     """Several linear ``layers`` of the same ``x``, such as q, k and v: their results and their caches."""
-    results = matmuls(x, [(p["weight"].T, p["bias"]) for p in layers])
+    results = products(x, [(p["weight"], p["bias"]) for p in layers])
     return results, [LinearCache(x, p["weight"]) for p in layers]
 
 
@@ -41,6 +41,6 @@ def linear_backward(dy: np.ndarray, cache: LinearCache) -> tuple[np.ndarray, dic
     x, weight = cache
     require_upstream(dy, (len(x), len(weight)), x.dtype)
     dbias = sum_over_time(dy)  # undoes: … + b, which every frame shares
-    dweight = matmul(dy.T, x)  # undoes: … Wᵀ, summed over the frames that went through it
-    dx = matmul(dy, weight)  # undoes: x Wᵀ
+    dweight = product(dy.T, x, rows=transposed)  # undoes: … Wᵀ, summed over the frames that went through it
+    dx = product(dy, weight, rows=transposed)  # undoes: x Wᵀ
     return dx, {"weight": dweight, "bias": dbias}

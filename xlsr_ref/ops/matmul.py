@@ -48,6 +48,8 @@ def _columns(N: int, work: int) -> list[slice]:
 
 
 def _tile(a: np.ndarray, b: np.ndarray, bias: np.ndarray | None, out: np.ndarray) -> None:
+    if a.strides[0] < a.shape[1] * a.strides[1]:  # rows that overlap, as windows do: BLAS wants them apart
+        a = np.ascontiguousarray(a)
     np.matmul(a, b, out=out)
     if bias is not None:
         out += bias

@@ -1,0 +1,178 @@
+"""The inner loop of the packed product: a block of y that stays in registers while one k follows the other.
+
+    y[i, j] = start[i, j] + Σ_k x[i, k] w[k, j]          a block of a few rows i and some vectors of columns j
+
+For each k it loads the vectors of w once, spreads one x[i, k] after the other over a vector, and multiplies and adds:
+rows × vectors fused multiply-adds for rows + vectors loads. A loop in Python would be compiled into the same
+operations with the sums in memory, so it is written here in LLVM's own terms, as Numba builds its functions.
+How large a block is follows from the registers: all sums, one k of w and one spread x fit into them.
+
+    AVX2, NEON      16, 32 registers of 8, 4 numbers       4 × 3, 6 × 4 vectors
+    AVX-512         32 registers of 16 numbers             6 × 4 vectors
+The name is BLIS's: Van Zee & van de Geijn 2015, "BLIS: a framework for rapidly instantiating BLAS functionality".
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Collection
+from itertools import chain
+from typing import Any, NamedTuple
+
+from xlsr_ref.ops.backend import BACKEND
+
+BYTES = 4  # of a float32
+
+
+class Block(NamedTuple):
+    rows: int
+    vectors: int
+    lanes: int  # float32 numbers in a vector
+
+    @property
+    def columns(self) -> int:
+        return self.vectors * self.lanes
+
+
+def block_for(features: Collection[str], machine: str) -> Block | None:
+    """The block for a processor with these ``features``, as LLVM names them; None where it lacks fused vectors."""
+    if machine.lower() in ("aarch64", "arm64"):
+        return Block(6, 4, 4)  # every such processor has NEON; it has not been tried on one
+    if "avx512f" in features:
+        return Block(6, 4, 16)
+    return Block(4, 3, 8) if {"avx2", "fma"} <= set(features) else None
+
+
+def cpu_features() -> frozenset[str]:
+    """What Numba compiles for, as LLVM names it ("avx2", "fma", …); none where there is nothing to compile with."""
+    if BACKEND == "numpy":
+        return frozenset()
+    from numba.core import codegen, config
+
+    if config.DISABLE_JIT or config.CPU_NAME == "generic":
+        return frozenset()
+    features = config.CPU_FEATURES if config.CPU_FEATURES is not None else codegen.get_host_cpu_features()
+    return frozenset(name[1:] for name in features.split(",") if name.startswith("+"))
+
+
+BLOCK = block_for(cpu_features(), platform.machine()) if BACKEND == "numba" else None
+
+
+def multiply_add_for(block: Block) -> Callable[..., None]:
+    """An intrinsic for Numba's loops: multiply_add(x, x_row, x_k, w, start, start_row, y, y_row, K) is y = start + x w.
+
+    All are whole numbers: the addresses of x, w, start and y, the bytes from one row to the next of x, start and y, the
+    bytes from one k of x to the next, and K, at least 1. w lies as (K, columns), without gaps. start may be y itself,
+    or a bias, whose rows are 0 bytes apart.
+    """
+    from numba import types
+    from numba.extending import intrinsic
+
+    signature = types.void(*[types.int64] * 9)
+
+    def build(context: Any, builder: Any, _: Any, args: Any) -> Any:
+        x, x_row, x_k, w, start, start_row, y, y_row, K = args
+        code = _Code(builder, block.lanes)
+        rows_of_x = [code.offset(0, x_row, i) for i in range(block.rows)]
+        before, loop, after = builder.block, builder.append_basic_block("k"), builder.append_basic_block("after")
+        builder.branch(loop)
+
+        builder.position_at_end(loop)
+        k, x_here, w_here = (builder.phi(code.word) for _ in range(3))
+        sums = [[builder.phi(code.vector) for _ in range(block.vectors)] for _ in range(block.rows)]
+        of_w = [code.load(code.offset(w_here, j * code.size)) for j in range(block.vectors)]
+        spread_x = (code.spread(builder.add(x_here, row)) for row in rows_of_x)
+        new_sums = [
+            [code.fma(one, of_w[j], sums[i][j]) for j in range(block.vectors)] for i, one in enumerate(spread_x)
+        ]
+        steps = [(k, code.constant(0), code.constant(1)), (x_here, x, x_k),
+                 (w_here, w, code.constant(block.vectors * code.size))]  # fmt: skip
+        for phi, first, step in steps:
+            phi.add_incoming(first, before)
+            phi.add_incoming(builder.add(phi, step), loop)
+        for phi, new in zip(chain(*sums), chain(*new_sums)):
+            phi.add_incoming(code.zeros, before)
+            phi.add_incoming(new, loop)
+        builder.cbranch(builder.icmp_signed("<", builder.add(k, code.constant(1)), K), loop, after)
+
+        builder.position_at_end(after)
+        for i, row in enumerate(new_sums):
+            for j, one in enumerate(row):
+                from_start = code.load(code.offset(start, start_row, i, j * code.size))
+                code.store(builder.fadd(from_start, one), code.offset(y, y_row, i, j * code.size))
+        return context.get_dummy_value()
+
+    def multiply_add(typing_context: Any, x: Any, x_row: Any, x_k: Any, w: Any, start: Any, start_row: Any,
+                     y: Any, y_row: Any, K: Any) -> Any:  # fmt: skip
+        return signature, build
+
+    return intrinsic(multiply_add)
+
+
+def pointer_type() -> Callable[[int], Any]:
+    """An intrinsic that makes of an address, a whole number, a pointer to float32 numbers, as numba.carray takes it."""
+    from numba import types
+    from numba.extending import intrinsic
+
+    pointer = types.CPointer(types.float32)
+
+    def build(context: Any, builder: Any, _: Any, args: Any) -> Any:
+        return builder.inttoptr(args[0], context.get_value_type(pointer))
+
+    def float32_at(typing_context: Any, address: Any) -> Any:
+        return pointer(types.int64), build
+
+    return intrinsic(float32_at)
+
+
+class _Code:
+    """Vectors of ``lanes`` float32 numbers in LLVM's terms; addresses are whole numbers."""
+
+    def __init__(self, builder: Any, lanes: int) -> None:
+        from llvmlite import ir
+        from numba.core import cgutils
+
+        self.builder, self.size = builder, lanes * BYTES
+        self.word, self.index, self.number = ir.IntType(64), ir.IntType(32), ir.FloatType()
+        self.vector = ir.VectorType(self.number, lanes)
+        self.zeros = ir.Constant(self.vector, [0.0] * lanes)
+        self._undefined = ir.Constant(self.vector, ir.Undefined)
+        self._first, self._all_first = (
+            ir.Constant(self.index, 0),
+            ir.Constant(ir.VectorType(self.index, lanes), [0] * lanes),
+        )
+        kind = ir.FunctionType(self.vector, [self.vector] * 3)
+        self._fma = cgutils.get_or_insert_function(builder.module, kind, f"llvm.fma.v{lanes}f32")
+
+    def constant(self, value: int) -> Any:
+        return self.word(value)
+
+    def offset(self, address: Any, step: Any, times: int = 1, plus: int = 0) -> Any:
+        """address + step · times + plus"""
+        step = step if not isinstance(step, int) else self.constant(step)
+        moved = self.builder.mul(step, self.constant(times))
+        moved = self.builder.add(moved, self.constant(plus))
+        return moved if isinstance(address, int) else self.builder.add(address, moved)
+
+    def load(self, address: Any) -> Any:
+        return self._aligned(self.builder.load(self._pointer(address, self.vector)))
+
+    def store(self, value: Any, address: Any) -> None:
+        self._aligned(self.builder.store(value, self._pointer(address, self.vector)))
+
+    def spread(self, address: Any) -> Any:
+        """The one number there in every lane."""
+        one = self.builder.load(self._pointer(address, self.number))
+        first = self.builder.insert_element(self._undefined, one, self._first)
+        return self.builder.shuffle_vector(first, self._undefined, self._all_first)
+
+    def fma(self, a: Any, b: Any, c: Any) -> Any:
+        """a b + c, rounded once."""
+        return self.builder.call(self._fma, [a, b, c])
+
+    def _pointer(self, address: Any, kind: Any) -> Any:
+        return self.builder.inttoptr(address, kind.as_pointer())
+
+    def _aligned(self, instruction: Any) -> Any:
+        instruction.align = BYTES  # no more than a single number's
+        return instruction
