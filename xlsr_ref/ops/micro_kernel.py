@@ -47,7 +47,10 @@ def cpu_features() -> frozenset[str]:
     """What Numba compiles for, as LLVM names it ("avx2", "fma", …); none where there is nothing to compile with."""
     if BACKEND == "numpy":
         return frozenset()
-    from numba.core import codegen, config
+    import numba
+    from numba.core import codegen
+
+    config: Any = numba.config
 
     if config.DISABLE_JIT or config.CPU_NAME == "generic":
         return frozenset()
@@ -109,7 +112,7 @@ def multiply_add_for(block: Block) -> Callable[..., None]:
     return intrinsic(multiply_add)
 
 
-def pointer_type() -> Callable[[int], Any]:
+def pointer_type() -> Any:
     """An intrinsic that makes of an address, a whole number, a pointer to float32 numbers, as numba.carray takes it."""
     from numba import types
     from numba.extending import intrinsic

@@ -74,7 +74,7 @@ def products(
             raise ValueError(f"x has {K} columns, but the weight {panels.shape[1] - 1}")
     results = [np.empty((M, N), x.dtype) for _, N in packs]
     work = M * K * sum(N for _, N in packs)
-    of_x = x.ctypes.data, *x.strides, M, K
+    of_x = x.ctypes.data, x.strides[0], x.strides[1], M, K
     tasks = (
         partial(_tile, *of_x, panels.ctypes.data, y, y.ctypes.data, m.start, m.stop, p.start, p.stop)
         for (panels, _), y in zip(packs, results)
@@ -118,9 +118,9 @@ def pack(matrix: np.ndarray, bias: np.ndarray | None = None) -> np.ndarray:
     panels[-1, :, N % columns or columns :] = 0
     if bias is not None:
         panels[:, 0].flat[:N] = bias
-    steps = [stride // BYTES for stride in matrix.strides]
+    row, step = (stride // BYTES for stride in matrix.strides)
     tasks = (
-        partial(_pack, matrix.ctypes.data, *steps, N, panels, some.start, some.stop)
+        partial(_pack, matrix.ctypes.data, row, step, N, panels, some.start, some.stop)
         for some in threads.blocks(len(panels), max(1, PACKED // ((1 + K) * columns)))
     )
     threads.run(tasks, panels.size)
