@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import xlsr_ref
+from xlsr_ref.checkpoint.convert import convert
 from xlsr_ref.checkpoint.safetensors_file import read_arrays, write_arrays
 from xlsr_ref.errors import ConfigError, TrainingError
 from xlsr_ref.text.read_tokenizer import read_tokenizer
@@ -199,6 +200,12 @@ def test_a_vector_of_masked_frames_that_is_missing_is_drawn(tmp_path):
 
 
 # --- what is refused -------------------------------------------------------------------------------------------------
+
+
+def test_int8_weights_are_no_start(tmp_path):
+    convert(GOLDEN / "xlsr", tmp_path / "int8", dtype="int8")
+    with pytest.raises(TrainingError, match="int8 weights, which have no gradient"):
+        begin(config={}, start="int8", folder=tmp_path)
 
 
 def test_what_cannot_be_is_named(tmp_path):

@@ -3,7 +3,7 @@
     --to hf           a folder that transformers and xlsr_ref open
     --to fairseq      the same with fairseq's names in model.safetensors, config.json beside it
     --to torchaudio   the same with torchaudio's names
-    --dtype           float32, float16 or bfloat16 in place of what the file has
+    --dtype           float32, float16 or bfloat16 in place of what the file has; int8 for the blocks (eight_bits.py)
     --merge-weight-norm   the positional convolution's one weight g · v / |v| in place of the pair
 
 What is not asked for stays: a tensor keeps its bytes, and within one toolkit its name. The adapters of a multilingual
@@ -21,19 +21,20 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from xlsr_ref import files
+from xlsr_ref.checkpoint.eight_bits import NOTE, QUANT_METHOD, eight_bit_sources, may_be_int8
 from xlsr_ref.checkpoint.floats import from_float, widened
 from xlsr_ref.checkpoint.languages import adapters_of
 from xlsr_ref.checkpoint.names import SCHEMES, to_scheme
 from xlsr_ref.checkpoint.open import Opened, open_checkpoint, to_json
 from xlsr_ref.checkpoint.read import read_file
 from xlsr_ref.checkpoint.safetensors_file import InMemory, Source, write_safetensors
-from xlsr_ref.checkpoint.tensors import DTYPES, FLOATS
+from xlsr_ref.checkpoint.tensors import DTYPES, FLOATS, Tensor
 from xlsr_ref.errors import WeightsError
 from xlsr_ref.untrusted import brief, listed, shown
 
 GROWTH = 4  # how many times the size of its source a conversion may have: many tensors can share one storage
 PAIRS = (("weight_g", "weight_v"), ("parametrizations.weight.original0", "parametrizations.weight.original1"))
-STORED = {"float16": "F16", "bfloat16": "BF16", "float32": "F32"}
+STORED = {"float16": "F16", "bfloat16": "BF16", "float32": "F32", "int8": "F32"}  # int8: of the other tensors
 POSITIONAL = "encoder.pos_conv_embed.conv."
 
 
@@ -73,7 +74,7 @@ def convert(
     adapters = adapters_of(weights.folder) if weights.has_config else {}
     adapters = {name: path for name, path in adapters.items() if languages is None or name in languages}
     with whole_folder(Path(target)) as folder:
-        write_safetensors(folder / "model.safetensors", sources)
+        write_safetensors(folder / "model.safetensors", sources, NOTE if dtype == "int8" else None)
         for language, path in adapters.items():
             own = read_file(path).tensors
             stored = {name: in_dtype(one, dtype, name) if dtype else one for name, one in own.items()}
@@ -90,6 +91,8 @@ def _require_sense(to: str, dtype: str | None, merge_weight_norm: bool) -> None:
         raise WeightsError(f"{brief(to)} is no toolkit: known are {', '.join(SCHEMES)}")
     if dtype is not None and dtype not in STORED:
         raise WeightsError(f"{brief(dtype)} is no dtype to store weights in: known are {', '.join(STORED)}")
+    if dtype == "int8" and to != "hf":
+        raise WeightsError(f"{to} has no place for the scales of int8 weights: --dtype int8 goes with --to hf")
     if merge_weight_norm and to == "hf":
         raise WeightsError("a merged weight norm cannot go with --to hf: transformers cannot open it")
 
@@ -108,10 +111,13 @@ def _sources(
     if merge_weight_norm:
         kept = {name: one for name, one in kept.items() if not name.startswith(POSITIONAL) or name.endswith("bias")}
         kept |= _merged(checkpoint, dtype)
-    sources = {
-        names[name] if name in names else _beside(names): in_dtype(one, dtype, name) if dtype else one
-        for name, one in kept.items()
-    }
+    sources: dict[str, Source] = {}
+    for name, one in kept.items():
+        written = names[name] if name in names else _beside(names)
+        if dtype == "int8" and isinstance(one, Tensor) and may_be_int8(name):
+            sources |= eight_bit_sources(one, written)
+        else:
+            sources[written] = in_dtype(one, dtype, name) if dtype else one
     return sources, dropped
 
 
@@ -119,7 +125,9 @@ def _config(checkpoint: Opened, dtype: str | None) -> dict[str, Any]:
     config = dict(checkpoint.config)
     if dtype is not None:
         config.pop("torch_dtype", None)
-        config["dtype"] = dtype
+        config["dtype"] = "float32" if dtype == "int8" else dtype
+    if dtype == "int8":
+        config["quantization_config"] = {"quant_method": QUANT_METHOD}
     return config
 
 

@@ -151,10 +151,15 @@ def write_arrays(path: str | Path, flat: Mapping[str, np.ndarray]) -> None:
     write_safetensors(path, {name: InMemory(array, DTYPE_NAMES[array.dtype]) for name, array in flat.items()})
 
 
-def write_safetensors(path: str | Path, sources: Mapping[str, Source]) -> None:
-    """Write ``sources`` under their names; the file appears whole or not at all. Raises WeightsError."""
+def write_safetensors(path: str | Path, sources: Mapping[str, Source], notes: Mapping[str, str] | None = None) -> None:
+    """Write ``sources`` under their names, and ``notes`` in the header; the file appears whole or not at all.
+
+    Raises WeightsError.
+    """
     order = sorted(sources, key=lambda name: (-DTYPES[sources[name].dtype].itemsize, name))
-    header: dict[str, dict] = {"__metadata__": {"format": "pt"}}  # the mark that older transformers insist on
+    header: dict[str, dict] = {
+        "__metadata__": {"format": "pt", **(notes or {})}
+    }  # the mark that older transformers insist on
     end = 0
     for name in order:
         source = sources[name]

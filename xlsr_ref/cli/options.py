@@ -14,13 +14,15 @@ if TYPE_CHECKING:
     from xlsr_ref.model.model import Model
 
 DTYPES = ("float32", "float64")
+GIVEN = ("language", "threads", "weights")  # what xlsr_ref.load is told only where the command line says it
 
 
 def add_model(p: argparse.ArgumentParser) -> None:
-    """--model, --language, --dtype, --threads, --copy and --quiet: of every command that computes with a model."""
+    """--model, --language, --dtype, --weights, --threads, --copy and --quiet: of commands that compute with a model."""
     p.add_argument("--model", metavar="MODEL", help="folder, or OWNER/NAME[@REVISION] on the Hugging Face Hub")
     p.add_argument("--language", metavar="CODE", help="of a multilingual model (MMS), such as fra")
     p.add_argument("--dtype", metavar="DTYPE", choices=DTYPES, default=DTYPES[0], help="float32 (default) or float64")
+    p.add_argument("--weights", choices=("float32", "int8"), help="int8: a quarter of the memory, a little less exact")
     p.add_argument("--threads", metavar="N", type=int, help="how many to compute on (default: all cores)")
     p.add_argument("--copy", action="store_true", help="read the weights into memory, so that their file may change")
     add_quiet(p)
@@ -43,7 +45,7 @@ def load_model(arguments: argparse.Namespace, **more: Any) -> Model:
     import xlsr_ref
 
     tell_of_compiling()
-    given = {name: getattr(arguments, name) for name in ("language", "threads") if getattr(arguments, name) is not None}
+    given = {name: getattr(arguments, name) for name in GIVEN if getattr(arguments, name) is not None}
     given |= {"copy": True} if arguments.copy else {}
     return xlsr_ref.load(arguments.model, arguments.dtype, **given, **more)
 

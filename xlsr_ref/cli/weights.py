@@ -95,7 +95,7 @@ def _add_form(p: argparse.ArgumentParser) -> None:
     """The options of how weights are written."""
     p.add_argument("--to", metavar="NAMES", choices=("hf", "fairseq", "torchaudio"), default="hf",
                    help="whose names: hf (default), fairseq, torchaudio")  # fmt: skip
-    p.add_argument("--dtype", metavar="DTYPE", choices=("float32", "float16", "bfloat16"),
+    p.add_argument("--dtype", metavar="DTYPE", choices=("float32", "float16", "bfloat16", "int8"),
                    help="store in float32, float16 or bfloat16")  # fmt: skip
     p.add_argument("--merge-weight-norm", action="store_true", help="one weight for the pair g, v; not with --to hf")
     p.add_argument("--set", metavar="FIELD=VALUE", action="append", default=[], dest="settings",

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from xlsr_ref.checkpoint import infer
+from xlsr_ref.checkpoint.eight_bits import may_be_int8, scale_of, unsound_scales
 from xlsr_ref.checkpoint.floats import to_float
 from xlsr_ref.checkpoint.read import read_folder
 from xlsr_ref.checkpoint.tensors import DTYPE_NAMES, FLOATS, Flat, Tensors, arrays
@@ -68,6 +69,8 @@ def load_params(
     stamps = _stamps(files)
     flat = arrays(tensors) | dict(instead or {})
     fit = _fit(config, flat)
+    if dtype == "float64" and any(array.dtype == np.int8 for array in flat.values()):
+        raise WeightsError(f"{Path(folder)}: int8 weights are computed in float32, not float64")
     if problems := _problems(config, fit, flat, instead or {}):
         raise WeightsError(f"{Path(folder)}: {'; '.join(problems)}")
     used = {name: flat[name] for name in fit.shapes if name in flat}
@@ -99,7 +102,9 @@ def _fit(config: Config, flat: Flat) -> Fit:
     weight_norm = CLASSIC if any(name.endswith("pos_conv_embed.conv.weight_v") for name in flat) else PARAMETRIZED
     candidates = [Fit(kind, prefix, weight_norm, expected_shapes(config, kind, prefix, weight_norm))
                   for prefix in ("wav2vec2.", "")]  # fmt: skip
-    return max(candidates, key=lambda fit: len(fit.shapes.keys() & flat.keys()))
+    fit = max(candidates, key=lambda fit: len(fit.shapes.keys() & flat.keys()))
+    eight_bits = [name for name in fit.shapes if may_be_int8(name) and name in flat and flat[name].dtype == np.int8]
+    return fit._replace(shapes=fit.shapes | {scale_of(name): fit.shapes[name][:1] for name in eight_bits})
 
 
 def _problems(config: Config, fit: Fit, flat: Flat, instead: Mapping[str, np.ndarray]) -> list[str]:
@@ -121,9 +126,13 @@ def _problems(config: Config, fit: Fit, flat: Flat, instead: Mapping[str, np.nda
         f"{name} {a.shape} instead of {expected[name]}" for name, a in used.items() if a.shape != expected[name]
     ]:
         return [f"the weights have other shapes than the config implies: {listed(wrong)}"]
-    if odd := [f"{name} {kind}" for name, array in used.items() if (kind := _stored(array)) not in FLOATS]:
+    eight_bits = [name for name in used if scale_of(name) in used]
+    odd = [
+        f"{name} {kind}" for name, a in used.items() if (kind := _stored(a)) not in FLOATS and name not in eight_bits
+    ]
+    if odd:
         return [f"weights must be F64, F32, F16 or BF16, found {listed(odd)}"]
-    return []
+    return [problem for name in eight_bits if (problem := unsound_scales(used, name))][:1]
 
 
 def _is_derived_from(name: str, array: np.ndarray) -> bool:
@@ -138,7 +147,7 @@ def _stored(array: np.ndarray) -> str:
 def _converted(name: str, array: np.ndarray, dtype: str, copy: bool) -> np.ndarray:
     """One tensor as ``dtype``, in memory of its own where ``copy`` asks for it."""
     try:
-        converted = to_float(array, dtype)
+        converted = array if array.dtype == np.int8 else to_float(array, dtype)
         if copy and converted is array:
             converted = array.copy()
             converted.flags.writeable = False

@@ -74,35 +74,7 @@ def multiply_add_for(block: Block) -> Callable[..., None]:
     signature = types.void(*[types.int64] * 9)
 
     def build(context: Any, builder: Any, _: Any, args: Any) -> Any:
-        x, x_row, x_k, w, start, start_row, y, y_row, K = args
-        code = _Code(builder, block.lanes)
-        rows_of_x = [code.offset(0, x_row, i) for i in range(block.rows)]
-        before, loop, after = builder.block, builder.append_basic_block("k"), builder.append_basic_block("after")
-        builder.branch(loop)
-
-        builder.position_at_end(loop)
-        k, x_here, w_here = (builder.phi(code.word) for _ in range(3))
-        sums = [[builder.phi(code.vector) for _ in range(block.vectors)] for _ in range(block.rows)]
-        of_w = [code.load(code.offset(w_here, j * code.size)) for j in range(block.vectors)]
-        spread_x = (code.spread(builder.add(x_here, row)) for row in rows_of_x)
-        new_sums = [
-            [code.fma(one, of_w[j], sums[i][j]) for j in range(block.vectors)] for i, one in enumerate(spread_x)
-        ]
-        steps = [(k, code.constant(0), code.constant(1)), (x_here, x, x_k),
-                 (w_here, w, code.constant(block.vectors * code.size))]  # fmt: skip
-        for phi, first, step in steps:
-            phi.add_incoming(first, before)
-            phi.add_incoming(builder.add(phi, step), loop)
-        for phi, new in zip(chain(*sums), chain(*new_sums)):
-            phi.add_incoming(code.zeros, before)
-            phi.add_incoming(new, loop)
-        builder.cbranch(builder.icmp_signed("<", builder.add(k, code.constant(1)), K), loop, after)
-
-        builder.position_at_end(after)
-        for i, row in enumerate(new_sums):
-            for j, one in enumerate(row):
-                from_start = code.load(code.offset(start, start_row, i, j * code.size))
-                code.store(builder.fadd(from_start, one), code.offset(y, y_row, i, j * code.size))
+        write_multiply_add(builder, block, *args)
         return context.get_dummy_value()
 
     def multiply_add(typing_context: Any, x: Any, x_row: Any, x_k: Any, w: Any, start: Any, start_row: Any,
@@ -110,6 +82,49 @@ def multiply_add_for(block: Block) -> Callable[..., None]:
         return signature, build
 
     return intrinsic(multiply_add)
+
+
+def write_multiply_add(
+    builder: Any,
+    block: Block,
+    x: Any,
+    x_row: Any,
+    x_k: Any,
+    w: Any,
+    start: Any,
+    start_row: Any,
+    y: Any,
+    y_row: Any,
+    K: Any,
+) -> None:
+    """The loop in LLVM's terms, at the end of what ``builder`` has written."""
+    code = _Code(builder, block.lanes)
+    rows, vectors = range(block.rows), range(block.vectors)
+    rows_of_x = [code.offset(0, x_row, i) for i in rows]
+    before, loop, after = builder.block, builder.append_basic_block("k"), builder.append_basic_block("after")
+    builder.branch(loop)
+
+    builder.position_at_end(loop)
+    k, x_here, w_here = (builder.phi(code.word) for _ in range(3))
+    sums = [[builder.phi(code.vector) for _ in vectors] for _ in rows]
+    of_w = [code.load(code.offset(w_here, j * code.size)) for j in vectors]
+    spread_x = (code.spread(builder.add(x_here, row)) for row in rows_of_x)
+    new_sums = [[code.fma(one, of_w[j], sums[i][j]) for j in vectors] for i, one in enumerate(spread_x)]
+    next_k = builder.add(k, code.constant(1))
+    next_x, next_w = builder.add(x_here, x_k), builder.add(w_here, code.constant(block.vectors * code.size))
+    for phi, first, following in [(k, code.constant(0), next_k), (x_here, x, next_x), (w_here, w, next_w)]:
+        phi.add_incoming(first, before)
+        phi.add_incoming(following, loop)
+    for phi, new in zip(chain(*sums), chain(*new_sums)):
+        phi.add_incoming(code.zeros, before)
+        phi.add_incoming(new, loop)
+    builder.cbranch(builder.icmp_signed("<", next_k, K), loop, after)
+
+    builder.position_at_end(after)
+    for i in rows:
+        for j in vectors:
+            from_start = code.load(code.offset(start, start_row, i, j * code.size))
+            code.store(builder.fadd(from_start, new_sums[i][j]), code.offset(y, y_row, i, j * code.size))
 
 
 def pointer_type() -> Any:

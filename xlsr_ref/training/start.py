@@ -88,6 +88,8 @@ def start_of(
         folder = _folder(part.start, base, bundled)
         values |= read_json(folder / "config.json", ConfigError)
         old, _ = load_params(folder, Config.from_folder(folder), dtype)
+        if any(array.dtype == np.int8 for array in flatten(old).values()):
+            raise TrainingError(f"{folder} holds int8 weights, which have no gradient: start from the model in float32")
         preprocessor = Preprocessor.from_folder(folder)
         wanted = (*SOUND_FILES, *(TEXT_FILES if kind == "Wav2Vec2ForCTC" else ()))
         files |= {name: _text(folder / name) for name in wanted if (folder / name).exists()}
