@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from xlsr_ref.audio import Preprocessor
-from xlsr_ref.measure.bench.programs import EXPORT, Run, job_of
+from xlsr_ref.measure.bench.programs import EXPORT, INT8, Run, job_of
 from xlsr_ref.measure.bench.turns import Job, serve
 
 BATCH = 8  # clips that torch pads to one length
@@ -82,6 +82,32 @@ def onnxruntime(folder: str, threads: int, graph: str) -> Compute:
     return compute
 
 
+def openvino(folder: str, threads: int, graph: str) -> Compute:
+    """The file ``graph`` that :func:`export` wrote, in OpenVINO, in float32."""
+    import openvino as ov
+
+    settings = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+    compiled = ov.Core().compile_model(graph, "CPU", settings)
+
+    def compute(given: list[np.ndarray]) -> Any:
+        scores = [compiled({"waveform": one[None]})[0][0] for one in given]
+        return scores[0] if len(scores) == 1 else None
+
+    return compute
+
+
+def export_int8(folder: str, graph: Path, samples: int) -> None:
+    """The graph of :func:`export` with the matrices of all products as int8, quantised as ONNX Runtime does it."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    exact = graph.with_name(graph.name.replace(INT8, ""))
+    if not exact.exists():
+        export(folder, exact, samples)
+    unfinished = graph.with_name(f"unfinished-{graph.name}")
+    quantize_dynamic(exact, unfinished, weight_type=QuantType.QInt8, op_types_to_quantize=["MatMul", "Gemm"])
+    os.replace(unfinished, graph)
+
+
 def export(folder: str, graph: Path, samples: int) -> None:
     """Write the model of ``folder`` as an ONNX graph of float32 for any length; it is traced with ``samples``."""
     import torch
@@ -117,6 +143,8 @@ PROGRAMS: dict[str, Callable[[str, int, str], Compute]] = {
     "torch": torch,
     "torch-eager": partial(torch, attention="eager"),
     "onnxruntime": onnxruntime,
+    "onnxruntime-int8": onnxruntime,
+    "openvino": openvino,
 }
 
 
@@ -134,7 +162,7 @@ def prepare(name: str, folder: str, threads: int, graph: str) -> Job:
     """The job of a worker: a program, or the export of the ``graph`` that ONNX Runtime runs, which has no answers."""
     rate = Preprocessor.from_folder(folder).sampling_rate
     if name == EXPORT:
-        export(folder, Path(graph), 5 * rate)
+        (export_int8 if graph.endswith(f"{INT8}.onnx") else export)(folder, Path(graph), 5 * rate)
         return lambda line: {}
     return job_of(program(name, folder, threads, graph), rate)
 

@@ -174,7 +174,7 @@ def _pair(folder: Path) -> dict[str, np.ndarray]:
 def test_what_cannot_go_together(tmp_path, refused):
     assert "transformers cannot" in refused(convert, GOLDEN / "xlsr", tmp_path / "out", merge_weight_norm=True)
     assert "no toolkit" in refused(convert, GOLDEN / "xlsr", tmp_path / "out", to="keras")
-    assert "no dtype" in refused(convert, GOLDEN / "xlsr", tmp_path / "out", dtype="int8")
+    assert "no dtype" in refused(convert, GOLDEN / "xlsr", tmp_path / "out", dtype="int4")
     assert os.listdir(tmp_path) == []
 
 
@@ -198,7 +198,7 @@ def test_a_target_that_is_there_is_left_alone(tmp_path, refused):
 def test_an_interrupted_conversion_leaves_nothing(tmp_path, monkeypatch, problem):
     writes = []
 
-    def fail(path, sources):
+    def fail(path, sources, notes=None):
         path.write_bytes(b"half")
         writes.append(path)
         raise problem
@@ -216,7 +216,7 @@ def test_an_interrupted_conversion_leaves_nothing(tmp_path, monkeypatch, problem
 def test_a_killed_conversion_has_no_target(tmp_path):
     script = (
         "import sys, time\nfrom xlsr_ref.checkpoint import convert as convert_file\n"
-        "def half(path, sources):\n    path.write_bytes(b'half')\n    print('now', flush=True)\n    time.sleep(60)\n"
+        "def half(path, sources, notes=None):\n    path.write_bytes(b'half')\n    print('now', flush=True)\n    time.sleep(60)\n"
         "convert_file.write_safetensors = half\n"
         f"convert_file.convert({str(GOLDEN / 'xlsr')!r}, {str(tmp_path / 'out')!r})\n"
     )

@@ -22,7 +22,19 @@ def test_everything_works_here():
 
 
 def test_every_part_has_its_line():
-    parts = ["Python", "system", "NumPy", "BLAS", "Numba", "backend", "threads", "SciPy", "soundfile", "ffmpeg"]
+    parts = [
+        "Python",
+        "system",
+        "NumPy",
+        "BLAS",
+        "Numba",
+        "backend",
+        "product",
+        "threads",
+        "SciPy",
+        "soundfile",
+        "ffmpeg",
+    ]
     assert list(states()) == parts
 
 

@@ -26,7 +26,10 @@ def add(commands: Any) -> None:
     p.add_argument("--clips", action="store_true", help="64 bundled clips of 2 to 4 s as one list")
     p.add_argument("--threads", metavar="N", type=int, help="for all programs (default: all cores)")
     p.add_argument("--rounds", metavar="R", type=int, default=5, help="measured runs of each (default: 5)")
-    p.add_argument("--against", metavar="LIST", default="", help="torch, torch-eager, onnxruntime")
+    p.add_argument(
+        "--against", metavar="LIST", default="", help="torch, torch-eager, onnxruntime, onnxruntime-int8, openvino"
+    )
+    p.add_argument("--weights", choices=("float32", "int8"), help="int8: this package with int8 weights, too")
     p.add_argument("--scaling", action="store_true", help="also on one thread")
     p.add_argument("--json", metavar="FILE", dest="json_file", help="write all numbers")
     p.add_argument("--plot", metavar="FILE", dest="plot_file", help="draw the roofline, as .svg or .png")

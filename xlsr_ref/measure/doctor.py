@@ -129,6 +129,26 @@ def _backend() -> str:
     return line if kept is None else f"{line}, compiled kernels are kept in {kept}"
 
 
+def _product() -> str:
+    """Multiply by the packed product where there is one, and in eight bits."""
+    try:
+        import numpy as np
+
+        from xlsr_ref.ops import int8, int8_kernel, micro_kernel
+        from xlsr_ref.ops.product import product
+    except Exception as error:  # what is missing, or set wrongly, has a line of its own
+        raise Slow(f"cannot be tried: {_one_line(error)}") from None
+    a = np.arange(12, dtype=np.float32).reshape(3, 4)
+    weight, scale = int8.quantize_per_channel(a)
+    (y,) = int8.int8_linears(a, [{"weight": weight, "weight_scale": scale, "bias": np.zeros(3, np.float32)}])
+    if product(a, a)[2, 2] != 366 or abs(y[2, 2] - 366) > 12:
+        raise RuntimeError("multiplies wrongly")
+    line = f"float32 {micro_kernel.described()}; int8 {int8_kernel.described()}"
+    if micro_kernel.BLOCK is None:
+        raise Slow(line)
+    return line
+
+
 def _threads() -> str:
     from xlsr_ref.ops import threads
 
@@ -209,6 +229,7 @@ CHECKS: list[tuple[str, Callable[[], str], str]] = [
     ("BLAS", _blas, "pip install --force-reinstall numpy threadpoolctl"),
     ("Numba", _numba, "set XLSR_REF_BACKEND=numpy to go on without it, or NUMBA_CACHE_DIR to a folder it may write"),
     ("backend", _backend, ""),
+    ("product", _product, "report this line"),
     ("threads", _threads, ""),
     ("SciPy", _scipy, "pip install --force-reinstall scipy"),
     ("soundfile", _soundfile, "pip install --force-reinstall soundfile (on Linux it may need the package libsndfile1)"),

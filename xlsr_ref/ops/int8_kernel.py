@@ -46,6 +46,13 @@ def instruction_for(features: Collection[str]) -> Instruction | None:
 INSTRUCTION = instruction_for(cpu_features())
 
 
+def described() -> str:
+    """How int8 matrices are multiplied here."""
+    if INSTRUCTION is None:
+        return "by BLAS in float64"
+    return "by vpmaddubsw" if INSTRUCTION is AVX2 else "by vpdpbusd"
+
+
 def dot_products_for(instruction: Instruction) -> Callable[..., None]:
     """An intrinsic for Numba's loops: dot_products(u, u_row, w, w_row, y, y_row, K) writes a block of y.
 

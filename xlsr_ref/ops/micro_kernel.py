@@ -61,6 +61,16 @@ def cpu_features() -> frozenset[str]:
 BLOCK = block_for(cpu_features(), platform.machine()) if BACKEND == "numba" else None
 
 
+def described() -> str:
+    """How float32 matrices are multiplied here, and if by BLAS, why."""
+    if BLOCK is not None:
+        return f"packed, blocks of {BLOCK.rows} × {BLOCK.columns} in vectors of {BLOCK.lanes}"
+    reason = (
+        "the processor lacks AVX2 and FMA, or Numba may not use them" if BACKEND == "numba" else "there is no Numba"
+    )
+    return f"by BLAS: {reason}"
+
+
 def multiply_add_for(block: Block) -> Callable[..., None]:
     """An intrinsic for Numba's loops: multiply_add(x, x_row, x_k, w, start, start_row, y, y_row, K) is y = start + x w.
 
@@ -98,7 +108,7 @@ def write_multiply_add(
     K: Any,
 ) -> None:
     """The loop in LLVM's terms, at the end of what ``builder`` has written."""
-    code = _Code(builder, block.lanes)
+    code = VectorCode(builder, block.lanes)
     rows, vectors = range(block.rows), range(block.vectors)
     rows_of_x = [code.offset(0, x_row, i) for i in rows]
     before, loop, after = builder.block, builder.append_basic_block("k"), builder.append_basic_block("after")
@@ -143,7 +153,7 @@ def pointer_type() -> Any:
     return intrinsic(float32_at)
 
 
-class _Code:
+class VectorCode:
     """Vectors of ``lanes`` float32 numbers in LLVM's terms; addresses are whole numbers."""
 
     def __init__(self, builder: Any, lanes: int) -> None:

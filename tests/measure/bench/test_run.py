@@ -135,7 +135,8 @@ def test_each_round_is_kept(fakes):
     assert (found["threads"], found["rounds"], found["model"]) == (2, 4, "small-ctc")
     assert found["xlsr_ref"] == xlsr_ref.__version__
     assert found["opened"] == {"xlsr_ref": 0.25, "torch": 0.25}
-    assert set(found["machine"]) == {"cpu", "cores", "usable_cores", "system", "blas", "load", "versions"}
+    assert set(found["machine"]) == {"cpu", "cores", "usable_cores", "system", "blas", "features", "product",
+                                     "load", "versions"}  # fmt: skip
     assert [workload["name"] for workload in found["workloads"]] == ["2 s of audio", "1 s of audio"]
     for workload, seconds in zip(found["workloads"], (2, 1)):
         assert set(workload) == {
@@ -446,3 +447,10 @@ def test_clips_are_of_2_to_4_seconds():
     given = programs.waveforms(programs.Workload("clips"), 16000)
     assert all(2 * 16000 <= len(clip) <= 4 * 16000 and clip.dtype == np.float32 for clip in given)
     assert len({len(clip) for clip in given}) > 3
+
+
+def test_int8_takes_its_turns_beside_ours(fakes, capsys):
+    assert bench("--seconds", "2", "--weights", "int8", "--against", "onnxruntime-int8") == 0
+    lines = lines_that_begin(capsys.readouterr().out, "xlsr_ref", "onnxruntime")
+    assert [line.split()[0] for line in lines] == ["xlsr_ref", "xlsr_ref-int8", "onnxruntime-int8"]
+    assert [worker.name for worker in fakes.all] == ["peak", "xlsr_ref", "xlsr_ref-int8", "onnxruntime-int8"]

@@ -19,6 +19,8 @@ ABOUT = {
         "cores": 4,
         "usable_cores": 3,
         "system": "Linux",
+        "product": "packed",
+        "features": ["avx2", "fma"],
         "blas": ["openblas 0.3", "openblas 0.3"],
         "load": 0.25,
         "versions": {"python": "3.11", "numba": None, "numpy": "2.4"},
@@ -29,6 +31,7 @@ ABOUT = {
 def test_the_head():
     assert table.head(ABOUT).splitlines() == [
         "machine   Abacus, 3 of 4 cores, 2 threads; Linux, load 0.2 at the start",
+        "product   packed; avx2 fma",
         "versions  python 3.11, numpy 2.4, openblas 0.3",
         "model     tiny: Wav2Vec2ForCTC, 1,234,567 parameters, float32",
         "method    3 rounds after a first run that is not counted; each program in a process of its own, in turns",
@@ -46,7 +49,7 @@ def test_one_thread_and_no_load():
 def test_a_workload(result):
     assert table.one(result).splitlines() == [
         "",
-        "2 s of audio; a float32 matrix product runs at 20.0 (18.0 to 22.0) GFLOP/s",
+        "2 s of audio; multiply-adds alone run at 20.0 (18.0 to 22.0) GFLOP/s",
         "",
         "stage                          ms  share  GFLOP  GFLOP/s  of peak",
         "feature encoder              60.0  12.0%  1.000     16.7      83%",

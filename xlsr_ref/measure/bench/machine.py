@@ -1,6 +1,7 @@
 """What this machine is, what it can do at best, and how much memory a process took.
 
-peak        FLOPs per second of a float32 matrix product of 2048 × 2048 × 2048, which is what BLAS does best
+peak        FLOPs per second of multiply-adds between registers (fma.py); where there is no kernel for them, of a
+            float32 matrix product of 2048 × 2048 × 2048, which is what BLAS does best
 bandwidth   bytes per second of copying an array that no cache holds; a copied byte is read once and written once
 """
 
@@ -18,9 +19,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from xlsr_ref.measure.bench.fma import fma_peak
 from xlsr_ref.measure.bench.turns import Job, timed
+from xlsr_ref.ops.micro_kernel import cpu_features, described
 
 SIDE = 2048
+FEATURES = {"avx2", "fma", "avx512f", "avx512vnni", "avxvnni", "avx512bf16", "amx-int8", "neon", "dotprod"}
 COPIED = 1 << 27  # bytes
 
 
@@ -38,6 +42,8 @@ def describe(packages: Sequence[str]) -> dict[str, Any]:
         "blas": [
             " ".join(filter(None, (pool["internal_api"], pool["version"], pool.get("architecture")))) for pool in blas
         ],
+        "features": sorted(cpu_features() & FEATURES),
+        "product": described(),
         "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in packages}},
     }
@@ -80,11 +86,15 @@ def peak(threads: int) -> Job:
         list(pool.map(lambda part: np.copyto(target[part], source[part]), parts))
 
     def job(line: str) -> dict[str, float]:
-        multiplied = [timed(lambda: np.matmul(a, b, out=product))[0][0] for _ in range(4)][
-            1:
-        ]  # the first wakes threads
+        best = fma_peak(threads)
+        multiplied = (
+            [] if best else [timed(lambda: np.matmul(a, b, out=product))[0][0] for _ in range(4)][1:]
+        )  # the first wakes threads
         copied = [timed(copy)[0][0] for _ in range(4)][1:]
-        return {"flops": 2 * SIDE**3 / statistics.median(multiplied), "bytes": 2 * COPIED / statistics.median(copied)}
+        return {
+            "flops": best or 2 * SIDE**3 / statistics.median(multiplied),
+            "bytes": 2 * COPIED / statistics.median(copied),
+        }
 
     return job
 

@@ -52,7 +52,7 @@ def draw(results: Sequence[Result], title: str) -> Any:
     left, right = min(*x, peak / bandwidth) / 2, max(*x, peak / bandwidth) * 2
     axes.plot([left, peak / bandwidth, right], [bandwidth * left, peak, peak], color="black", linewidth=1.5)
     axes.annotate(
-        f"matrix product: {peak:.0f} GFLOP/s",
+        f"multiply-adds: {peak:.0f} GFLOP/s",
         (right, peak),
         (-4, 4),
         textcoords="offset points",

@@ -24,7 +24,8 @@ from xlsr_ref.audio import Preprocessor
 from xlsr_ref.measure.bench import machine, stages, turns
 from xlsr_ref.measure.bench.turns import Job
 
-OURS, PEAK, EXPORT = "xlsr_ref", "peak", "export"  # the last writes the graph of a peer
+OURS, OURS_INT8, PEAK, EXPORT = "xlsr_ref", "xlsr_ref-int8", "peak", "export"  # the last writes the graph of a peer
+INT8 = "-int8"  # what the names of programs with rounded weights end with
 THEIRS = "weights_tools.peers"  # the module that runs the programs of others
 AT_LEAST = 0.25  # seconds of one turn: short runs are repeated, and their median is taken
 SAMPLED = 256  # scores by which the programs are held against each other
@@ -44,6 +45,8 @@ PEERS = {
     "torch": Peer(("torch", "transformers")),
     "torch-eager": Peer(("torch", "transformers")),
     "onnxruntime": Peer(("onnxruntime",), ("onnx", "torch", "transformers")),
+    "onnxruntime-int8": Peer(("onnxruntime",), ("onnx", "torch", "transformers")),
+    "openvino": Peer(("openvino",), ("onnx", "torch", "transformers")),
 }
 
 
@@ -85,11 +88,11 @@ def waveforms(workload: Workload, rate: int) -> list[np.ndarray]:
 # --- our program -----------------------------------------------------------------------------------------------------
 
 
-def ours(folder: str) -> Run:
+def ours(folder: str, weights: str | None = None) -> Run:
     """This package on the model in ``folder``; several waveforms are transcribed as one list."""
     import xlsr_ref
 
-    model = xlsr_ref.load(folder)
+    model = xlsr_ref.load(folder, weights=weights)
     spent = TO_THE_END.enter_context(stages.watch())
 
     def run(given: list[np.ndarray]) -> tuple[Any, dict[str, float]]:
@@ -137,7 +140,8 @@ def prepare(name: str, folder: str, threads: int) -> Job:
     """The job of a worker: this package, or the peak of the machine."""
     if name == PEAK:
         return machine.peak(threads)
-    return job_of(ours(folder), Preprocessor.from_folder(folder).sampling_rate)
+    weights = "int8" if name == OURS_INT8 else None
+    return job_of(ours(folder, weights), Preprocessor.from_folder(folder).sampling_rate)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ class Result(NamedTuple):
     first: dict[str, float]  # of each program's first run, which is not counted
     memory: dict[str, int | None]  # of each program's process at most, in bytes
     furthest: dict[str, float]  # how far each program's scores are from ours, at most
-    peak: list[float]  # FLOP/s of a matrix product, one for each round
+    peak: list[float]  # FLOP/s of multiply-adds in registers, one for each round
     bandwidth: list[float]  # bytes/s of a copy
     stage_seconds: dict[str, list[float]]  # of each stage of ours; {} for a list of recordings
     stage_work: dict[str, Work]

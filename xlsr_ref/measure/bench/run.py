@@ -23,12 +23,13 @@ from xlsr_ref.errors import CannotTranscribeError
 from xlsr_ref.files import write_whole
 from xlsr_ref.measure.bench import plot, programs, stages, turns
 from xlsr_ref.measure.bench.machine import describe
-from xlsr_ref.measure.bench.programs import OURS, PEAK, PEERS, Workload
+from xlsr_ref.measure.bench.programs import INT8, OURS, OURS_INT8, PEAK, PEERS, Workload
 from xlsr_ref.measure.bench.random_model import SIZES, size_in_bytes, write_random_model
 from xlsr_ref.measure.bench.result import ONE_THREAD, Result, as_json
 from xlsr_ref.measure.bench.settings import Settings
 
 TOO_FAR = 0.01  # of the largest score: a program that is further from ours has computed something else
+ROUNDED = 0.5  # the same for one with int8 weights, whose scores differ by some hundredths
 
 
 class Benchmark:
@@ -79,6 +80,8 @@ class Benchmark:
         self._workers: dict[str, turns.Worker] = {}
         self._open_one(PEAK, PEAK, str(folder), wanted.threads, "", cleanup)
         self._open_one(OURS, OURS, str(folder), wanted.threads, "", cleanup)
+        if wanted.weights == "int8":
+            self._open_one(OURS_INT8, OURS_INT8, str(folder), wanted.threads, "", cleanup)
         for name, graph in graphs.items():
             if graph is not None:
                 self._open_one(name, name, str(folder), wanted.threads, graph, cleanup)
@@ -109,7 +112,11 @@ class Benchmark:
     def _graph(self, name: str, folder: Path, cleanup: ExitStack) -> str | None:
         """The graph that peer ``name`` runs, "" for one that needs none, None for a peer that must be left out."""
         peer = PEERS[name]
-        graph = self._keep(cleanup) / "graphs" / f"{_fingerprint(folder)}.onnx" if peer.to_export else None
+        graph = (
+            self._keep(cleanup) / "graphs" / f"{_fingerprint(folder)}{INT8 if name.endswith(INT8) else ''}.onnx"
+            if peer.to_export
+            else None
+        )
         made = graph is None or graph.exists()
         lacking = programs.missing(peer.packages if made else (*peer.packages, *peer.to_export))
         if lacking:
@@ -168,7 +175,7 @@ class Benchmark:
             stage_work=work,
         )
         for name, distance in result.furthest.items():
-            if not distance <= TOO_FAR:
+            if not distance <= (ROUNDED if name.endswith(INT8) else TOO_FAR):
                 self._tell(f"{name} computes something else: its scores are {distance:.1g} of the largest from ours")
         self.results.append(result)
         return result

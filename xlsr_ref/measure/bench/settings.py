@@ -30,6 +30,7 @@ class Settings(NamedTuple):
     threads: int
     rounds: int
     against: tuple[str, ...]  # of programs.PEERS
+    weights: str | None  # "int8": a second program of ours, with int8 weights
     scaling: bool  # also on one thread
     json_file: Path | None
     plot_file: Path | None
@@ -45,6 +46,7 @@ def settings(
     threads: int | None = None,
     rounds: int = 5,
     against: str = "",
+    weights: str | None = None,
     scaling: bool = False,
     json_file: str | None = None,
     plot_file: str | None = None,
@@ -84,6 +86,7 @@ def settings(
         threads=threads,
         rounds=rounds,
         against=names,
+        weights=weights,
         scaling=scaling,
         json_file=Path(json_file) if json_file is not None else None,
         plot_file=Path(plot_file) if plot_file is not None else None,

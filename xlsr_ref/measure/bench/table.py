@@ -29,12 +29,13 @@ def head(about: Mapping[str, Any]) -> str:
 
 
 def machine(about: Mapping[str, Any], threads: int) -> list[str]:
-    """Two lines about the machine."""
+    """Three lines about the machine."""
     load = f", load {about['load']:.1f} at the start" if about["load"] is not None else ""
     versions = [f"{name} {number}" for name, number in about["versions"].items() if number is not None]
     cores = f"{about['cpu']}, {about['usable_cores']} of {about['cores']} cores, {_count(threads, 'thread')}"
     return [
         f"machine   {cores}; {about['system']}{load}",
+        f"product   {about['product']}; {' '.join(about['features']) or 'no vector features'}",
         f"versions  {', '.join([*versions, *dict.fromkeys(about['blas'])])}",
     ]
 
@@ -45,7 +46,7 @@ def one(result: Result) -> str:
     peak = statistics.median(result.peak)
     lines = [
         "",
-        f"{result.workload.name}{audio}; a float32 matrix product runs at {_spread(result.peak, 1e-9, 1)} GFLOP/s",
+        f"{result.workload.name}{audio}; multiply-adds alone run at {_spread(result.peak, 1e-9, 1)} GFLOP/s",
         "",
         *(_stages(result, peak) if result.stage_seconds else [_efficiency(result, peak)]),
         "",
