@@ -30,9 +30,9 @@ from xlsr_ref.ops.micro_kernel import BLOCK, BYTES, multiply_add_for, pointer_ty
 
 Rows = Callable[[np.ndarray], np.ndarray]  # from a parameter to the matrix (N, K), one row per output channel
 
-TILE_ROWS, TILE_COLUMNS = 512, 256  # of y, which one task computes
+TILE_ROWS, TILE_COLUMNS = 128, 256  # of y, which one task computes
 LINE = 16  # numbers of a cache line
-SLICE = 1024  # of K: as much of a panel as a core's cache holds beside the rows of x
+SLICE = 1024  # of K: as much of x as a core's cache holds beside a panel
 PACKED = 1 << 17  # numbers that one task packs
 PARTIAL = 256  # of K: so many products are added up before they join the sum of the others
 
@@ -175,15 +175,15 @@ if BLOCK is not None:
                             panel[k + i, j] = source[i * step]
 
     @njit(inline="always")
-    def _block(x, x_row, x_k, w, bias, y, y_row, first_k, K):
+    def _block(x, x_row, x_k, panel, y, y_row, first_k, K):
         """Add to a block of y what ``K`` k from ``first_k`` on give; before the first k it is the bias.
 
         The sums over PARTIAL k are added up: so errors stay small.
         """
-        for k in range(0, K, PARTIAL):
-            start, start_row = (bias, 0) if first_k + k == 0 else (y, y_row)
-            here = w + k * BYTES * COLUMNS
-            multiply_add(x + k * x_k, x_row, x_k, here, start, start_row, y, y_row, min(PARTIAL, K - k))
+        for k in range(first_k, first_k + K, PARTIAL):
+            start, start_row = (panel, 0) if k == 0 else (y, y_row)
+            w, n = panel + (1 + k) * BYTES * COLUMNS, min(PARTIAL, first_k + K - k)
+            multiply_add(x + k * x_k, x_row, x_k, w, start, start_row, y, y_row, n)
 
     @njit()
     def _tile(x, x_row, x_k, M, K, panels, y, y_start, first, stop, first_panel, stop_panel):
@@ -193,25 +193,26 @@ if BLOCK is not None:
         A block that y has no room for, at its right edge or below its last row, is computed in `edge`.
         """
         whole, N = (stop - first) // ROWS * ROWS, y.shape[1]
+        panel_size, row = BYTES * COLUMNS * (1 + K), BYTES * N
+        for k in range(0, K, SLICE):  # so much of x stays in a core's cache while the panels go by
+            for p in range(first_panel, min(stop_panel, N // COLUMNS)):
+                bias, block = panels + p * panel_size, y_start + BYTES * (first * N + p * COLUMNS)
+                for i in range(0, whole, ROWS):
+                    _block(x + (first + i) * x_row, x_row, x_k, bias, block + i * row, row, k, min(SLICE, K - k))
+
         edge = np.empty((stop - first + ROWS, COLUMNS), np.float32)
         edge_start, edge_row = edge.ctypes.data, BYTES * COLUMNS
-        last = x + (M - ROWS) * x_row  # the last ROWS rows of x: where M is no multiple, some for the second time
+        last = x + (M - ROWS) * x_row  # the last ROWS rows of x, some of them for the second time
         for p in range(first_panel, stop_panel):
-            bias = panels + p * (1 + K) * edge_row
-            width = min(COLUMNS, N - p * COLUMNS)
-            block, row = edge_start, edge_row
-            if width == COLUMNS:
-                block, row = y_start + BYTES * (first * N + p * COLUMNS), BYTES * N
-            for k in range(0, K, SLICE):
-                w, n = bias + (1 + k) * edge_row, min(SLICE, K - k)
-                for i in range(0, whole, ROWS):
-                    _block(x + (first + i) * x_row + k * x_k, x_row, x_k, w, bias, block + i * row, row, k, n)
-                if first + whole < stop:
-                    _block(last + k * x_k, x_row, x_k, w, bias, edge_start + whole * edge_row, edge_row, k, n)
+            bias, width = panels + p * panel_size, min(COLUMNS, N - p * COLUMNS)
             if width < COLUMNS:
+                for i in range(0, whole, ROWS):
+                    _block(x + (first + i) * x_row, x_row, x_k, bias, edge_start + i * edge_row, edge_row, 0, K)
                 for i in range(whole):
                     for j in range(width):
                         y[first + i, p * COLUMNS + j] = edge[i, j]
-            for m in range(first + whole, stop):
-                for j in range(width):
-                    y[m, p * COLUMNS + j] = edge[whole + ROWS - (stop - m), j]
+            if first + whole < stop:
+                _block(last, x_row, x_k, bias, edge_start + whole * edge_row, edge_row, 0, K)
+                for m in range(first + whole, stop):
+                    for j in range(width):
+                        y[m, p * COLUMNS + j] = edge[whole + ROWS - (stop - m), j]

@@ -26,7 +26,14 @@ def no_pause(monkeypatch):
     monkeypatch.setattr(turns, "PAUSE", 0.0)
 
 
-SECONDS = {programs.OURS: 0.5, "torch": 1.0, "torch-eager": 2.0, "onnxruntime": 0.8}
+SECONDS = {
+    "xlsr_ref-int8": 0.25,
+    "onnxruntime-int8": 0.25,
+    programs.OURS: 0.5,
+    "torch": 1.0,
+    "torch-eager": 2.0,
+    "onnxruntime": 0.8,
+}
 
 
 class FakeWorker:
