@@ -216,7 +216,8 @@ def test_an_interrupted_conversion_leaves_nothing(tmp_path, monkeypatch, problem
 def test_a_killed_conversion_has_no_target(tmp_path):
     script = (
         "import sys, time\nfrom xlsr_ref.checkpoint import convert as convert_file\n"
-        "def half(path, sources, notes=None):\n    path.write_bytes(b'half')\n    print('now', flush=True)\n    time.sleep(60)\n"
+        "def half(path, sources, notes=None):\n    path.write_bytes(b'half')\n"
+        "    print('now', flush=True)\n    time.sleep(60)\n"
         "convert_file.write_safetensors = half\n"
         f"convert_file.convert({str(GOLDEN / 'xlsr')!r}, {str(tmp_path / 'out')!r})\n"
     )

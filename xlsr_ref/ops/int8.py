@@ -32,9 +32,9 @@ STRIP = 48  # rows of x that stay in a core's cache while all of a tile's weight
 
 
 def quantize_per_channel(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """``weight`` (N, K) as int8 from −63 to 63, and the scale (N,), float32, of each output channel."""
+    """``weight`` (N, K) as int8 from −63 to 63, and the scale (N,), in its dtype, of each output channel."""
     largest = np.abs(weight).max(axis=1)
-    scale = np.where(largest > 0, largest / np.float32(LARGEST_WEIGHT), 1).astype(np.float32)
+    scale = np.where(largest > 0, largest / LARGEST_WEIGHT, 1).astype(weight.dtype)
     return np.rint(weight / scale[:, None]).astype(np.int8), scale
 
 
