@@ -34,6 +34,7 @@ ORDER = [  # of reading
     "13_what_is_in_a_checkpoint",
     "14_speed",
     "15_many_languages",
+    "16_eight_bits",
 ]
 
 TAGS = {  # each with its kind of cell, and how often it stands in a notebook at least
