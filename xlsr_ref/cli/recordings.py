@@ -17,17 +17,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from xlsr_ref.audio.clips import bundled_clips
-from xlsr_ref.audio.ffmpeg import SUFFIXES as FFMPEG_SUFFIXES
+from xlsr_ref.audio.suffixes import is_audio
 from xlsr_ref.errors import XlsrError
 from xlsr_ref.untrusted import shown
-
-# What libsndfile reads, by its usual suffixes. Not here: headerless samples, and MATLAB's files, seldom sound.
-AUDIO_SUFFIXES = {
-    ".wav", ".wave", ".w64", ".rf64", ".bwf", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".mp2", ".mp1", ".aif", ".aiff",
-    ".aifc", ".au", ".snd", ".caf", ".sph", ".nist", ".voc", ".avr", ".htk", ".iff", ".svx", ".8svx", ".paf", ".pvf",
-    ".sd2", ".sds", ".sf", ".ircam", ".wve", ".xi",
-}  # fmt: skip
-
 
 NAMED = 5  # files in a line
 
@@ -74,11 +66,6 @@ def _audio_files(folder: Path, problems: list[str]) -> Iterator[Path]:
         for name in files:
             if is_audio(name) and not name.startswith("."):
                 yield Path(here, name).relative_to(folder)
-
-
-def is_audio(name: str) -> bool:
-    """Is that how the name of a recording ends?"""
-    return Path(name).suffix.lower() in AUDIO_SUFFIXES | FFMPEG_SUFFIXES
 
 
 def passed_over(arguments: Sequence[str]) -> Iterator[str]:
