@@ -109,11 +109,11 @@ def test_a_step_without_a_usable_gradient_is_left_out_and_counted(begin, monkeyp
 
 
 @pytest.mark.parametrize("task", ["pretrain", "finetune"])
-def test_lists_are_not_believed(begin, tmp_path, task):
-    """A clip that is shorter than its list says is named, once, counted, and left out; the others are learnt from."""
+def test_recordings_that_change_after_the_preparation(begin, tmp_path, task):
+    """A clip that is shorter than it was is named, once, counted, and left out; the others are learnt from."""
+    run, said = begin(task, text=recipe(steps=6).replace("batch_seconds = 0.8", "batch_seconds = 8.0"))
     for name in ("a", "d"):  # d is in the dev split
         soundfile.write(tmp_path / "corpus" / f"{name}.wav", np.zeros(500), 16000)
-    run, said = begin(task, text=recipe(steps=6).replace("batch_seconds = 0.8", "batch_seconds = 8.0"))
     train(run, said.append)
     of_a = [line for line in said if "a.wav" in line]
     assert of_a[0] == "warning: a.wav has 0.03 s, not the 0.4 s of its list"
@@ -126,9 +126,17 @@ def test_lists_are_not_believed(begin, tmp_path, task):
     assert any(line.endswith("clips left out 6") for line in said)
 
 
-def test_a_clip_that_is_longer_than_its_list_says_does_not_fill_the_memory(begin, tmp_path):
-    soundfile.write(tmp_path / "corpus" / "a.wav", np.zeros(16000 * 30), 16000)
+def test_lists_are_not_believed(begin, tmp_path):
+    """A length in the list is compared with the recording before the first step."""
+    soundfile.write(tmp_path / "corpus" / "a.wav", np.zeros(500), 16000)
     run, said = begin(steps=3)
+    assert "warning: tiny: 1 length in the list is wrong and measured: a.wav has 0.03 s, not 0.4 s" in said
+    assert [clip.path.name for clip in run.clips] == ["b.wav", "c.wav"]  # a.wav is below data.shortest
+
+
+def test_a_clip_that_grows_does_not_fill_the_memory(begin, tmp_path):
+    run, said = begin(steps=3)
+    soundfile.write(tmp_path / "corpus" / "a.wav", np.zeros(16000 * 30), 16000)
     train(run, said.append)
     assert "warning: a.wav is left out of its batches: it is longer than data.longest = 20 s" in said
     assert run.place.clips_left_out > 0

@@ -83,7 +83,8 @@ def prepare_run(task: Task, recipe_file: Path, folder: Path, corpus: Path, resum
     """
     recipe = read_recipe(recipe_file)
     require_usable(folder, recipe, resume)
-    by_manifest = read_clips(corpus, recipe.data.manifests)
+    text = recipe.text if task == "finetune" else None
+    by_manifest = read_clips(corpus, recipe.data.manifests, text, recipe.data.tiers, say)
     clips = _to_learn_from(by_manifest, recipe.data)
     start = start_of(recipe, KINDS[task], (c.text for c in clips), base_of(recipe_file), bundled=BUNDLED)
     for line in [] if resume else start.notes:

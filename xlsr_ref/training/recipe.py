@@ -3,6 +3,7 @@
     seed = 0
     [model]          start from new weights or a folder; its config
     [data]           manifests, splits, how clips become batches
+    [text]           how texts are prepared: Unicode form, case, punctuation, numerals
     [augment]        how the sound is varied
     [optimizer]      Adam's settings and clipping
     [schedule]       the learning rate
@@ -27,6 +28,7 @@ from typing import Any, Literal
 
 from xlsr_ref.errors import TrainingError
 from xlsr_ref.model.finetune import Learn
+from xlsr_ref.text.preparation import Preparation
 from xlsr_ref.training.augment import Augmentation
 from xlsr_ref.untrusted import read_toml, shown
 from xlsr_ref.wav2vec2.config import Config
@@ -41,7 +43,8 @@ class ModelPart:
 
 @dataclass(frozen=True)
 class DataPart:
-    manifests: tuple[str, ...] = ()  # names of TSV files in the corpus folder
+    manifests: tuple[str, ...] = ()  # lists or folders of any layout in the corpus folder; none: the corpus itself
+    tiers: tuple[str, ...] = ()  # of TextGrids and .eaf: those with what is said
     train: str = "train"  # the split that is learnt from
     dev: str = "dev"  # the split that chooses the best checkpoint; "" for none
     shortest: float = 0.1  # seconds; shorter and longer clips are left out
@@ -100,6 +103,7 @@ class Recipe:
     seed: int = 0
     model: ModelPart = field(default_factory=ModelPart)
     data: DataPart = field(default_factory=DataPart)
+    text: Preparation = field(default_factory=Preparation)
     augment: Augmentation = field(default_factory=Augmentation)
     optimizer: OptimizerPart = field(default_factory=OptimizerPart)
     schedule: SchedulePart = field(default_factory=SchedulePart)
@@ -131,8 +135,6 @@ def from_table(table: dict[str, Any]) -> Recipe:
     firsts = [stage.first_step for stage in recipe.stages]
     if firsts[:1] != [1] or sorted(set(firsts)) != firsts:
         raise TrainingError(f"stages: their first_step must be 1 and then grow, found {firsts}")
-    if not recipe.data.manifests:
-        raise TrainingError("data.manifests is empty: name at least one TSV file of the corpus")
     for name, accepted, is_right in RANGES:
         value: Any = recipe
         for part in name.split("."):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from xlsr_ref.audio.corpus import open_corpus
+from xlsr_ref.audio.corpus import notes_on_texts, open_corpus
 from xlsr_ref.audio.manifest import COLUMNS
 from xlsr_ref.errors import ManifestError
 
@@ -19,6 +19,8 @@ def test_a_list_of_ours_is_checked(sound, text):
     assert corpus.notes == [
         "1 length in the list is wrong and measured: b.wav has 2.00 s, not 1 s",
         "1 speaker of train is in dev, too (anna): the error rates there will be too low for other voices",
+    ]
+    assert list(notes_on_texts(corpus.clips)) == [
         "1 text is not in Unicode's NFC, where an é is one character: --text nfc, or text.unicode in a recipe, "
         "composes them",
         "1 clip has no text",

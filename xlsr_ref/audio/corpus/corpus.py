@@ -65,20 +65,18 @@ class Corpus(NamedTuple):
         return clips
 
 
-def open_corpus(
-    path: str | os.PathLike[str], *, tiers: Sequence[str] = (), measure: bool = True, texts: bool = True
-) -> Corpus:
+def open_corpus(path: str | os.PathLike[str], *, tiers: Sequence[str] = (), measure: bool = True) -> Corpus:
     """The clips of a corpus, in its order; at least one.
 
     ``path`` is a list (ours, CSV, TSV, JSON lines), an annotation (.TextGrid, .eaf), or a folder of one of the layouts
     of this folder. ``tiers`` are those of annotations that hold what is said. Without ``measure`` the lengths in one of
-    our own lists are taken as they are. ``texts`` says that texts are wanted: notes are about them, too. Raises
-    ManifestError for what is no such source, for a list that cannot be read, and where no clip is left.
+    our own lists are taken as they are. Raises ManifestError for what is no such source, for a list that cannot be
+    read, and where no clip is left.
     """
     path = Path(path)
     source = read_source(path, tiers)
     checked = _Checked(source, measure or source.layout != OWN)
-    corpus = Corpus(source.layout, checked.clips, checked.left_out, [*source.notes, *checked.notes(texts)])
+    corpus = Corpus(source.layout, checked.clips, checked.left_out, [*source.notes, *checked.notes()])
     if not corpus.clips:
         first = f", {shown(corpus.left_out[0].name)} the first: {corpus.left_out[0].why}" if corpus.left_out else ""
         raise ManifestError(f"{shown(path)}: no clip can be used, {len(corpus.left_out)} were left out{first}")
@@ -182,7 +180,7 @@ class _Checked:
         assert seconds is not None
         return Clip(entry.path, entry.lang, entry.speaker, seconds, entry.split, entry.text, entry.start, entry.end)
 
-    def notes(self, texts: bool) -> Iterator[str]:
+    def notes(self) -> Iterator[str]:
         """What the user should know of the corpus as a whole."""
         if self.wrong:
             n = len(self.wrong)
@@ -199,17 +197,19 @@ class _Checked:
                 f"{_count(n, 'speaker')} of train {_are(n)} in {where}, too ({shown(name, 40)}): the error rates there "
                 "will be too low for other voices"
             )
-        if not texts:
-            return
-        decomposed = sum(not unicodedata.is_normalized("NFC", clip.text) for clip in self.clips)
-        if decomposed:
-            yield (
-                f"{_count(decomposed, 'text')} {_are(decomposed)} not in Unicode's NFC, where an é is one character: "
-                "--text nfc, or text.unicode in a recipe, composes them"
-            )
-        empty = sum(not clip.text.strip() for clip in self.clips)
-        if empty:
-            yield f"{_count(empty, 'clip')} {'has' if empty == 1 else 'have'} no text"
+
+
+def notes_on_texts(clips: Sequence[Clip]) -> Iterator[str]:
+    """What the user should know of the texts of a corpus."""
+    decomposed = sum(not unicodedata.is_normalized("NFC", clip.text) for clip in clips)
+    if decomposed:
+        yield (
+            f"{_count(decomposed, 'text')} {_are(decomposed)} not in Unicode's NFC, where an é is one character: "
+            "--text nfc, or text.unicode in a recipe, composes them"
+        )
+    empty = sum(not clip.text.strip() for clip in clips)
+    if empty:
+        yield f"{_count(empty, 'clip')} {'has' if empty == 1 else 'have'} no text"
 
 
 def _crossing(entries: Sequence[Entry]) -> dict[int, str]:
