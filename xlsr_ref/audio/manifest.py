@@ -4,8 +4,9 @@
     en/hello.flac   en    anna     1.064    train  hello      a line per recording: tabs between columns, no quotes
 
 The file is UTF-8. `path` is relative to the manifest's own folder unless another root is given. `split` is what a
-recording is used for: train, dev, test or any other name. Columns `start` and `end` may be there: seconds, of a clip
-that is a part of a longer file; empty for a whole file. More columns are not read. Empty lines are passed over.
+recording is used for: train, dev, test or any other name; empty for all uses. Columns `start` and `end` may be there:
+seconds, of a clip that is a part of a longer file; empty for a whole file. More columns are not read. Empty lines are
+passed over.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ def read_manifest(
             )
         row = {name: fields[at] for name, at in where.items()}
         splits.add(row["split"])
-        if split is None or row["split"] == split:
+        if split is None or row["split"] in ("", split):  # without one a clip is of any
             clips.append(_clip(row, folder, f"{shown(path)}, line {number}"))
     if not splits:
         raise ManifestError(f"{shown(path)}: has a first line but no recordings")

@@ -41,7 +41,7 @@ def format_transcript(transcript: Transcript, name: str) -> str:
         case "text":
             return transcript.text + "\n"
         case "json":
-            return _json(_object(transcript))
+            return _json(transcript_object(transcript))
         case "tsv":
             return _table([COLUMNS, *_rows(transcript)])
         case "srt":
@@ -61,7 +61,7 @@ def format_transcripts(named: Sequence[tuple[str, Transcript]], name: str) -> st
         case "text":
             return _table([file, transcript.text] for file, transcript in named)
         case "json":
-            return _json([{"file": file} | _object(transcript) for file, transcript in named])
+            return _json([{"file": file} | transcript_object(transcript) for file, transcript in named])
         case "tsv":
             rows = ([file, *row] for file, transcript in named for row in _rows(transcript))
             return _table([["file", *COLUMNS], *rows])
@@ -102,7 +102,9 @@ def _json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, indent=2) + "\n"
 
 
-def _object(transcript: Transcript) -> dict:
+def transcript_object(transcript: Transcript) -> dict:
+    """A transcript as JSON has it."""
+
     def objects(spans: Iterable[Span]) -> list[dict]:
         return [
             {"text": span.text, "start": round(span.start, 3), "end": round(span.end, 3), "score": round(span.score, 4)}

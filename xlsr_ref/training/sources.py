@@ -21,12 +21,13 @@ def prepared_corpus(
     text: Preparation | None = None,
     tiers: Sequence[str] = (),
     measure: bool = True,
+    split: str | None = None,
 ) -> Corpus:
     """The corpus ``path`` of any layout, its texts prepared; at least one clip. Without ``text`` no text is wanted.
 
-    ``tiers`` and ``measure`` are those of `open_corpus`. Raises ManifestError.
+    ``tiers``, ``measure`` and ``split`` are those of `open_corpus`. Raises ManifestError.
     """
-    corpus = open_corpus(path, tiers=tiers, measure=measure)
+    corpus = open_corpus(path, tiers=tiers, measure=measure, split=split)
     if text is None:
         return corpus
     done = prepare_texts(((clip.text, clip.lang) for clip in corpus.clips), text)

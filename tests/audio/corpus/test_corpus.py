@@ -69,7 +69,11 @@ def test_recordings_that_are_none(sound, text):
 
 def test_splits(sound, text):
     sound("a.wav")
-    corpus = open_corpus(text("list.csv", "path,text,split\na.wav,x,validation\n"))
-    assert [c.split for c in corpus.of_split("dev")] == ["dev"]
-    with pytest.raises(ManifestError, match="no clip belongs to the split test, only to dev"):
-        corpus.of_split("test")
+    path = text("list.csv", "path,text,split\na.wav,x,validation\nlost.wav,x,train\n")
+    corpus = open_corpus(path, split="dev")
+    assert [c.split for c in corpus.clips] == ["dev"]
+    assert corpus.left_out == []  # what is of no interest need not be there
+    with pytest.raises(ManifestError, match="no clip belongs to the split test, only to dev, train"):
+        open_corpus(path, split="test")
+    own = text("own.tsv", f"{HEADER}\na.wav\ten\t\t0.5\t\tx\n")
+    assert len(open_corpus(own, split="test").clips) == 1

@@ -56,25 +56,22 @@ class Corpus(NamedTuple):
     left_out: list[LeftOut]
     notes: list[str]  # what the user should know, a line each
 
-    def of_split(self, split: str) -> list[Clip]:
-        """The clips of a split; those of a layout without splits are of any. Raises ManifestError for none."""
-        clips = [clip for clip in self.clips if clip.split in ("", split)]
-        if not clips:
-            named = listed(sorted({clip.split for clip in self.clips}), 10)
-            raise ManifestError(f"no clip belongs to the split {shown(split)}, only to {named}")
-        return clips
 
-
-def open_corpus(path: str | os.PathLike[str], *, tiers: Sequence[str] = (), measure: bool = True) -> Corpus:
+def open_corpus(
+    path: str | os.PathLike[str], *, tiers: Sequence[str] = (), measure: bool = True, split: str | None = None
+) -> Corpus:
     """The clips of a corpus, in its order; at least one.
 
     ``path`` is a list (ours, CSV, TSV, JSON lines), an annotation (.TextGrid, .eaf), or a folder of one of the layouts
-    of this folder. ``tiers`` are those of annotations that hold what is said. Without ``measure`` the lengths in one of
-    our own lists are taken as they are. Raises ManifestError for what is no such source, for a list that cannot be
-    read, and where no clip is left.
+    of this folder. ``tiers`` are those of annotations that hold what is said. With a ``split`` only its clips are
+    looked at, and those of a layout without splits. Without ``measure`` the lengths in one of our own lists are taken
+    as they are. Raises ManifestError for what is no such source, for a list that cannot be read, and where no clip is
+    left.
     """
     path = Path(path)
-    source = read_source(path, tiers)
+    source = read_source(path, tiers, split)
+    if split is not None:
+        source = _of_split(source, split)
     checked = _Checked(source, measure or source.layout != OWN)
     corpus = Corpus(source.layout, checked.clips, checked.left_out, [*source.notes, *checked.notes()])
     if not corpus.clips:
@@ -86,13 +83,13 @@ def open_corpus(path: str | os.PathLike[str], *, tiers: Sequence[str] = (), meas
 OWN = "a list of xlsr-ref"
 
 
-def read_source(path: Path, tiers: Sequence[str] = ()) -> Source:
+def read_source(path: Path, tiers: Sequence[str] = (), split: str | None = None) -> Source:
     """What the files of a corpus say, not yet compared with the recordings. Raises ManifestError."""
     if not os.path.isdir(path):
         if annotation.is_annotation(path):
             return annotation.annotation_of(path, tiers)
         if path.suffix.lower() != ".jsonl" and table.is_own_list(table.header_of(path)):
-            return _own_list(path)
+            return _own_list(path, split)
         return table.read_table(path, tiers)
     found = [(name, read) for name, is_such, read in LAYOUTS if is_such(path)]
     if len(found) > 1:
@@ -105,10 +102,19 @@ def read_source(path: Path, tiers: Sequence[str] = ()) -> Source:
     raise ManifestError(f"{shown(path)}: is none of the layouts that are known: {KNOWN}")
 
 
-def _own_list(path: Path) -> Source:
+def _own_list(path: Path, split: str | None) -> Source:
     """A list of ours: it was written for this package, so a clip that is not there is an error."""
-    entries = [Entry(f"clip {i}", *_fields(clip)) for i, clip in enumerate(read_manifest(path), start=1)]
+    entries = [Entry(f"clip {i}", *_fields(clip)) for i, clip in enumerate(read_manifest(path, split=split), start=1)]
     return Source(OWN, entries, [], [])
+
+
+def _of_split(source: Source, split: str) -> Source:
+    """Only the entries of a split. Raises ManifestError for none."""
+    entries = [entry for entry in source.entries if entry.split in ("", split)]
+    if source.entries and not entries:
+        named = listed(sorted({entry.split for entry in source.entries}), 10)
+        raise ManifestError(f"no clip belongs to the split {shown(split)}, only to {named}")
+    return source._replace(entries=entries)
 
 
 def _fields(clip: Clip) -> tuple:
