@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import logging
 import pickle
+import re
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -30,6 +31,7 @@ WINDOW = 4  # tasks for each thread of the cluster that are handed out at a time
 TRIES = 3  # for an item whose worker died, beyond those of Dask itself
 TIMEOUT = 10.0  # seconds that a scheduler has to answer
 START = 120.0  # seconds that the workers of this machine have to start
+ADDRESS = re.compile(r"(tcp|tls|ws|wss|ucx)://[^\s/]+:\d{1,5}")
 NOT_SENT = ("call", "output", "results")  # of the line of the command
 
 
@@ -66,6 +68,8 @@ def connected(arguments: argparse.Namespace) -> Iterator[Any]:
     for name in ("distributed", "distributed.nanny", "distributed.scheduler", "distributed.worker", "tornado"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     if arguments.scheduler is not None:
+        if not ADDRESS.fullmatch(arguments.scheduler):
+            raise XlsrError(f"--scheduler {shown(arguments.scheduler)} is no address: give one such as tcp://HOST:8786")
         with _client(distributed, arguments.scheduler) as client:
             yield client
         return
@@ -89,9 +93,7 @@ def connected(arguments: argparse.Namespace) -> Iterator[Any]:
 def _client(distributed: Any, address: Any) -> Iterator[Any]:
     try:
         client = distributed.Client(address, timeout=TIMEOUT, set_as_default=False)
-    except (OSError, TimeoutError, ValueError) as error:
-        if isinstance(error, ValueError) and not isinstance(error, XlsrError | OSError):
-            raise XlsrError(f"--scheduler {shown(address)} is no address: give one such as tcp://HOST:8786") from None
+    except (OSError, TimeoutError):
         raise XlsrError(
             f"no scheduler answers at {shown(address)}: start one with `dask scheduler`, and workers with "
             f"`dask worker {shown(address)}`"
@@ -159,7 +161,7 @@ def _results(
         return future
 
     first = [submit(item) for item in islice(todo, max(1, WINDOW * threads))]
-    queue = distributed.as_completed(first, with_results=True, raise_errors=False)
+    queue = distributed.as_completed(first, loop=client.loop, with_results=True, raise_errors=False)
     del first  # a future that is held keeps its result on the workers
     for future, result in queue:
         item = under_way.pop(future.key)

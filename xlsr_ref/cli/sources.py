@@ -44,7 +44,7 @@ def open_source(
     from xlsr_ref.training.sources import prepared_corpus, summary
 
     corpus = prepared_corpus(name, preparation(arguments) if texts else None, arguments.tiers, measure, split)
-    for line in corpus.notes:
+    for line in corpus.notes if texts else ():
         note(f"{shown(name)}: {line}")
     if corpus.left_out:
         complain(f"{shown(name)}: {summary(corpus.left_out)}")
