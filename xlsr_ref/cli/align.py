@@ -8,8 +8,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from xlsr_ref.cli.align_corpus import run_corpus
+from xlsr_ref.cli.many import HELP, add_many
 from xlsr_ref.cli.options import add_model, following, load_model
 from xlsr_ref.cli.say import STYLE, WrongUsage, about, say
+from xlsr_ref.cli.sources import add_source_options
 from xlsr_ref.errors import AlignmentError, XlsrError
 
 FORMATS = ("textgrid", "json", "srt", "vtt", "ctm")
@@ -21,11 +24,11 @@ def add(commands: Any) -> None:
         usage="xlsr-ref align [options] AUDIO [TEXT]",
         description="Say when each word of a known text is spoken. A word that is only * stands for anything.",
         epilog="examples:\n"
-        '  xlsr-ref align talk.wav "good morning" -o talk.TextGrid     for Praat\n'
-        "  xlsr-ref align talk.wav --text-file talk.txt --format srt   subtitles",
+        '  xlsr-ref align talk.wav "good morning" -o talk.TextGrid\n'
+        "  xlsr-ref align field --output grids --text lower   a corpus, with --text as in data\n" + HELP,
         **STYLE,
     )
-    p.add_argument("audio", metavar="AUDIO", help="a recording, or - for the standard input")
+    p.add_argument("audio", metavar="AUDIO", help="a recording, - for the standard input, or a corpus")
     p.add_argument("text", metavar="TEXT", nargs="?", help="what is said in it")
     p.add_argument("--text-file", metavar="FILE", help="a file with what is said in it, in UTF-8")
     p.add_argument("--phonemes", action="store_true", help="the text is phonemes, with spaces between them")
@@ -37,19 +40,23 @@ def add(commands: Any) -> None:
         default="textgrid",
         help=f"{', '.join(FORMATS)} (default: textgrid)",
     )
-    p.add_argument("-o", "--output", metavar="FILE", help="write into this file")
+    p.add_argument("-o", "--output", metavar="FILE", help="write into this file; of a corpus, into this folder")
     p.add_argument("--chunk", metavar="SEC", type=float, help="as in transcribe")
     p.add_argument("--stride", metavar="SEC", type=float, help="as in transcribe")
+    add_many(p, shown_in_help=False)
+    add_source_options(p, shown_in_help=False)
     p.set_defaults(call=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Lay the text over the recording and write where its words are."""
-    from xlsr_ref.cli.recordings import find, missing
+    from xlsr_ref.cli.recordings import find, is_list, missing
     from xlsr_ref.files import write_whole
     from xlsr_ref.text.formats import format_alignment
     from xlsr_ref.untrusted import LONGEST_LINE, plain, read_text, shown
 
+    if arguments.text is arguments.text_file is None and (os.path.isdir(arguments.audio) or is_list(arguments.audio)):
+        return run_corpus(arguments)
     if (arguments.text is None) == (arguments.text_file is None):
         raise WrongUsage("give the text that is spoken: TEXT, or --text-file FILE, and not both")
     if not arguments.audio:

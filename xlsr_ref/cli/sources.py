@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from xlsr_ref.text.preparation import Preparation
 
 
-def add_source_options(p: argparse.ArgumentParser) -> None:
+def add_source_options(p: argparse.ArgumentParser, shown_in_help: bool = True) -> None:
     """--text and --tier: of every command that reads a corpus with its texts."""
-    p.add_argument("--text", metavar="STEPS", dest="preparation", default="",
-                   help="prepare texts: nfc, lower, no-punctuation, no-numerals …")  # fmt: skip
-    add_tier(p)
+    text = "prepare texts: nfc, lower, no-punctuation, no-numerals …" if shown_in_help else argparse.SUPPRESS
+    p.add_argument("--text", metavar="STEPS", dest="preparation", default="", help=text)
+    add_tier(p, shown_in_help)
 
 
 def add_tier(p: argparse.ArgumentParser, shown_in_help: bool = True) -> None:
@@ -49,6 +49,11 @@ def open_source(
     if corpus.left_out:
         complain(f"{shown(name)}: {summary(corpus.left_out)}")
     return corpus
+
+
+def open_raw_source(name: str, arguments: argparse.Namespace) -> Corpus:
+    """As `open_source`, with the texts as they are."""
+    return open_source(name, argparse.Namespace(preparation="", tiers=arguments.tiers))
 
 
 def failed_of(corpus: Corpus) -> int:

@@ -9,6 +9,7 @@ from xlsr_ref.model.recording_logits import Progress, recording_logits, reported
 from xlsr_ref.model.source import Recording, as_source
 from xlsr_ref.ops.softmax import log_softmax
 from xlsr_ref.text.align_text import align_words, words_to_align
+from xlsr_ref.text.merge import with_utterances
 from xlsr_ref.text.transcript import Transcript
 
 
@@ -26,8 +27,9 @@ def align(
     """When each word and character of ``text``, which is what was said in the recording, is spoken.
 
     ``recording``, ``sampling_rate``, the chunks and ``progress`` are those of :meth:`transcribe`; of the hours of a
-    long one only the log-probabilities are kept. A word that is only "*" stands for anything. Where the model writes
-    phonemes, ``text`` goes through the package phonemizer, or is itself in ``phonemes`` with spaces between them.
+    long one only the log-probabilities are kept. Lines of the text become utterances. A word that is only "*" stands
+    for anything. Where the model writes phonemes, ``text`` goes through the package phonemizer, or is itself in
+    ``phonemes`` with spaces between them.
     Raises AudioError, CannotTranscribeError, VocabularyError, and AlignmentError for a text that is empty, too long
     for the recording, or has what the vocabulary cannot spell.
     """
@@ -39,4 +41,8 @@ def align(
         seconds, parts = recording_logits(model, source, rate, how)
         parts = reported(parts, model, seconds, progress)
         log_probs = np.concatenate([log_softmax(logits).astype(model.dtype) for _, logits in parts])
-    return align_words(log_probs, words, tokenizer, model.seconds_per_frame, seconds)
+    aligned = align_words(log_probs, words, tokenizer, model.seconds_per_frame, seconds)
+    lines = [" ".join(line.split()) for line in text.splitlines() if line.strip()]
+    if len(lines) < 2:
+        return aligned
+    return with_utterances(aligned, [(line, len(tokenizer.words_of(line, phonemes))) for line in lines])

@@ -118,7 +118,8 @@ def transcript_object(transcript: Transcript) -> dict:
         longest, start, end = max(pauses, default=(0.0, 0.0, 0.0))
         if longest > PAUSE:
             word["pause"] = [round(start, 3), round(end, 3)]
-    return {"text": transcript.text, "score": score, "words": words, "chars": objects(transcript.chars)}
+    found = {"text": transcript.text, "score": score, "words": words, "chars": objects(transcript.chars)}
+    return found | ({"utterances": objects(transcript.utterances)} if transcript.utterances else {})
 
 
 def _rows(transcript: Transcript) -> Iterator[list[str]]:

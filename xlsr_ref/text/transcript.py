@@ -38,7 +38,8 @@ class Transcript:
     seconds (None where it is not known).
 
     After a beam search ``alternatives`` are the best texts, the transcript's own first, and ``word_confidence`` has for
-    each word the probability of the alternatives that have it, too (text/search/nbest.py).
+    each word the probability of the alternatives that have it, too (text/search/nbest.py). ``utterances`` are those of
+    an alignment whose text had several lines, or whose recording is cut into parts.
     """
 
     text: str
@@ -48,6 +49,7 @@ class Transcript:
     duration: float | None = None
     alternatives: tuple[Alternative, ...] = ()
     word_confidence: tuple[float, ...] = ()
+    utterances: tuple[Span, ...] = ()
 
     def __str__(self) -> str:
         return self.text
