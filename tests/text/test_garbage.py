@@ -98,7 +98,7 @@ def test_what_was_said_and_what_was_not():
     assert found.other.max() < 0.1
     found = evidence(spoken([*frames[:7], 4, 3, 7, 5, 6, 7, 0]), [one], 0, 1)
     assert found.said[0] > 0.95
-    assert found.other[7:13].min() > 0.9
+    assert found.other[8:12].min() > 0.9  # its ends are less sure
     assert found.other[:5].max() < 0.1
 
 
