@@ -118,7 +118,14 @@ def ready_model(arguments: argparse.Namespace) -> tuple[Any, dict]:
     model = load_model(arguments)
     model.chunking(arguments.chunk, arguments.stride)  # wrong lengths are not the recording's
     how = {"chunk_seconds": arguments.chunk, "stride_seconds": arguments.stride, "phonemes": arguments.phonemes}
-    return model, how
+    return model, how | check_options(arguments)
+
+
+def check_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What --check and --label-prior mean to `Model.align`."""
+    return ({"check": True} if arguments.check else {}) | (
+        {"label_prior": arguments.label_prior} if arguments.label_prior else {}
+    )
 
 
 def aligned(model: Any, how: dict, clips: tuple[Clip, ...]) -> Any:
@@ -154,6 +161,7 @@ def _is_done(results: Results, item: Item) -> bool:
 def _align_each(arguments: argparse.Namespace, items: Sequence[Item], results: Results) -> bool:
     """Write the alignment of each recording; whether one failed."""
     from xlsr_ref.files import write_whole
+    from xlsr_ref.text.check import line_of
     from xlsr_ref.text.formats import format_alignment
     from xlsr_ref.text.merge import with_original_words
     from xlsr_ref.untrusted import plain
@@ -179,6 +187,9 @@ def _align_each(arguments: argparse.Namespace, items: Sequence[Item], results: R
                 )
                 write_whole(item.own.target, plain(content))
             results.add(item, transcript)
+            for doubt in transcript.check.doubts if transcript.check is not None else ():
+                with aside():
+                    complain(f"{shown(path)}: {line_of(doubt)}")
         failed |= bool(problems)
         with aside():
             for line in problems:

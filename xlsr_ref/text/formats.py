@@ -118,8 +118,16 @@ def transcript_object(transcript: Transcript) -> dict:
         longest, start, end = max(pauses, default=(0.0, 0.0, 0.0))
         if longest > PAUSE:
             word["pause"] = [round(start, 3), round(end, 3)]
+    check = transcript.check
+    for word, one in zip(words, check.words if check is not None else ()):
+        word["said"] = round(one.said, 4)
+        word["start_interval"], word["end_interval"] = ([round(t, 3) for t in both] for both in (one.start, one.end))
     found = {"text": transcript.text, "score": score, "words": words, "chars": objects(transcript.chars)}
-    return found | ({"utterances": objects(transcript.utterances)} if transcript.utterances else {})
+    if transcript.utterances:
+        found["utterances"] = objects(transcript.utterances)
+    if check is not None:
+        found |= {"other": objects(check.other), "doubts": objects(check.doubts)}
+    return found
 
 
 def _rows(transcript: Transcript) -> Iterator[list[str]]:

@@ -24,8 +24,8 @@ import numpy as np
 from xlsr_ref.errors import ObjectiveError
 from xlsr_ref.ops.backend import choose, njit
 
-ENTER = math.log(0.01)
-SKIP = math.log(0.01)
+ENTER = math.log(0.01)  # these two decide how much must speak against the text before it is doubted
+SKIP = math.log(0.0001)
 MOST = 2**26  # of T · N: half a gigabyte
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from xlsr_ref.text.check import doubts_of
 from xlsr_ref.text.confidence import of_tokens
-from xlsr_ref.text.transcript import Span, Transcript
+from xlsr_ref.text.transcript import Check, Span, Transcript, WordCheck
 
 
 def shifted(transcript: Transcript, seconds: float) -> Transcript:
@@ -15,11 +16,19 @@ def shifted(transcript: Transcript, seconds: float) -> Transcript:
     def later(spans: Sequence[Span]) -> tuple[Span, ...]:
         return tuple(Span(one.text, one.start + seconds, one.end + seconds, one.score) for one in spans)
 
+    def interval(one: tuple[float, float]) -> tuple[float, float]:
+        return one[0] + seconds, one[1] + seconds
+
+    check = transcript.check
+    if check is not None:
+        words = tuple(WordCheck(one.said, interval(one.start), interval(one.end)) for one in check.words)
+        check = Check(words, later(check.other), later(check.doubts))
     return replace(
         transcript,
         words=later(transcript.words),
         chars=later(transcript.chars),
         utterances=later(transcript.utterances),
+        check=check,
     )
 
 
@@ -27,6 +36,12 @@ def joined(parts: Sequence[Transcript], duration: float | None) -> Transcript:
     """One transcript of the ``parts`` of a recording of ``duration`` seconds, whose times are the recording's."""
     ordered = sorted(parts, key=lambda part: part.words[0].start if part.words else 0.0)
     scores = [part.score for part in ordered if part.score is not None]
+    checks = [part.check for part in ordered if part.check is not None]
+    check = Check(
+        tuple(word for one in checks for word in one.words),
+        tuple(span for one in checks for span in one.other),
+        tuple(span for one in checks for span in one.doubts),
+    )
     return Transcript(
         text="\n".join(part.text for part in ordered),
         words=tuple(word for part in ordered for word in part.words),
@@ -34,6 +49,7 @@ def joined(parts: Sequence[Transcript], duration: float | None) -> Transcript:
         score=of_tokens(scores) if scores else None,
         duration=duration,
         utterances=tuple(one for part in ordered for one in part.utterances),
+        check=check if len(checks) == len(ordered) else None,
     )
 
 
@@ -64,13 +80,20 @@ def with_original_words(
     """
     if sum(count for _, count in words) != len(transcript.words):
         return transcript
-    spans, at = [], 0
+    spans, checks, at = [], [], 0
     for text, count in words:
         own = transcript.words[at : at + count]
-        at += count
         if own:
             spans.append(Span(text, own[0].start, own[-1].end, of_tokens([word.score for word in own])))
+        if own and transcript.check is not None:
+            each = transcript.check.words[at : at + count]
+            checks.append(WordCheck(sum(one.said for one in each) / count, each[0].start, each[-1].end))
+        at += count
+    check = transcript.check
+    if check is not None:
+        check = Check(tuple(checks), check.other, doubts_of(spans, checks, check.other))
     utterances = transcript.utterances
     if len(lines) == len(utterances):
         utterances = tuple(replace(one, text=line) for one, line in zip(utterances, lines))
-    return replace(transcript, text=" ".join(text for text, _ in words), words=tuple(spans), utterances=utterances)
+    text = " ".join(text for text, _ in words)
+    return replace(transcript, text=text, words=tuple(spans), utterances=utterances, check=check)

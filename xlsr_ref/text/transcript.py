@@ -32,6 +32,26 @@ class Alternative:
 
 
 @dataclass(frozen=True)
+class WordCheck:
+    """Of one word: how probable it is that it was ``said`` there, and the 90 % intervals, in seconds, of where it
+    begins (``start``) and ends (``end``)."""
+
+    said: float
+    start: tuple[float, float]
+    end: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Check:
+    """Of an alignment: one of ``words`` for each of its words; ``other``, the stretches of sound that the text lacks,
+    with what was heard there and how probable they are; ``doubts``, what is wrong in words, in the order of time."""
+
+    words: tuple[WordCheck, ...]
+    other: tuple[Span, ...]
+    doubts: tuple[Span, ...]
+
+
+@dataclass(frozen=True)
 class Transcript:
     """``text``, its ``words``, its ``chars`` (one span per token written; those between words are spaces), the
     confidence ``score`` of the whole (None where there is nothing to be sure of), and the recording's ``duration`` in
@@ -39,7 +59,8 @@ class Transcript:
 
     After a beam search ``alternatives`` are the best texts, the transcript's own first, and ``word_confidence`` has for
     each word the probability of the alternatives that have it, too (text/search/nbest.py). ``utterances`` are those of
-    an alignment whose text had several lines, or whose recording is cut into parts.
+    an alignment whose text had several lines, or whose recording is cut into parts; ``check`` is that of an alignment
+    that was checked (text/check.py).
     """
 
     text: str
@@ -50,6 +71,7 @@ class Transcript:
     alternatives: tuple[Alternative, ...] = ()
     word_confidence: tuple[float, ...] = ()
     utterances: tuple[Span, ...] = ()
+    check: Check | None = None
 
     def __str__(self) -> str:
         return self.text
