@@ -15,7 +15,7 @@ from xlsr_ref.cli.say import STYLE, WrongUsage, about, complain, say
 from xlsr_ref.cli.sources import add_source_options
 from xlsr_ref.errors import AlignmentError, XlsrError
 
-FORMATS = ("textgrid", "json", "srt", "vtt", "ctm")
+FORMATS = ("textgrid", "eaf", "json", "srt", "vtt", "ctm")
 
 
 def add(commands: Any) -> None:
@@ -39,7 +39,7 @@ def add(commands: Any) -> None:
         metavar="FORMAT",
         choices=FORMATS,
         default="textgrid",
-        help=f"{', '.join(FORMATS)} (default: textgrid)",
+        help=f"{', '.join(FORMATS)} (default: the first)",
     )
     p.add_argument("-o", "--output", metavar="FILE", help="write into this file; of a corpus, into this folder")
     p.add_argument("--chunk", metavar="SEC", type=float, help="as in transcribe")
@@ -91,7 +91,7 @@ def run(arguments: argparse.Namespace) -> int:
         for doubt in aligned.check.doubts:
             complain(f"{shown(recording.name)}: {line_of(doubt)}")
     parts = "phones" if model.tokenizer is not None and model.tokenizer.files.phonemes is not None else "characters"
-    content = format_alignment(aligned, arguments.format, recording.place.name, aligned.duration or 0.0, parts)
+    content = format_alignment(aligned, arguments.format, recording.path.name, aligned.duration or 0.0, parts)
     if arguments.output is None:
         say(content)
     else:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from xlsr_ref.text.preparation import Preparation
     from xlsr_ref.text.transcript import Transcript
 
-SUFFIXES = {"textgrid": ".TextGrid", "json": ".json", "srt": ".srt", "vtt": ".vtt", "ctm": ".ctm"}
+SUFFIXES = {"textgrid": ".TextGrid", "eaf": ".eaf", "json": ".json", "srt": ".srt", "vtt": ".vtt", "ctm": ".ctm"}
 
 
 class Aligned(NamedTuple):
@@ -182,9 +182,8 @@ def _align_each(arguments: argparse.Namespace, items: Sequence[Item], results: R
             problems = result.failed
             transcript = with_original_words(result.transcript, item.own.words, item.own.lines)
             if item.own.target is not None:
-                content = format_alignment(
-                    transcript, arguments.format, item.own.target.stem, transcript.duration or 0.0, kind
-                )
+                duration = transcript.duration or 0.0
+                content = format_alignment(transcript, arguments.format, path.name, duration, kind)
                 write_whole(item.own.target, plain(content))
             results.add(item, transcript)
             for doubt in transcript.check.doubts if transcript.check is not None else ():

@@ -32,8 +32,16 @@ from xlsr_ref.errors import CannotTranscribeError
 if TYPE_CHECKING:
     from xlsr_ref.cli.recordings import Recording
 
-SUFFIXES = {"text": ".txt", "json": ".json", "srt": ".srt", "vtt": ".vtt", "tsv": ".tsv"}
-ONE_RECORDING = ("srt", "vtt")  # their times belong to one recording: several cannot share a file
+SUFFIXES = {
+    "text": ".txt",
+    "json": ".json",
+    "srt": ".srt",
+    "vtt": ".vtt",
+    "tsv": ".tsv",
+    "textgrid": ".TextGrid",
+    "ctm": ".ctm",
+}
+ONE_RECORDING = ("srt", "vtt", "textgrid")  # their times belong to one recording: several cannot share a file
 
 
 def add(commands: Any) -> None:
@@ -147,7 +155,7 @@ def transcribe_each(arguments: argparse.Namespace, items: Sequence[Item], result
             if isinstance(result, Exception):
                 raise result
             if target is not None:
-                write_whole(target, plain(format_transcript(result, form)))
+                write_whole(target, plain(format_transcript(result, form, recording.place.name)))
         except Exception as error:
             if _stops_all(error, model):
                 raise
@@ -161,7 +169,8 @@ def transcribe_each(arguments: argparse.Namespace, items: Sequence[Item], result
             elif prints:
                 named = [(recording.name, result)]
                 with aside():
-                    say(format_transcripts(named, form) if several else format_transcript(result, form))
+                    one = format_transcript(result, form, recording.place.name)
+                    say(format_transcripts(named, form) if several else one)
         tick(item)
 
     with progress(items) as (tick, aside), following(len(items) == 1 and not uses_dask(arguments)) as shown_to:

@@ -1,7 +1,8 @@
-"""The formats a transcript is written in: text, json, tsv, the subtitle formats srt and vtt; of an alignment ctm, too.
+"""The formats a transcript is written in: text, json, tsv, srt, vtt, textgrid, ctm; of an alignment eaf, too.
 
 Each function returns the content of one whole file. Seconds are rounded to milliseconds, scores to four digits.
-Praat's TextGrid stands in textgrid.py. ctm is what NIST's scoring tools read: recording, channel, start, length, word.
+Praat's TextGrid stands in textgrid.py, ELAN's file in eaf.py. ctm is what NIST's scoring tools read: recording,
+channel, start, length, word.
 Subtitles: words are gathered into cues of at most two lines of 42 characters and at most six seconds; a pause of more
 than 0.8 seconds begins a new cue, also inside a word: what a model writes as one word may be two with a pause between
 them and no space. A cue stays for at least 0.8 seconds where the next one and the recording's end leave room.
@@ -17,13 +18,15 @@ import math
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise, zip_longest
+from pathlib import Path
 
 from xlsr_ref.errors import XlsrError
+from xlsr_ref.text.eaf import eaf
 from xlsr_ref.text.textgrid import textgrid
 from xlsr_ref.text.transcript import Span, Transcript
 
-FORMATS = ("text", "json", "srt", "vtt", "tsv")
-OF_ALIGNMENTS = ("textgrid", "json", "srt", "vtt", "ctm")
+FORMATS = ("text", "json", "srt", "vtt", "tsv", "textgrid", "ctm")
+OF_ALIGNMENTS = ("textgrid", "eaf", "json", "srt", "vtt", "ctm")
 
 COLUMNS = ("start", "end", "text", "score")
 
@@ -35,8 +38,11 @@ SHOWN = 0.8  # seconds that a cue stays at least
 NOTHING = "1\n00:00:00,000 --> {}\n\u200b\n"  # a zero-width space: an empty text would end the cue's own block
 
 
-def format_transcript(transcript: Transcript, name: str) -> str:
-    """One recording's ``transcript`` in the format ``name``. Raises XlsrError for a name that is not in FORMATS."""
+def format_transcript(transcript: Transcript, name: str, recording: str = "recording") -> str:
+    """One recording's ``transcript`` in the format ``name``. ``recording`` is what ctm calls it.
+
+    Raises XlsrError for a name that is not in FORMATS.
+    """
     match name:
         case "text":
             return transcript.text + "\n"
@@ -48,6 +54,10 @@ def format_transcript(transcript: Transcript, name: str) -> str:
             return _srt(transcript)
         case "vtt":
             return _vtt(transcript)
+        case "textgrid":
+            return textgrid(transcript, transcript.duration or 0.0)
+        case "ctm":
+            return _ctm(transcript, recording)
     raise XlsrError(f"the format {name!r} is not known: choose one of {', '.join(FORMATS)}")
 
 
@@ -55,7 +65,7 @@ def format_transcripts(named: Sequence[tuple[str, Transcript]], name: str) -> st
     """The transcripts of several recordings, each with its recording's name, in one file.
 
     text: `name<TAB>text` lines. json: an array of objects with a `file`. tsv: a first column `file`.
-    Raises XlsrError for srt and vtt, which need a file for each recording.
+    Raises XlsrError for srt, vtt and textgrid, which need a file for each recording.
     """
     match name:
         case "text":
@@ -65,7 +75,9 @@ def format_transcripts(named: Sequence[tuple[str, Transcript]], name: str) -> st
         case "tsv":
             rows = ([file, *row] for file, transcript in named for row in _rows(transcript))
             return _table([["file", *COLUMNS], *rows])
-        case "srt" | "vtt":
+        case "ctm":
+            return "".join(_ctm(transcript, file) for file, transcript in named)
+        case "srt" | "vtt" | "textgrid":
             raise XlsrError(f"{name} holds one recording: write several into a folder, one file for each")
     raise XlsrError(f"the format {name!r} is not known: choose one of {', '.join(FORMATS)}")
 
@@ -73,16 +85,18 @@ def format_transcripts(named: Sequence[tuple[str, Transcript]], name: str) -> st
 def format_alignment(transcript: Transcript, name: str, recording: str, duration: float, parts: str) -> str:
     """An aligned ``transcript`` in one of OF_ALIGNMENTS.
 
-    ``recording`` is what ctm calls it, ``duration`` where TextGrid ends, in seconds, and ``parts`` what the characters
-    are called there. Raises XlsrError for another name.
+    ``recording`` is the name of its file, ``duration`` where TextGrid ends, in seconds, and ``parts`` what the
+    characters are called there. Raises XlsrError for another name.
     """
     if name not in OF_ALIGNMENTS:
         raise XlsrError(f"the format {name!r} is not known: choose one of {', '.join(OF_ALIGNMENTS)}")
     match name:
         case "textgrid":
             return textgrid(transcript, duration, parts)
+        case "eaf":
+            return eaf(transcript, recording, parts)
         case "ctm":
-            return _ctm(transcript, recording)
+            return _ctm(transcript, Path(recording).stem)
     return format_transcript(transcript, name)
 
 
