@@ -39,7 +39,7 @@ def add(commands: Any) -> None:
         metavar="FORMAT",
         choices=FORMATS,
         default="textgrid",
-        help=f"{', '.join(FORMATS)} (default: the first)",
+        help=f"{FORMATS[0]} (default), {', '.join(FORMATS[1:])}",
     )
     p.add_argument("-o", "--output", metavar="FILE", help="write into this file; of a corpus, into this folder")
     p.add_argument("--chunk", metavar="SEC", type=float, help="as in transcribe")

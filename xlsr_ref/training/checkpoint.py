@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from xlsr_ref.checkpoint.languages import adapter_files
 from xlsr_ref.checkpoint.safetensors_file import read_arrays, write_arrays
 from xlsr_ref.checkpoint.tensors import Flat
 from xlsr_ref.errors import TrainingError, XlsrError
@@ -60,9 +61,16 @@ def latest(run: Path) -> Path | None:
 
 
 def save(
-    run: Path, step: int, params: Flat, adam: AdamState, files: Mapping[str, str], state: Mapping[str, Any]
+    run: Path,
+    step: int,
+    params: Flat,
+    adam: AdamState,
+    files: Mapping[str, str],
+    state: Mapping[str, Any],
+    language: str = "",
 ) -> Path:
-    """Write the checkpoint of ``step``, and return its folder. Raises TrainingError; what was there before stays."""
+    """Write the checkpoint of ``step``, and return its folder; with a ``language``, its adapters and head once more in
+    a file of their own, as MMS has them. Raises TrainingError; what was there before stays."""
     folder = run / "checkpoints" / name_of(step)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -70,6 +78,11 @@ def save(
             for name, text in files.items():
                 (unfinished / name).write_text(text, encoding="utf-8")
             write_arrays(unfinished / MODEL, params)
+            if language:
+                own = {
+                    name: x for name, x in params.items() if ".adapter_layer." in name or name.startswith("lm_head.")
+                }
+                write_arrays(unfinished / adapter_files(language)[0], own)
             moments = {f"{what}.{name}": array for what in ("m", "v") for name, array in getattr(adam, what).items()}
             if moments:
                 write_arrays(unfinished / OPTIMIZER, moments)

@@ -195,5 +195,6 @@ def _evaluate(run: Run, lengths: Lengths, say: Say) -> None:
 
 def _save(run: Run) -> None:
     place, state = run.place, {"place": vars(run.place), "corpus": run.corpus}
-    checkpoint.save(run.folder, place.step, run.start.params, run.adam, run.start.files, state)
+    language = run.recipe.model.language
+    checkpoint.save(run.folder, place.step, run.start.params, run.adam, run.start.files, state, language)
     checkpoint.tidy(run.folder, place.best[1] if place.best else None)

@@ -38,6 +38,7 @@ from xlsr_ref.wav2vec2.config import Config
 class ModelPart:
     start: str = "new"  # new: random weights; or the folder of a model, from the recipe's folder
     head: Literal["new", "keep"] = "new"  # fine-tuning: a new lm_head for the letters of the texts, or the folder's
+    language: str = ""  # of a model with attention adapters (MMS): the code that adapter and vocabulary are saved by
     config: dict[str, Any] = field(default_factory=dict)  # what config.json is to say differently
 
 
