@@ -52,6 +52,7 @@ class Place:
     bad: int = 0  # steps that were left out
     bad_in_a_row: int = 0
     clips_left_out: int = 0  # in all steps together
+    stale: int = 0  # checks on the dev split since the error was lowest
 
 
 @dataclass

@@ -87,6 +87,8 @@ class RunPart:
     report_every: int = 20
     evaluate_every: int = 500
     save_every: int = 500
+    patience: int = 0  # so many checks on the dev split in a row without a lower error end the run; 0: it goes on
+    average: int = 1  # the model is the mean of so many last checkpoints, if that is better on the dev split
     bad_steps: int = 10  # so many steps without a usable gradient, one after the other, end the run
 
 
@@ -161,7 +163,8 @@ def _share(*names: str) -> list[tuple[str, str, Callable[[Any], bool]]]:
 
 RANGES = (
     *_at_least(1, *(f"run.{name}" for name in ("steps", "report_every", "evaluate_every", "save_every", "bad_steps"))),
-    *_at_least(0, "seed", "data.shortest", "data.alpha"),
+    *_at_least(0, "seed", "data.shortest", "data.alpha", "run.patience"),
+    *_at_least(1, "run.average"),
     *_at_least(0, "optimizer.eps", "optimizer.weight_decay", "optimizer.head_rate"),
     *_at_least(0, "schedule.peak", "pretrain.feature_penalty", "pretrain.encoder_gradient_scale"),
     *_above_0("data.longest", "data.batch_seconds", "optimizer.clip"),

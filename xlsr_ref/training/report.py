@@ -53,11 +53,19 @@ def progress_line(report: dict[str, Any], N: int) -> str:
     if "blanks" in report:  # a line of pre-training would be too long with it
         parts.append(f"rate {report['rate']:.1e}")
     parts.append(f"{report['seconds_of_audio_per_second']:.1f} s/s")
+    if "seconds_left" in report:
+        parts.append(f"{_clock(report['seconds_left'])} left")
     if report.get("left_out"):
         parts.append(f"left out {report['left_out']}")
     if report.get("clips_left_out"):
         parts.append(f"clips left out {report['clips_left_out']}")
     return "  ".join(parts)
+
+
+def _clock(seconds: float) -> str:
+    """Hours and minutes, or minutes and seconds."""
+    minutes, second = divmod(round(seconds), 60)
+    return f"{minutes // 60} h {minutes % 60:02} min" if minutes >= 60 else f"{minutes}:{second:02}"
 
 
 def _shown(value: Any) -> str:
