@@ -286,3 +286,11 @@ def test_a_transcript_for_praat_and_for_scoring():
     assert [line.split()[0] for line in both.splitlines()] == ["a", "a", "b", "b"]
     with pytest.raises(XlsrError, match="textgrid holds one recording"):
         format_transcripts([("a", transcript)], "textgrid")
+
+
+def test_a_line_of_the_text_begins_a_cue():
+    words = tuple(Span(text, i / 2, i / 2 + 0.4, 0.9) for i, text in enumerate(["I", "came", "I", "saw"]))
+    lines = (Span("I came", 0.0, 0.9, 0.9), Span("I saw", 1.0, 1.9, 0.9))
+    cues = format_transcript(Transcript("", words, (), 0.9, 9.0, utterances=lines), "vtt").split("\n\n")
+    assert [cue.splitlines()[1] for cue in cues[1:]] == ["I came", "I saw"]
+    assert len(format_transcript(Transcript("", words, (), 0.9, 9.0), "vtt").split("\n\n")) == 2

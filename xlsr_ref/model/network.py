@@ -120,8 +120,9 @@ class Network:
                 dcontext = np.zeros_like(dcontext)  # the context itself took no part
                 if self._sums_the_context:  # or it did, as the last state
                     dcontext, dstates[-1] = dstates[-1], dcontext
-            more = {"adapters_only": True} if adapters_only else {}
-            dx, below = backbone_backward(dcontext, cache.backbone, self.base, self.config, dstates=dstates, **more)
+            dx, below = backbone_backward(
+                dcontext, cache.backbone, self.base, self.config, dstates=dstates, adapters_only=adapters_only
+            )
         if BASE in self.params:
             return dx, grads | {BASE: below}
         add_to(below, grads)  # an x-vector's linear bears the feature encoder's name

@@ -5,7 +5,8 @@ Praat's TextGrid stands in textgrid.py, ELAN's file in eaf.py. ctm is what NIST'
 channel, start, length, word.
 Subtitles: words are gathered into cues of at most two lines of 42 characters and at most six seconds; a pause of more
 than 0.8 seconds begins a new cue, also inside a word: what a model writes as one word may be two with a pause between
-them and no space. A cue stays for at least 0.8 seconds where the next one and the recording's end leave room.
+them and no space. So does a line of the text that was aligned. A cue stays for at least 0.8 seconds where the next one
+and the recording's end leave room.
 Of silence an srt file has one empty cue, since players refuse a file of no bytes; a vtt file has its first line.
 In json a word that holds such a pause has it as `pause`, its start and end; of several the longest.
 SubRip (srt) has no official text; WebVTT is at https://www.w3.org/TR/webvtt1.
@@ -198,8 +199,9 @@ def _timed(transcript: Transcript) -> Iterator[tuple[float, float, list[str]]]:
 def _cues(transcript: Transcript) -> list[list[Span]]:
     """The words, gathered into cues."""
     cues: list[list[Span]] = []
+    begins = {one.start for one in transcript.utterances}  # a sentence of the text begins a cue
     for word in _short_words(transcript):
-        cue = cues[-1] if cues else []
+        cue = cues[-1] if cues and word.start not in begins else []
         in_time = cue and word.start - cue[-1].end <= PAUSE and word.end - cue[0].start <= CUE
         if in_time and len(_lines([*cue, word])) <= LINES:
             cue.append(word)

@@ -140,7 +140,7 @@ def mean_of(checkpoints: Sequence[Path]) -> Flat:
     try:
         stored = [read_arrays(folder / MODEL) for folder in checkpoints]
         return {
-            name: (sum(np.asarray(one[name], np.float64) for one in stored) / len(stored)).astype(array.dtype)
+            name: np.mean([one[name] for one in stored], axis=0, dtype=np.float64).astype(array.dtype)
             for name, array in stored[0].items()
         }
     except (OSError, KeyError, ValueError) as error:
