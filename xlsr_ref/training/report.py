@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+WIDTH = 120
 SHOWN = ("loss", "nats_per_token", "accuracy", "diversity", "perplexity", "tau", "blanks", "norm")
 LEGEND = {
     "pretrain": "accuracy: the right frame beats all negatives; diversity: share of unused codes; perplexity: codes "
@@ -59,13 +60,17 @@ def progress_line(report: dict[str, Any], N: int) -> str:
         parts.append(f"left out {report['left_out']}")
     if report.get("clips_left_out"):
         parts.append(f"clips left out {report['clips_left_out']}")
+    if sum(map(len, parts)) + 2 * (len(parts) - 1) > WIDTH:  # the temperature falls by plan: it can be missed
+        parts = [part for part in parts if not part.startswith("tau ")]
     return "  ".join(parts)
 
 
 def _clock(seconds: float) -> str:
-    """Hours and minutes, or minutes and seconds."""
+    """Hours, hours and minutes, or minutes and seconds."""
     minutes, second = divmod(round(seconds), 60)
-    return f"{minutes // 60} h {minutes % 60:02} min" if minutes >= 60 else f"{minutes}:{second:02}"
+    if minutes < 60:
+        return f"{minutes}:{second:02}"
+    return f"{minutes // 60}:{minutes % 60:02}h" if minutes < 600 else f"{minutes // 60}h"
 
 
 def _shown(value: Any) -> str:
