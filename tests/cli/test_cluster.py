@@ -172,3 +172,14 @@ def test_a_scheduler_and_workers_by_their_own_commands_and_a_scheduler_that_is_k
         for process in (scheduler, *workers):
             process.kill()
             process.wait()
+
+
+def test_a_worker_of_this_machine_leaves_ctrl_c_to_the_command(monkeypatch):
+    """The preload that the command gives its workers, by the name that it gives."""
+    from xlsr_ref.cli import worker
+
+    asked = []
+    monkeypatch.setattr(signal, "signal", lambda *how: asked.append(how))
+    worker.dask_setup(None)
+    assert asked == [(signal.SIGINT, signal.SIG_IGN)]
+    assert f'"{worker.__name__}"' in Path(cluster.__file__).read_text("utf-8")

@@ -75,7 +75,11 @@ def connected(arguments: argparse.Namespace) -> Iterator[Any]:
         return
     import dask
 
-    settings = {"distributed.scheduler.worker-saturation": 1.0, "distributed.comm.timeouts.connect": "30s"}
+    settings = {
+        "distributed.scheduler.worker-saturation": 1.0,
+        "distributed.comm.timeouts.connect": "30s",
+        "distributed.worker.preload": ["xlsr_ref.cli.worker"],
+    }
     with dask.config.set(settings):
         try:
             cluster = distributed.LocalCluster(

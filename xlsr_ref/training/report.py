@@ -66,11 +66,11 @@ def progress_line(report: dict[str, Any], N: int) -> str:
 
 
 def _clock(seconds: float) -> str:
-    """Hours, hours and minutes, or minutes and seconds."""
+    """Hours, or minutes and seconds."""
     minutes, second = divmod(round(seconds), 60)
     if minutes < 60:
         return f"{minutes}:{second:02}"
-    return f"{minutes // 60}:{minutes % 60:02}h" if minutes < 600 else f"{minutes // 60}h"
+    return f"{minutes / 60:.1f}h" if minutes < 600 else f"{minutes // 60}h"
 
 
 def _shown(value: Any) -> str:
