@@ -12,7 +12,7 @@ import pytest
 
 from xlsr_ref import files
 from xlsr_ref.errors import TrainingError, XlsrError
-from xlsr_ref.files import UNFINISHED, descriptor, leftovers, whole_file, whole_folder, write_whole
+from xlsr_ref.files import UNFINISHED, Lines, descriptor, leftovers, whole_file, whole_folder, write_whole
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="modes, links and pipes as POSIX has them")
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="descriptors as Linux names them")
@@ -242,3 +242,35 @@ def test_what_a_killed_writer_left_can_be_told(tmp_path):
         (tmp_path / name).touch()
     assert [path.name for path in leftovers(tmp_path / "model")] == [f".model.0123{UNFINISHED}"]
     assert leftovers(tmp_path / "nowhere" / "model") == []
+
+
+# --- a file that grows -----------------------------------------------------------------------------------------------
+
+
+def test_lines_are_added_and_half_a_line_is_taken_off(tmp_path):
+    path = tmp_path / "new" / "lines.jsonl"
+    with Lines(path) as lines:
+        lines.add("one")
+        assert path.read_text() == "one\n"  # at once
+        lines.add("é")
+    for half in (b"thr", b"x" * 200_000):
+        with open(path, "ab") as file:
+            file.write(half)
+        with Lines(path):
+            assert path.read_text("utf-8") == "one\né\n"
+    path.write_bytes(b"no end")
+    with Lines(path) as lines:
+        lines.add("one")
+    assert path.read_text() == "one\n"
+
+
+@POSIX
+def test_one_process_at_a_time_holds_a_file(tmp_path):
+    with Lines(tmp_path / "a"), pytest.raises(TrainingError, match=r"a cannot be written: another process writes into"):
+        Lines(tmp_path / "a", TrainingError)
+    Lines(tmp_path / "a").close()
+
+
+def test_lines_into_what_cannot_be(tmp_path):
+    with pytest.raises(TrainingError, match="cannot be written: Is a directory"):
+        Lines(tmp_path, TrainingError)

@@ -5,11 +5,15 @@
 A process that is killed leaves at most such a hidden file, never half of NAME. No two writers share one: its name is
 random, and it is made with O_EXCL. A link that leads to NAME stays a link; a file that is replaced hands its mode and,
 where that is allowed, its owner on. Devices, pipes and descriptors such as /dev/stdout are written into. Everything
-here but `write_whole` raises OSError; who calls it says which of the package's errors that is.
+here but `write_whole` and `Lines` raises OSError; who calls it says which of the package's errors that is.
+
+`Lines` is the one file that grows: results of a long work, a line each, as they come. A line that was cut short by a
+kill is taken off when the work goes on, and one process at a time holds the file.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import shutil
@@ -18,11 +22,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO, Any
 
 from xlsr_ref.errors import XlsrError
 from xlsr_ref.untrusted import shown
 
 UNFINISHED = ".unfinished"  # how the name of whatever is not whole yet ends
+HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES, errno.EDEADLK)  # of a file that another process holds
 LINKS = 40  # on the way to a file: more are a circle, as for Linux
 
 
@@ -93,6 +99,76 @@ def whole_folder(target: str | Path, replace: bool = False) -> Iterator[Path]:
         to_disk(target.parent)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+
+
+class Lines:
+    """A file of lines that grows while this process holds it. Raises ``error`` where it cannot be written, or is held
+    by another process. Close it, or use it in a `with` block."""
+
+    def __init__(self, path: str | Path, error: type[XlsrError] = XlsrError) -> None:
+        self.path, self._error = Path(path), error
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = open(self.path, "a+b")  # noqa: SIM115 - close() does
+        except OSError as problem:
+            raise error(f"{shown(path)} cannot be written: {problem.strerror or problem}") from None
+        try:
+            hold(self._file)
+            self._cut_off_half_a_line()
+        except OSError as problem:
+            self.close()
+            why = "another process writes into it: wait for that" if problem.errno in HELD else problem.strerror
+            raise error(f"{shown(path)} cannot be written: {why or problem}") from None
+
+    def add(self, line: str) -> None:
+        """One more line, which is in the file when this returns."""
+        try:
+            self._file.write(line.encode("utf-8", "backslashreplace") + b"\n")
+            self._file.flush()
+        except OSError as problem:
+            raise self._error(f"{shown(self.path)} cannot be written: {problem.strerror or problem}") from None
+
+    def close(self) -> None:
+        with suppress(OSError):
+            self._file.close()
+
+    def __enter__(self) -> Lines:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _cut_off_half_a_line(self) -> None:
+        end = self._file.seek(0, os.SEEK_END)
+        whole = end
+        while whole:
+            first = max(0, whole - 2**16)
+            self._file.seek(first)
+            at = self._file.read(whole - first).rfind(b"\n")
+            whole = first + at + 1
+            if at >= 0:
+                break
+        if whole < end:
+            self._file.truncate(whole)
+
+
+def hold(file: IO[Any]) -> None:
+    """Hold an open file until it is closed, however that ends. Raises OSError, one of HELD, if another process does.
+
+    Nothing is held where the file system has no locks.
+    """
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as problem:
+        if problem.errno in HELD:
+            raise
 
 
 def leftovers(target: str | Path) -> list[Path]:

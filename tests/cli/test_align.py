@@ -73,7 +73,14 @@ def test_every_format_to_the_output_and_to_a_file(fake, capsys, tmp_path, form):
     assert main(["align", "my talk.wav", "good day", "--format", form]) == 0
     out, err = capsys.readouterr()
     assert err == ""
-    begins = {"textgrid": "File type", "json": "{", "srt": "1\n", "vtt": "WEBVTT", "ctm": "my_talk 1 0.000 1.000 good"}
+    begins = {
+        "textgrid": "File type",
+        "eaf": "<?xml",
+        "json": "{",
+        "srt": "1\n",
+        "vtt": "WEBVTT",
+        "ctm": "my_talk 1 0.000 1.000 good",
+    }
     assert out.startswith(begins[form])
     assert main(["align", "my talk.wav", "good day", "--format", form, "-o", "new/file"]) == 0
     assert capsys.readouterr() == ("", "")

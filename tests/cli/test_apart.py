@@ -17,7 +17,7 @@ from xlsr_ref.errors import XlsrError
 DATA = Path(xlsr_ref.__file__).parent / "data"
 CLIP = DATA / "clips" / "es" / "vm-savefolder.flac"
 NO_FILES = {"text", "split", "language", "names", "name", "exercise", "size", "seconds", "against", "hotwords",
-            "format", "dtype", "level", "to", "settings", "keep"}  # fmt: skip
+            "format", "dtype", "preparation", "tiers", "scheduler", "level", "to", "settings", "keep"}  # fmt: skip
 
 
 @pytest.fixture
@@ -54,6 +54,10 @@ def test_every_option_that_names_a_file_is_known_to_the_check():
         ("align talk.flac word --model model -o model/vocab.json", "model/vocab.json"),
         ("explain talk.flac -o talk.flac", "talk.flac"),
         ("evaluate list.tsv --output list.tsv", "list.tsv"),
+        ("data list.tsv -o list.tsv", "list.tsv"),
+        ("evaluate list.tsv --results talk.flac", "talk.flac"),
+        ("transcribe talk.flac --results talk.flac", "talk.flac"),
+        ("data list.tsv -o talk.flac", "talk.flac"),
         ("evaluate list.tsv --output talk.flac", "talk.flac"),
         ("evaluate list.tsv --lm talk.txt --output talk.txt", "talk.txt"),
         ("transcribe talk.flac talk.txt --output .", "talk.txt"),

@@ -106,7 +106,7 @@ def test_quiet_training_says_nothing(tmp_path, capsys):
     assert main([*line, str(tmp_path / "loud")]) == 0
     out, err = capsys.readouterr()
     assert "step 1/" in out
-    assert "not the 9 s of its list" in err
+    assert "vm-savefolder.flac has 3.22 s, not 9 s" in err
     assert main([*line, str(tmp_path / "quiet"), "--quiet"]) == 0
     assert capsys.readouterr() == ("", "")
 

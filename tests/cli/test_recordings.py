@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 import xlsr_ref
-from xlsr_ref.cli.recordings import AUDIO_SUFFIXES, Recording, find, targets
+from xlsr_ref.audio.suffixes import AUDIO_SUFFIXES
+from xlsr_ref.cli.recordings import Recording, find, targets
 from xlsr_ref.errors import XlsrError
 
 DATA = Path(xlsr_ref.__file__).parent / "data"

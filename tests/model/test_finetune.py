@@ -175,3 +175,20 @@ def test_what_does_not_go_together_is_named(everything):
     broken = nest(flatten(p) | {"lm_head.bias": np.full(7, np.nan)})
     with pytest.raises(ObjectiveError, match="NaN"):
         ctc_losses(waveforms, TARGETS, broken, c)
+
+
+def test_adapters_alone_have_the_gradients_that_they_have_among_all(rng):
+    c = config(adapter_attn_dim=3)
+    p = parameters(rng, c)
+    xs = [rng.standard_normal(n) for n in LENGTHS]
+    _, every = ctc_losses(xs, TARGETS, p, c, weights=WEIGHTS)
+    for checkpoints in (False, True):
+        _, own = ctc_losses(xs, TARGETS, p, c, weights=WEIGHTS, learn="adapters", checkpoints=checkpoints)
+        found, all_of_them = flatten(own), flatten(every)
+        expected = {name for name in all_of_them if ".adapter_layer." in name or name.startswith("lm_head.")}
+        assert set(found) == expected
+        assert len(expected) == 2 * 6 + 2
+        for name in expected:
+            assert np.array_equal(found[name], all_of_them[name]), name
+    with pytest.raises(ObjectiveError, match="the model has no attention adapters"):
+        ctc_losses(xs, TARGETS, parameters(rng, config()), config(), learn="adapters")

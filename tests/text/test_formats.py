@@ -9,6 +9,7 @@ import pytest
 
 from xlsr_ref.errors import XlsrError
 from xlsr_ref.text.formats import FORMATS, format_alignment, format_transcript, format_transcripts
+from xlsr_ref.text.textgrid import textgrid
 from xlsr_ref.text.transcript import Span, Transcript
 
 EMPTY = Transcript("", (), ())
@@ -144,6 +145,7 @@ def test_an_empty_transcript_is_a_valid_file(name):
     text = format_transcript(EMPTY, name)
     empty_cue = "1\n00:00:00,000 --> 00:00:00,800\n\u200b\n"  # players refuse a file of no bytes
     expected = {"text": "\n", "srt": empty_cue, "vtt": "WEBVTT\n", "tsv": "start\tend\ttext\tscore\n"}
+    expected |= {"ctm": "", "textgrid": textgrid(EMPTY, 0.0)}
     if name == "json":
         assert json.loads(text) == {"text": "", "score": None, "words": [], "chars": []}
     else:
@@ -269,5 +271,26 @@ def test_textgrid_ends_with_the_recording():
 
 
 def test_a_format_that_no_alignment_has():
-    with pytest.raises(XlsrError, match="'tsv' is not known: choose one of textgrid, json, srt, vtt, ctm"):
+    with pytest.raises(XlsrError, match="'tsv' is not known: choose one of textgrid, eaf, json, srt, vtt, ctm"):
         format_alignment(Transcript("", (), ()), "tsv", "talk", 1.0, "characters")
+
+
+def test_a_transcript_for_praat_and_for_scoring():
+    words = (Span("one", 0.5, 1.0, 0.9), Span("two", 1.0, 1.5, 0.5))
+    transcript = Transcript("one two", words, (), 0.7, 2.0)
+    assert format_transcript(transcript, "textgrid") == textgrid(transcript, 2.0)
+    assert (
+        format_transcript(transcript, "ctm", "talk") == "talk 1 0.500 0.500 one 0.9000\ntalk 1 1.000 0.500 two 0.5000\n"
+    )
+    both = format_transcripts([("a", transcript), ("b", transcript)], "ctm")
+    assert [line.split()[0] for line in both.splitlines()] == ["a", "a", "b", "b"]
+    with pytest.raises(XlsrError, match="textgrid holds one recording"):
+        format_transcripts([("a", transcript)], "textgrid")
+
+
+def test_a_line_of_the_text_begins_a_cue():
+    words = tuple(Span(text, i / 2, i / 2 + 0.4, 0.9) for i, text in enumerate(["I", "came", "I", "saw"]))
+    lines = (Span("I came", 0.0, 0.9, 0.9), Span("I saw", 1.0, 1.9, 0.9))
+    cues = format_transcript(Transcript("", words, (), 0.9, 9.0, utterances=lines), "vtt").split("\n\n")
+    assert [cue.splitlines()[1] for cue in cues[1:]] == ["I came", "I saw"]
+    assert len(format_transcript(Transcript("", words, (), 0.9, 9.0), "vtt").split("\n\n")) == 2

@@ -27,8 +27,11 @@ def test_errors_of_groups(rng):
     groups = {"right": [clip(texts[0] or "x"), clip(texts[1] or "x")], "wrong": [clip(texts[2] + "zz")]}
     errors = errors_on(groups, sounds, start, model.tokenizer)
     silent = sum(not text for text in texts[:2])
-    assert errors["right"] == silent / sum(len(text) or 1 for text in texts[:2])
-    assert errors["wrong"] == pytest.approx(2 / (len(texts[2]) + 2))
+    assert errors.characters["right"] == silent / sum(len(text) or 1 for text in texts[:2])
+    assert set(errors.words) == {"right", "wrong"}
+    assert 0 < errors.words["wrong"] <= 1
+    assert errors.mean == (errors.characters["right"] + errors.characters["wrong"]) / 2
+    assert errors.characters["wrong"] == pytest.approx(2 / (len(texts[2]) + 2))
 
 
 def test_a_clip_that_is_too_short_for_a_frame_is_heard_as_nothing(rng):
@@ -37,4 +40,4 @@ def test_a_clip_that_is_too_short_for_a_frame_is_heard_as_nothing(rng):
     start = start_of(recipe, "Wav2Vec2ForCTC", [], Path(), bundled=bundled)
     sounds = [np.zeros(0, np.float32), np.zeros(399, np.float32)]
     groups = {"short": [Clip(Path(), "en", "", 0.5, "dev", "ab"), Clip(Path(), "en", "", 0.5, "dev", "c")]}
-    assert errors_on(groups, sounds, start, xlsr_ref.load().tokenizer) == {"short": 1.0}
+    assert errors_on(groups, sounds, start, xlsr_ref.load().tokenizer) == ({"short": 1.0}, {"short": 1.0})

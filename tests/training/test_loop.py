@@ -8,9 +8,11 @@ import pytest
 import soundfile
 from tiny_run import fingerprint, make_corpus, recipe
 
+from xlsr_ref.checkpoint.safetensors_file import read_arrays
 from xlsr_ref.errors import ObjectiveError, TrainingError
 from xlsr_ref.ops import threads
 from xlsr_ref.training import loop
+from xlsr_ref.training.dev import DevErrors
 from xlsr_ref.training.folder import read_metrics
 from xlsr_ref.training.loop import train
 from xlsr_ref.training.prepare import prepare_run
@@ -72,7 +74,7 @@ def test_it_learns_and_says_so(begin):
 
 def test_the_model_is_that_of_the_best_step_and_has_its_numbers(begin, monkeypatch):
     errors = iter([0.5, 0.25, 0.75])
-    monkeypatch.setattr(loop, "errors_on", lambda *_: {"tiny-en": next(errors)})
+    monkeypatch.setattr(loop, "errors_on", lambda *_: DevErrors({"tiny-en": next(errors)}, {"tiny-en": 1.0}))
     run, said = begin()
     model = train(run, said.append)
     best = run.folder / "checkpoints" / "step-0000008"
@@ -109,11 +111,11 @@ def test_a_step_without_a_usable_gradient_is_left_out_and_counted(begin, monkeyp
 
 
 @pytest.mark.parametrize("task", ["pretrain", "finetune"])
-def test_lists_are_not_believed(begin, tmp_path, task):
-    """A clip that is shorter than its list says is named, once, counted, and left out; the others are learnt from."""
+def test_recordings_that_change_after_the_preparation(begin, tmp_path, task):
+    """A clip that is shorter than it was is named, once, counted, and left out; the others are learnt from."""
+    run, said = begin(task, text=recipe(steps=6).replace("batch_seconds = 0.8", "batch_seconds = 8.0"))
     for name in ("a", "d"):  # d is in the dev split
         soundfile.write(tmp_path / "corpus" / f"{name}.wav", np.zeros(500), 16000)
-    run, said = begin(task, text=recipe(steps=6).replace("batch_seconds = 0.8", "batch_seconds = 8.0"))
     train(run, said.append)
     of_a = [line for line in said if "a.wav" in line]
     assert of_a[0] == "warning: a.wav has 0.03 s, not the 0.4 s of its list"
@@ -126,9 +128,17 @@ def test_lists_are_not_believed(begin, tmp_path, task):
     assert any(line.endswith("clips left out 6") for line in said)
 
 
-def test_a_clip_that_is_longer_than_its_list_says_does_not_fill_the_memory(begin, tmp_path):
-    soundfile.write(tmp_path / "corpus" / "a.wav", np.zeros(16000 * 30), 16000)
+def test_lists_are_not_believed(begin, tmp_path):
+    """A length in the list is compared with the recording before the first step."""
+    soundfile.write(tmp_path / "corpus" / "a.wav", np.zeros(500), 16000)
     run, said = begin(steps=3)
+    assert "warning: tiny: 1 length in the list is wrong and measured: a.wav has 0.03 s, not 0.4 s" in said
+    assert [clip.path.name for clip in run.clips] == ["b.wav", "c.wav"]  # a.wav is below data.shortest
+
+
+def test_a_clip_that_grows_does_not_fill_the_memory(begin, tmp_path):
+    run, said = begin(steps=3)
+    soundfile.write(tmp_path / "corpus" / "a.wav", np.zeros(16000 * 30), 16000)
     train(run, said.append)
     assert "warning: a.wav is left out of its batches: it is longer than data.longest = 20 s" in said
     assert run.place.clips_left_out > 0
@@ -156,3 +166,38 @@ def test_the_rate_is_that_of_the_schedule(tmp_path):
         plan = read_recipe(tmp_path / "tiny.toml")
         assert loop.rate_of(plan, 10) == peak
         assert (loop.rate_of(plan, 30) == peak) == (name == "tri-stage")
+
+
+def dev_errors(monkeypatch, *errors):
+    """The error on the dev split, check by check."""
+    left = iter(errors)
+    monkeypatch.setattr(loop, "errors_on", lambda *_: DevErrors({"tiny-en": next(left)}, {"tiny-en": 1.0}))
+
+
+def test_a_run_that_does_not_get_better_ends_early(begin, monkeypatch):
+    dev_errors(monkeypatch, 0.5, 0.25, 0.25, 0.3)
+    run, said = begin(steps=40, run="patience = 2")
+    model = train(run, said.append)
+    assert run.place.step == 16
+    assert "stopped after step 16: 2 checks on the dev split were no better" in said
+    best = run.folder / "checkpoints" / "step-0000008"
+    assert (model / "model.safetensors").read_bytes() == (best / "model.safetensors").read_bytes()
+    again, said = begin(steps=40, run="patience = 2", resume=True)  # and it stays so
+    train(again, said.append)
+    assert again.place.step == 16
+
+
+@pytest.mark.parametrize("error", [0.1, 0.9])
+def test_the_mean_of_the_last_checkpoints_is_the_model_where_it_is_better(begin, monkeypatch, error):
+    dev_errors(monkeypatch, 0.5, 0.25, 0.3, error)  # the last one is that of the mean
+    run, said = begin(steps=12, run="average = 3")
+    model = train(run, said.append)
+    steps = [read_arrays(run.folder / "checkpoints" / f"step-{n:07}" / "model.safetensors") for n in (4, 8, 12)]
+    found = read_arrays(model / "model.safetensors")
+    which = "mean" if error < 0.25 else "best"
+    assert any(line.endswith(f"the best one 0.250: the {which} is the model") for line in said)
+    for name, array in found.items():
+        mean = np.mean([one[name].astype(np.float64) for one in steps], axis=0).astype(array.dtype)
+        assert np.array_equal(array, mean if which == "mean" else steps[1][name]), name
+    assert not (run.folder / "checkpoints" / "mean").exists()
+    assert any(line.endswith(" left") and line.startswith("step  2/12") for line in said)

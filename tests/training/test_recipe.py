@@ -66,7 +66,7 @@ def test_values_arrive():
         ({"augment": {"noise": [40, 15]}}, "augment.noise must be two numbers of dB, the smaller first, found"),
         ({"augment": {"speeds": [0]}}, "augment.speeds must be numbers from 0.1 to 10, found"),
         ({"augment": {"speeds": 1}}, "augment.speeds must be a list, found 1"),
-        ({"data": {"manifests": []}}, "data.manifests is empty"),
+        ({"text": {"case": "small"}}, "text.case must be 'keep' or 'lower' or 'upper', found 'small'"),
         ({"data": {"manifests": [1]}}, r"data.manifests\[0\] must be a text, found 1"),
         ({"stages": [{"first_step": 2}]}, r"first_step must be 1 and then grow, found \[2\]"),
         ({"stages": [{"first_step": 1}, {"first_step": 1}]}, "must be 1 and then grow"),

@@ -30,6 +30,10 @@ def test_a_line_of_fine_tuning():
 
 @pytest.mark.parametrize("report", [PRETRAIN, FINETUNE])
 def test_a_line_has_room_for_the_longest_runs(report):
+    for seconds, left in ((75, "1:15 left"), (3999, "1.1h left"), (400000, "111h left")):
+        line = progress_line(report | {"step": 123456, "seconds_left": seconds}, 400000)
+        assert len(line) <= 120
+        assert line.endswith(f"s/s  {left}")
     assert len(progress_line(report | {"step": 123456}, 400000)) <= 120
 
 

@@ -12,7 +12,8 @@ from xlsr_ref.training.recipe import read_recipe
 
 def test_each_has_a_name_and_a_line():
     assert shipped.names() == [
-        "digits", "small-ctc", "small-ctc-from-nothing", "small-ctc-from-pretrained", "small-pretrained"]  # fmt: skip
+        "adapters", "digits", "small-ctc", "small-ctc-from-nothing", "small-ctc-from-pretrained", "small-pretrained",
+    ]  # fmt: skip
     for name in shipped.names():
         assert shipped.about(name)[-1] in ".…"
         assert len(shipped.about(name)) <= 95
@@ -40,7 +41,7 @@ def test_a_file_of_the_name_wins_and_a_folder_does_not(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", ["digit", "", "../recipes/digits", "nowhere.toml"])
 def test_an_unknown_name_is_told_the_others(name):
     for look in (shipped.find, shipped.text_of):
-        with pytest.raises(TrainingError, match="digits, small-ctc, small-ctc-from-nothing"):
+        with pytest.raises(TrainingError, match="adapters, digits, small-ctc, small-ctc-from-nothing"):
             look(name)
 
 
@@ -54,7 +55,7 @@ def test_the_command_lists_and_prints(capsys, tmp_path):
     (tmp_path / "mine.toml").write_text(capsys.readouterr().out, encoding="utf-8")
     assert read_recipe(tmp_path / "mine.toml") == read_recipe(shipped.FOLDER / "digits.toml")
     assert main(["recipe", "digit"]) == 1
-    assert "digit: no recipe in the package has this name: there are digits," in capsys.readouterr().err
+    assert "digit: no recipe in the package has this name: there are adapters, digits," in capsys.readouterr().err
 
 
 def test_training_takes_one_by_name(capsys, monkeypatch, tmp_path):

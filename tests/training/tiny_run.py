@@ -28,7 +28,8 @@ def make_corpus(folder: Path, rows: list[tuple[str, str, float, str, str]] = ROW
     lines = [HEAD]
     for name, lang, seconds, split, text in rows:
         soundfile.write(folder / f"{name}.wav", rng.uniform(-0.5, 0.5, round(16000 * seconds)), 16000)
-        lines.append(f"{name}.wav\t{lang}\tsomebody\t{seconds}\t{split}\t{text}\n")
+        speaker = "somebody" if split == "train" else "another"
+        lines.append(f"{name}.wav\t{lang}\t{speaker}\t{seconds}\t{split}\t{text}\n")
     (folder / "tiny.tsv").write_text("".join(lines), "utf-8")
     return folder
 

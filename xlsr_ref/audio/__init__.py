@@ -10,7 +10,8 @@
     Preprocessor            what a model expects, from its folder (preprocessor.py)
     bundled_clips           the recordings that come with the package (clips.py)
 
-Beside these: chunks.py cuts long recordings, manifest.py reads the list of a corpus. Nothing here knows the network.
+Beside these: chunks.py cuts long recordings, segment.py reads parts of them, manifest.py reads the list of a corpus,
+and corpus/ corpora of other layouts. Nothing here knows the network.
 """
 
 from xlsr_ref.audio.array import from_array, mono

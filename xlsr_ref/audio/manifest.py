@@ -4,8 +4,9 @@
     en/hello.flac   en    anna     1.064    train  hello      a line per recording: tabs between columns, no quotes
 
 The file is UTF-8. `path` is relative to the manifest's own folder unless another root is given. `split` is what a
-recording is used for: train, dev, test or any other name. More columns may be there; they are not read. Empty lines
-are passed over.
+recording is used for: train, dev, test or any other name; empty for all uses. Columns `start` and `end` may be there:
+seconds, of a clip that is a part of a longer file; empty for a whole file. More columns are not read. Empty lines are
+passed over.
 """
 
 from __future__ import annotations
@@ -20,10 +21,11 @@ from xlsr_ref.errors import ManifestError
 from xlsr_ref.untrusted import read_text, shown
 
 COLUMNS = ("path", "lang", "speaker", "seconds", "split", "text")
+OF_A_PART = ("start", "end")  # columns that may be missing
 
 
 class Clip(NamedTuple):
-    """One recording of a corpus."""
+    """One recording of a corpus: a file, or what stands in it from ``start`` to ``end``, in seconds."""
 
     path: Path
     lang: str
@@ -31,6 +33,13 @@ class Clip(NamedTuple):
     seconds: float
     split: str
     text: str  # what is said in it; may be empty
+    start: float = 0.0
+    end: float | None = None  # None: to the end of the file
+
+    @property
+    def is_part(self) -> bool:
+        """Is it a part of a file?"""
+        return self.start > 0 or self.end is not None
 
 
 def read_manifest(
@@ -55,7 +64,7 @@ def read_manifest(
             )
         row = {name: fields[at] for name, at in where.items()}
         splits.add(row["split"])
-        if split is None or row["split"] == split:
+        if split is None or row["split"] in ("", split):  # without one a clip is of any
             clips.append(_clip(row, folder, f"{shown(path)}, line {number}"))
     if not splits:
         raise ManifestError(f"{shown(path)}: has a first line but no recordings")
@@ -81,17 +90,15 @@ def _columns(path: Path, header: list[str]) -> dict[str, int]:
             f"{shown(path)}, line 1: has no column {', '.join(missing)}; the first line names the columns, "
             f"with tabs between them: {', '.join(COLUMNS)}"
         )
-    twice = [name for name in COLUMNS if header.count(name) > 1]
+    known = [name for name in (*COLUMNS, *OF_A_PART) if name in header]
+    twice = [name for name in known if header.count(name) > 1]
     if twice:
         raise ManifestError(f"{shown(path)}, line 1: names the column {twice[0]} twice")
-    return {name: header.index(name) for name in COLUMNS}
+    return {name: header.index(name) for name in known}
 
 
 def _clip(row: dict[str, str], folder: Path, place: str) -> Clip:
-    try:
-        seconds = float(row["seconds"])
-    except ValueError:
-        seconds = math.nan
+    seconds = _number(row["seconds"])
     if not 0 < seconds < math.inf:
         raise ManifestError(f"{place}: seconds is {shown(row['seconds'])}: it must be a number above 0")
     if not row["path"]:
@@ -99,4 +106,18 @@ def _clip(row: dict[str, str], folder: Path, place: str) -> Clip:
     recording = folder / row["path"]
     if not os.path.isfile(recording):  # False, too, for names that no file can have
         raise ManifestError(f"{place}: there is no file {shown(recording)}")
-    return Clip(recording, row["lang"], row["speaker"], seconds, row["split"], row["text"])
+    first, last = row.get("start", ""), row.get("end", "")
+    start, end = _number(first) if first else 0.0, _number(last) if last else None
+    if not 0 <= start < (math.inf if end is None else end) or end == math.inf:
+        raise ManifestError(
+            f"{place}: the part from {shown(first)} to {shown(last)} s: its end must come after its start"
+        )
+    return Clip(recording, row["lang"], row["speaker"], seconds, row["split"], row["text"], start, end)
+
+
+def _number(text: str) -> float:
+    """The number that is written there; NaN where none is."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan

@@ -8,11 +8,14 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from xlsr_ref.cli.align_corpus import check_options, run_corpus
+from xlsr_ref.cli.many import add_many
 from xlsr_ref.cli.options import add_model, following, load_model
-from xlsr_ref.cli.say import STYLE, WrongUsage, about, say
+from xlsr_ref.cli.say import STYLE, WrongUsage, about, complain, say
+from xlsr_ref.cli.sources import add_source_options
 from xlsr_ref.errors import AlignmentError, XlsrError
 
-FORMATS = ("textgrid", "json", "srt", "vtt", "ctm")
+FORMATS = ("textgrid", "eaf", "json", "srt", "vtt", "ctm")
 
 
 def add(commands: Any) -> None:
@@ -21,11 +24,12 @@ def add(commands: Any) -> None:
         usage="xlsr-ref align [options] AUDIO [TEXT]",
         description="Say when each word of a known text is spoken. A word that is only * stands for anything.",
         epilog="examples:\n"
-        '  xlsr-ref align talk.wav "good morning" -o talk.TextGrid     for Praat\n'
-        "  xlsr-ref align talk.wav --text-file talk.txt --format srt   subtitles",
+        '  xlsr-ref align talk.wav "good morning" -o talk.TextGrid\n'
+        "  xlsr-ref align field --output grids --text lower   each NAME.wav by NAME.txt\n"
+        "--text, --tier and corpora are as in data; --jobs, --dask-workers … as in transcribe",
         **STYLE,
     )
-    p.add_argument("audio", metavar="AUDIO", help="a recording, or - for the standard input")
+    p.add_argument("audio", metavar="AUDIO", help="a recording, - for the standard input, or a corpus")
     p.add_argument("text", metavar="TEXT", nargs="?", help="what is said in it")
     p.add_argument("--text-file", metavar="FILE", help="a file with what is said in it, in UTF-8")
     p.add_argument("--phonemes", action="store_true", help="the text is phonemes, with spaces between them")
@@ -35,21 +39,28 @@ def add(commands: Any) -> None:
         metavar="FORMAT",
         choices=FORMATS,
         default="textgrid",
-        help=f"{', '.join(FORMATS)} (default: textgrid)",
+        help=f"{FORMATS[0]} (default), {', '.join(FORMATS[1:])}",
     )
-    p.add_argument("-o", "--output", metavar="FILE", help="write into this file")
+    p.add_argument("-o", "--output", metavar="FILE", help="write into this file; of a corpus, into this folder")
     p.add_argument("--chunk", metavar="SEC", type=float, help="as in transcribe")
     p.add_argument("--stride", metavar="SEC", type=float, help="as in transcribe")
+    p.add_argument("--check", action="store_true", help="say where text and sound differ")
+    p.add_argument("--label-prior", metavar="X", type=float, default=0.0, help=argparse.SUPPRESS)
+    add_many(p, shown_in_help=False)
+    add_source_options(p, shown_in_help=False)
     p.set_defaults(call=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Lay the text over the recording and write where its words are."""
-    from xlsr_ref.cli.recordings import find, missing
+    from xlsr_ref.cli.recordings import find, is_list, missing
     from xlsr_ref.files import write_whole
+    from xlsr_ref.text.check import line_of
     from xlsr_ref.text.formats import format_alignment
     from xlsr_ref.untrusted import LONGEST_LINE, plain, read_text, shown
 
+    if arguments.text is arguments.text_file is None and (os.path.isdir(arguments.audio) or is_list(arguments.audio)):
+        return run_corpus(arguments)
     if (arguments.text is None) == (arguments.text_file is None):
         raise WrongUsage("give the text that is spoken: TEXT, or --text-file FILE, and not both")
     if not arguments.audio:
@@ -70,13 +81,17 @@ def run(arguments: argparse.Namespace) -> int:
         model = load_model(arguments)
         model.chunking(arguments.chunk, arguments.stride)  # wrong lengths are not the recording's
         how = {"chunk_seconds": arguments.chunk, "stride_seconds": arguments.stride, "phonemes": arguments.phonemes}
+        how |= check_options(arguments)
         try:
             with following() as shown_to:
                 aligned = model.align(recording.path, text, **how, **shown_to)
         except XlsrError as error:
             raise XlsrError(about(recording, error)) from None
+    if aligned.check is not None:
+        for doubt in aligned.check.doubts:
+            complain(f"{shown(recording.name)}: {line_of(doubt)}")
     parts = "phones" if model.tokenizer is not None and model.tokenizer.files.phonemes is not None else "characters"
-    content = format_alignment(aligned, arguments.format, recording.place.name, aligned.duration or 0.0, parts)
+    content = format_alignment(aligned, arguments.format, recording.path.name, aligned.duration or 0.0, parts)
     if arguments.output is None:
         say(content)
     else:

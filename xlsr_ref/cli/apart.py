@@ -23,9 +23,9 @@ from xlsr_ref.untrusted import shown
 # How the options and arguments of all commands are called that name files or folders.
 READ = (
     "audio", "checkpoint", "corpus", "data", "dictionary", "file", "files", "first", "lm", "manifests", "model",
-    "recipe", "second", "text_file",
+    "recipe", "second", "source", "text_file",
 )  # fmt: skip
-WRITTEN = ("json_file", "out", "output", "plot_file", "target")
+WRITTEN = ("json_file", "out", "output", "plot_file", "results", "target")
 MODEL_FILES = (".json", ".safetensors", ".bin", ".pt", ".msgpack", ".arpa", ".txt", ".gz")  # of a model's folder
 
 Identity = tuple[int, int] | str

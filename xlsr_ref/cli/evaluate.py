@@ -4,70 +4,70 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from xlsr_ref.cli.apart import require_apart
+from xlsr_ref.cli.item import Item, keyed
+from xlsr_ref.cli.many import HELP, Results, add_many, check_many, progress, to_do, transcribed, work
 from xlsr_ref.cli.options import add_model, load_model
 from xlsr_ref.cli.say import STYLE, WrongUsage, complain, say, sentence
+from xlsr_ref.cli.sources import add_source_options, failed_of, name_of, open_source, preparation
 from xlsr_ref.errors import AudioError, XlsrError
+
+if TYPE_CHECKING:
+    from xlsr_ref.measure.evaluation import Judged
 
 
 def add(commands: Any) -> None:
     p = commands.add_parser(
         "evaluate",
-        usage="xlsr-ref evaluate [options] MANIFEST [MANIFEST ...]",
-        description="Transcribe the recordings of a manifest and compare with their texts: word and character\n"
-        "error rates by language, in percent, with intervals of 95 % (bootstrap over recordings),\n"
-        "match errors, words' information lost and preserved, and the most frequent confusions.\n"
-        "A manifest is a table with tabs: path, lang, speaker, seconds, split, text.",
-        epilog="example:\n  xlsr-ref evaluate corpus.tsv --split dev --output hypotheses.tsv",
+        usage="xlsr-ref evaluate [options] SOURCE [SOURCE ...]",
+        description="Transcribe the recordings of a corpus and compare with their texts: word and character\n"
+        "error rates by language in percent, with intervals of 95 % (bootstrap over recordings),\n"
+        "match errors, words' information lost and preserved; a source is as in xlsr-ref data.",
+        epilog="example:\n  xlsr-ref evaluate corpus.tsv --split dev --output hypotheses.tsv\n" + HELP,
         **STYLE,
     )
-    p.add_argument("manifests", metavar="MANIFEST", nargs="+", help="manifests; paths in them are relative to them")
+    p.add_argument(
+        "manifests", metavar="SOURCE", nargs="+", help="lists or folders; paths in lists are relative to them"
+    )
     p.add_argument("--split", metavar="NAME", default="test", help="the split to read (default: test)")
     add_model(p)
     p.add_argument("--beam", metavar="N", type=int, help="as in transcribe")
     p.add_argument("--lm", metavar="FILE", help="as in transcribe")
-    p.add_argument("--phonemes", action="store_true", help="the manifest's texts are phonemes")
+    p.add_argument("--phonemes", action="store_true", help="the corpus's texts are phonemes")
     p.add_argument("--confusions", metavar="N", type=int, default=0, help="list the N most frequent (default: none)")
     p.add_argument("--output", metavar="FILE", help="write every hypothesis into this table")
+    add_many(p, shown_in_help=False)
+    add_source_options(p)
     p.set_defaults(call=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Judge every clip, print the table, write the hypotheses. A clip that cannot be read does not stop the others."""
-    from xlsr_ref.audio.manifest import read_manifest
     from xlsr_ref.files import write_whole
     from xlsr_ref.untrusted import plain, shown
 
     if arguments.confusions < 0:
         raise WrongUsage(f"--confusions is {arguments.confusions}: give 0 or more")
-    clips = [clip for name in arguments.manifests for clip in read_manifest(name, split=arguments.split)]
-    if arguments.output is not None:
-        require_apart([arguments.output], [clip.path for clip in clips])
-        if os.path.isdir(arguments.output):
-            raise XlsrError(f"{shown(arguments.output)}: is a folder; give --output a file")
+    check_many(arguments, has_files=False)
+    corpora = [open_source(name, arguments, arguments.split, measure=False) for name in arguments.manifests]
+    clips, failed = [clip for corpus in corpora for clip in corpus.clips], sum(map(failed_of, corpora))
+    require_apart([arguments.output, arguments.results], [clip.path for clip in clips])
+    if arguments.output is not None and os.path.isdir(arguments.output):
+        raise XlsrError(f"{shown(arguments.output)}: is a folder; give --output a file")
 
     import numpy as np
 
-    from xlsr_ref.cli.transcribe import progress
-    from xlsr_ref.measure.evaluation import hypotheses, judge, mistakes, table, writes_phonemes
-    from xlsr_ref.text.search.beam import WIDTH
+    from xlsr_ref.measure.evaluation import hypotheses, mistakes, table, writes_phonemes
 
-    model = load_model(arguments)
-    how: dict[str, Any] = {}
-    if arguments.beam is not None or arguments.lm is not None:  # made once for all: a language model may be large
-        how["beam"] = model.search(WIDTH if arguments.beam is None else arguments.beam, arguments.lm)
-    judged, failed = [], 0
-    with progress(clips) as (counted, aside):
-        for clip in counted:
-            try:
-                judged.append(judge(model, clip, arguments.phonemes, **how))
-            except AudioError as error:  # any other says the same of every clip
-                failed += 1
-                with aside():
-                    complain(f"{shown(clip.path)}: {sentence(error).removeprefix(f'{shown(clip.path)}: ')}")
+    items = keyed((name_of(clip), (clip,), clip) for clip in clips)
+    with Results(arguments) as results:
+        model, how = ready_model(arguments)
+        judged = judge_each(arguments, items, results, (model, how))
+    failed += len(clips) - len(judged)
     if not judged:
         raise XlsrError(f"none of the {len(clips)} recordings could be judged")
     say(table(judged, np.random.default_rng(0), writes_phonemes(model)))
@@ -81,3 +81,48 @@ def run(arguments: argparse.Namespace) -> int:
     if failed:
         complain(f"{failed} of {len(clips)} recordings could not be judged and are not in the table")
     return int(failed > 0)
+
+
+def ready_model(arguments: argparse.Namespace) -> tuple[Any, dict]:
+    """The model, and the settings of `Model.transcribe` for all recordings."""
+    from xlsr_ref.text.search.beam import WIDTH
+
+    model = load_model(arguments)
+    how: dict[str, Any] = {}
+    if arguments.beam is not None or arguments.lm is not None:  # made once for all: a language model may be large
+        how["beam"] = model.search(WIDTH if arguments.beam is None else arguments.beam, arguments.lm)
+    return model, how
+
+
+def judge_each(
+    arguments: argparse.Namespace, items: Sequence[Item], results: Results, opened: tuple[Any, dict]
+) -> list[Judged]:
+    """The clips that could be judged, in their order; those that have their results already are not read again."""
+    from xlsr_ref.measure.evaluation import compare
+    from xlsr_ref.text.transcript import Transcript
+    from xlsr_ref.untrusted import shown
+
+    text, done = preparation(arguments), {}
+
+    def compared(item: Item, transcript: Transcript) -> None:
+        done[item.key] = compare(opened[0], item.own, transcript, arguments.phonemes, text)
+
+    def deliver(item: Item, result: Any) -> None:
+        if isinstance(result, AudioError):  # any other says the same of every clip
+            path = shown(item.own.path)
+            with aside():
+                complain(f"{path}: {sentence(result).removeprefix(f'{path}: ')}")
+        elif isinstance(result, Exception):
+            raise result
+        else:
+            compared(item, result)
+            results.add(item, result)
+        tick(item)
+
+    for item in items:
+        if (found := results.found.get(item.key)) is not None:
+            compared(item, Transcript(found["text"], (), (), found["score"]))
+    left = to_do(items, lambda item: item.key in done, arguments.skip_existing)
+    with progress(left) as (tick, aside):
+        work(arguments, left, transcribed, ready_model, opened, deliver)
+    return [done[item.key] for item in items if item.key in done]

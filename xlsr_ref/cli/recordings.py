@@ -11,24 +11,18 @@ import shutil
 import sys
 import tempfile
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
 from xlsr_ref.audio.clips import bundled_clips
-from xlsr_ref.audio.ffmpeg import SUFFIXES as FFMPEG_SUFFIXES
+from xlsr_ref.audio.manifest import Clip
+from xlsr_ref.audio.suffixes import is_audio
 from xlsr_ref.errors import XlsrError
 from xlsr_ref.untrusted import shown
 
-# What libsndfile reads, by its usual suffixes. Not here: headerless samples, and MATLAB's files, seldom sound.
-AUDIO_SUFFIXES = {
-    ".wav", ".wave", ".w64", ".rf64", ".bwf", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".mp2", ".mp1", ".aif", ".aiff",
-    ".aifc", ".au", ".snd", ".caf", ".sph", ".nist", ".voc", ".avr", ".htk", ".iff", ".svx", ".8svx", ".paf", ".pvf",
-    ".sd2", ".sds", ".sf", ".ircam", ".wve", ".xi",
-}  # fmt: skip
-
-
+LISTS = (".tsv", ".csv", ".jsonl", ".textgrid", ".eaf")  # how the names of files end that list recordings
 NAMED = 5  # files in a line
 
 
@@ -38,10 +32,20 @@ class Recording(NamedTuple):
     path: Path
     name: str  # to call it by
     place: Path  # of its result under --output, without the suffix
+    part: Clip | None = None  # where it is a part of the file
+
+    def clip(self) -> Clip:
+        """What is computed: the part, or the whole file."""
+        return self.part or Clip(self.path, "", "", 0.0, "", "")
 
 
-def find(arguments: Sequence[str], cleanup: ExitStack) -> tuple[list[Recording], bool, list[str]]:
-    """The recordings that the arguments mean; whether they may be several; a line for each argument that means none."""
+def find(
+    arguments: Sequence[str], cleanup: ExitStack, of_list: Callable[[str], list[Recording]] | None = None
+) -> tuple[list[Recording], bool, list[str]]:
+    """The recordings that the arguments mean; whether they may be several; a line for each argument that means none.
+
+    ``of_list`` gives the recordings that a list names, such as a table or a TextGrid.
+    """
     if not arguments:
         clips = bundled_clips()
         return [Recording(clip.path, clip.name, Path(clip.name).with_suffix("")) for clip in clips], True, []
@@ -53,6 +57,8 @@ def find(arguments: Sequence[str], cleanup: ExitStack) -> tuple[list[Recording],
             problems.append("'': an empty name; give a file or a folder")
         elif argument == "-":
             recordings.append(Recording(_spool_stdin(cleanup), "standard input", Path("stdin")))
+        elif of_list is not None and is_list(argument):
+            recordings += of_list(argument)
         elif os.path.isdir(argument):
             files = sorted(_audio_files(path, problems))
             if not files:
@@ -60,7 +66,8 @@ def find(arguments: Sequence[str], cleanup: ExitStack) -> tuple[list[Recording],
             recordings += [Recording(path / file, str(path / file), file.with_suffix("")) for file in files]
         else:
             recordings.append(Recording(path, argument, Path(path.stem)))
-    return recordings, len(arguments) > 1 or os.path.isdir(arguments[0]), problems
+    first = arguments[0]
+    return recordings, len(arguments) > 1 or os.path.isdir(first) or is_list(first), problems
 
 
 def _audio_files(folder: Path, problems: list[str]) -> Iterator[Path]:
@@ -76,9 +83,9 @@ def _audio_files(folder: Path, problems: list[str]) -> Iterator[Path]:
                 yield Path(here, name).relative_to(folder)
 
 
-def is_audio(name: str) -> bool:
-    """Is that how the name of a recording ends?"""
-    return Path(name).suffix.lower() in AUDIO_SUFFIXES | FFMPEG_SUFFIXES
+def is_list(argument: str) -> bool:
+    """Is that a file that lists recordings?"""
+    return argument.lower().endswith(LISTS) and not os.path.isdir(argument)
 
 
 def passed_over(arguments: Sequence[str]) -> Iterator[str]:

@@ -4,18 +4,44 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from typing import Any
+from collections.abc import Sequence
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from xlsr_ref.cli.apart import require_apart
+from xlsr_ref.cli.item import Item, keyed
+from xlsr_ref.cli.many import (
+    HELP,
+    Results,
+    add_many,
+    check_many,
+    has_result,
+    progress,
+    to_do,
+    transcribed,
+    uses_dask,
+    work,
+)
 from xlsr_ref.cli.options import add_model, following, load_model
-from xlsr_ref.cli.say import STYLE, WrongUsage, about, complain, is_quiet, note, say
+from xlsr_ref.cli.say import STYLE, WrongUsage, about, complain, note, say
+from xlsr_ref.cli.sources import add_tier, listed_recordings, open_source
 from xlsr_ref.errors import CannotTranscribeError
 
-SUFFIXES = {"text": ".txt", "json": ".json", "srt": ".srt", "vtt": ".vtt", "tsv": ".tsv"}
-ONE_RECORDING = ("srt", "vtt")  # their times belong to one recording: several cannot share a file
+if TYPE_CHECKING:
+    from xlsr_ref.cli.recordings import Recording
+
+SUFFIXES = {
+    "text": ".txt",
+    "json": ".json",
+    "srt": ".srt",
+    "vtt": ".vtt",
+    "tsv": ".tsv",
+    "textgrid": ".TextGrid",
+    "ctm": ".ctm",
+}
+ONE_RECORDING = ("srt", "vtt", "textgrid")  # their times belong to one recording: several cannot share a file
 
 
 def add(commands: Any) -> None:
@@ -23,13 +49,13 @@ def add(commands: Any) -> None:
         "transcribe",
         usage="xlsr-ref transcribe [options] [FILE ...]",
         description="Write down what is said in recordings: any sound file, any rate, any length.",
-        epilog="examples:\n"
-        "  xlsr-ref transcribe                                   the clips in the package\n"
-        "  xlsr-ref transcribe talks --format srt --output out   a folder: subtitles, a file each\n"
-        "  xlsr-ref transcribe talk.wav --lm lm.arpa             with a language model",
+        epilog="example:\n"
+        "  xlsr-ref transcribe talks --format srt --output out   a folder: subtitles, a file each\n" + HELP,
         **STYLE,
     )
-    p.add_argument("files", metavar="FILE", nargs="*", help="recordings, folders of them, or - for the standard input")
+    p.add_argument(
+        "files", metavar="FILE", nargs="*", help="recordings, folders or lists of them, or - for the standard input"
+    )
     add_model(p)
     p.add_argument(
         "--format", metavar="FORMAT", choices=SUFFIXES, default="text", help=f"{', '.join(SUFFIXES)} (default: text)"
@@ -42,7 +68,16 @@ def add(commands: Any) -> None:
     p.add_argument("--hotwords", metavar="LIST", help="words to listen for: anna,zagreb:5 (default: 10)")
     p.add_argument("--alpha", metavar="X", type=float, help="weight of the language model (default: 0.5)")
     p.add_argument("--beta", metavar="X", type=float, help="what each word is worth (default: 1.5)")
+    add_many(p, shown_in_help=False)
+    add_tier(p, shown_in_help=False)
     p.set_defaults(call=run)
+
+
+class Own(NamedTuple):
+    """What the result of an item needs."""
+
+    recording: Recording
+    target: Path | None
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -50,27 +85,40 @@ def run(arguments: argparse.Namespace) -> int:
     from xlsr_ref.cli.recordings import find, is_there, missing, passed_over, renamed, targets
 
     form = arguments.format
-    searching, hotwords = searches(arguments), hotwords_of(arguments.hotwords or "")
+    searches(arguments), hotwords_of(arguments.hotwords or "")  # what is wrong there is so before anything is read
+    check_many(arguments, arguments.output is not None)
     with ExitStack() as cleanup:
-        recordings, several, problems = find(arguments.files, cleanup)
-        if several and form in ONE_RECORDING and arguments.output is None:
+        recordings, several, problems = find(arguments.files, cleanup, partial(clips_of, arguments))
+        if several and form in ONE_RECORDING and arguments.output is None and arguments.results is None:
             raise WrongUsage(f"{form} holds one recording: name one file, or give --output DIR")
         problems += missing(recordings)
         recordings = [recording for recording in recordings if is_there(recording)]
         for line in problems:
             complain(line)
         places = targets(recordings, arguments.output, SUFFIXES[form])
-        require_apart(places, [*(one.path for one in recordings), arguments.lm, arguments.model])
+        require_apart([*places, arguments.results], [*(one.path for one in recordings), arguments.lm, arguments.model])
         for line in (*passed_over(arguments.files), *renamed(recordings, places)):
             note(line)
         if not recordings:
             return 1
-        model, how = ready_model(arguments, searching, hotwords)
-        failed = transcribe_each(model, how, list(zip(recordings, places)), form, several)
+        results = cleanup.enter_context(Results(arguments))
+        items = keyed((one.name, (one.clip(),), Own(one, place)) for one, place in zip(recordings, places))
+        items = to_do(items, partial(is_done, results), arguments.skip_existing)
+        failed = bool(items) and transcribe_each(arguments, items, results, several)
     return int(failed or bool(problems))
 
 
-def ready_model(arguments: argparse.Namespace, searching: bool, hotwords: dict[str, float]) -> tuple[Any, dict]:
+def clips_of(arguments: argparse.Namespace, source: str) -> list[Recording]:
+    """The recordings that a list names. Raises ManifestError."""
+    return list(listed_recordings(open_source(source, arguments, measure=False, texts=False), source))
+
+
+def is_done(results: Results, item: Item) -> bool:
+    """Does an item have all its results already?"""
+    return not results.lacks(item) and (item.own.target is None or has_result(item.own.target))
+
+
+def ready_model(arguments: argparse.Namespace) -> tuple[Any, dict]:
     """The model, with its first kernel loaded, and the settings of `Model.transcribe` for all recordings."""
     import numpy as np
 
@@ -83,41 +131,51 @@ def ready_model(arguments: argparse.Namespace, searching: bool, hotwords: dict[s
     with lean_start():
         gelu(np.zeros(1, arguments.dtype))  # the first kernel, whichever it is
     how: dict[str, Any] = {"chunk_seconds": arguments.chunk, "stride_seconds": arguments.stride}
-    if searching:  # made once for all
+    if searches(arguments):  # made once for all
         width, weights = arguments.beam or WIDTH, {"alpha": arguments.alpha, "beta": arguments.beta}
-        how["beam"] = model.search(width, arguments.lm, hotwords, **weights)
+        how["beam"] = model.search(width, arguments.lm, hotwords_of(arguments.hotwords or ""), **weights)
     return model, how
 
 
-def transcribe_each(model: Any, how: dict, work: Sequence[tuple[Any, Any]], form: str, several: bool) -> bool:
-    """Write or print the transcript of each (recording, where its result goes); whether one failed."""
+def transcribe_each(arguments: argparse.Namespace, items: Sequence[Item], results: Results, several: bool) -> bool:
+    """Write or print the transcript of each recording; whether one failed."""
     from xlsr_ref.files import write_whole
     from xlsr_ref.text.formats import format_transcript, format_transcripts
     from xlsr_ref.untrusted import plain
 
-    failed, together = False, []  # transcripts that are printed as one: a whole array, or one header for all
-    with progress(work) as (counted, aside):
-        for recording, target in counted:
-            try:
-                with following(len(work) == 1) as shown_to:
-                    transcript = model.transcribe(recording.path, **how, **shown_to)
-                if target is not None:
-                    write_whole(target, plain(format_transcript(transcript, form)))
-                    continue
-            except Exception as error:
-                if _stops_all(error, model):
-                    raise
-                failed = True
-                with aside():
-                    complain(about(recording, error))
-                continue
-            named = [(recording.name, transcript)]
-            if several and form != "text":
-                together += named
-                continue
+    form, failed = arguments.format, False
+    together: list[tuple[str, Any]] = []  # transcripts that are printed as one: a whole array, or one header for all
+    prints = arguments.output is None and arguments.results is None
+    model, how = ready_model(arguments)
+
+    def deliver(item: Item, result: Any) -> None:
+        nonlocal failed
+        recording, target = item.own
+        try:
+            if isinstance(result, Exception):
+                raise result
+            if target is not None:
+                write_whole(target, plain(format_transcript(result, form, recording.place.name)))
+        except Exception as error:
+            if _stops_all(error, model):
+                raise
+            failed = True
             with aside():
-                say(format_transcripts(named, form) if several else format_transcript(transcript, form))
-    if several and form != "text" and any(target is None for _, target in work):
+                complain(about(recording, error))
+        else:
+            results.add(item, result)
+            if prints and several and form != "text":
+                together.append((recording.name, result))
+            elif prints:
+                named = [(recording.name, result)]
+                with aside():
+                    one = format_transcript(result, form, recording.place.name)
+                    say(format_transcripts(named, form) if several else one)
+        tick(item)
+
+    with progress(items) as (tick, aside), following(len(items) == 1 and not uses_dask(arguments)) as shown_to:
+        work(arguments, items, transcribed, ready_model, (model, how | shown_to), deliver, in_order=prints)
+    if prints and several and form != "text":
         say(format_transcripts(together, form))
     return failed
 
@@ -155,15 +213,3 @@ def _stops_all(error: Exception, model: Any) -> bool:
         return True
     speechless = model.tokenizer is None or "lm_head" not in model.params
     return speechless and isinstance(error, CannotTranscribeError)
-
-
-@contextmanager
-def progress(items: Sequence[Any]) -> Iterator[tuple[Any, Callable[[], AbstractContextManager]]]:
-    """The items, counted by a progress bar where somebody looks; and a context to print in beside the bar."""
-    if len(items) < 2 or is_quiet() or sys.stderr is None or not sys.stderr.isatty():
-        yield items, nullcontext
-        return
-    from tqdm import tqdm
-
-    with tqdm(items, unit="file", leave=False, dynamic_ncols=True) as bar:
-        yield bar, lambda: tqdm.external_write_mode(file=sys.stdout)

@@ -11,13 +11,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from xlsr_ref.audio.manifest import Clip
+from xlsr_ref.audio.segment import as_recording
 from xlsr_ref.model.model import Model
 from xlsr_ref.text.metrics import Errors, added, character_errors, compare_words, confusions, interval, word_errors
+from xlsr_ref.text.preparation import Preparation, prepare_text
 from xlsr_ref.text.transcript import Transcript
 
 COLUMNS = (
@@ -42,12 +45,26 @@ def writes_phonemes(model: Model) -> bool:
 
 
 def judge(model: Model, clip: Clip, phonemes: bool = False, **how: Any) -> Judged:
-    """Transcribe a ``clip``, with ``how`` of :meth:`Model.transcribe`, and count the errors.
+    """Transcribe a ``clip``, with ``how`` of :meth:`Model.transcribe`, and count the errors as `compare` does.
 
-    ``phonemes`` says that the clips' texts are phonemes already. Raises what transcribe raises, and VocabularyError
-    where text must become phonemes and cannot.
+    Raises what transcribe and compare raise.
     """
-    said, transcript = clip.text, model.transcribe(clip.path, **how)
+    recording = as_recording(clip, model.preprocessor.sampling_rate) if clip.is_part else clip.path
+    return compare(model, clip, model.transcribe(recording, **how), phonemes)
+
+
+def compare(
+    model: Model, clip: Clip, transcript: Transcript, phonemes: bool = False, text: Preparation | None = None
+) -> Judged:
+    """Count the errors of a ``transcript`` of a ``clip``, whose text is compared with what the ``model`` wrote.
+
+    ``phonemes`` says that the clips' texts are phonemes already. With ``text`` the transcript is prepared as the clips'
+    texts were. Raises VocabularyError where text must become phonemes and cannot.
+    """
+    said = clip.text
+    if text is not None and text != Preparation():
+        read, _ = prepare_text(transcript.text, replace(text, numerals="keep"), clip.lang)
+        transcript = replace(transcript, text=read or "")
     if model.tokenizer is not None and (phonemes or writes_phonemes(model)):
         said = " ".join(token for word in model.tokenizer.words_of(clip.text, phonemes) for token in word.tokens)
     words, characters = word_errors(said, transcript.text), character_errors(said, transcript.text)

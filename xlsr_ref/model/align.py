@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
+from xlsr_ref.errors import AlignmentError
+from xlsr_ref.model.check import check as check_alignment
+from xlsr_ref.model.check import with_label_prior
 from xlsr_ref.model.parts import Parts
 from xlsr_ref.model.recording_logits import Progress, recording_logits, reported
 from xlsr_ref.model.source import Recording, as_source
 from xlsr_ref.ops.softmax import log_softmax
 from xlsr_ref.text.align_text import align_words, words_to_align
+from xlsr_ref.text.merge import with_utterances
 from xlsr_ref.text.transcript import Transcript
 
 
@@ -21,22 +27,38 @@ def align(
     phonemes: bool = False,
     chunk_seconds: float | None = None,
     stride_seconds: float | None = None,
+    check: bool = False,
+    label_prior: float = 0.0,
     progress: Progress | None = None,
 ) -> Transcript:
     """When each word and character of ``text``, which is what was said in the recording, is spoken.
 
     ``recording``, ``sampling_rate``, the chunks and ``progress`` are those of :meth:`transcribe`; of the hours of a
-    long one only the log-probabilities are kept. A word that is only "*" stands for anything. Where the model writes
-    phonemes, ``text`` goes through the package phonemizer, or is itself in ``phonemes`` with spaces between them.
+    long one only the log-probabilities are kept. Lines of the text become utterances. A word that is only "*" stands
+    for anything. Where the model writes phonemes, ``text`` goes through the package phonemizer, or is itself in
+    ``phonemes`` with spaces between them.
+    With ``check`` the transcript's ``check`` says how sure each word and boundary is, and where text and sound differ
+    (model/check.py). ``label_prior``, from 0 to 1, divides by that share of the tokens' priors: letters become less
+    peaky, and boundaries a little better.
     Raises AudioError, CannotTranscribeError, VocabularyError, and AlignmentError for a text that is empty, too long
     for the recording, or has what the vocabulary cannot spell.
     """
     tokenizer = model.require_tokenizer()
     how = model.chunking(chunk_seconds, stride_seconds)
+    if not 0 <= label_prior <= 1:
+        raise AlignmentError(f"label_prior is {label_prior!r}: give a share from 0 to 1")
     entries = len(model.params["lm_head"]["weight"])
     words = words_to_align(text, tokenizer, entries, phonemes)  # refused before the work, which may take minutes
     with as_source(recording, sampling_rate) as (source, rate):
         seconds, parts = recording_logits(model, source, rate, how)
         parts = reported(parts, model, seconds, progress)
         log_probs = np.concatenate([log_softmax(logits).astype(model.dtype) for _, logits in parts])
-    return align_words(log_probs, words, tokenizer, model.seconds_per_frame, seconds)
+    if label_prior:
+        log_probs = with_label_prior(log_probs, label_prior)
+    aligned = align_words(log_probs, words, tokenizer, model.seconds_per_frame, seconds)
+    if check:
+        aligned = replace(aligned, check=check_alignment(log_probs, words, aligned, tokenizer, model.seconds_per_frame))
+    lines = [" ".join(line.split()) for line in text.splitlines() if line.strip()]
+    if len(lines) < 2:
+        return aligned
+    return with_utterances(aligned, [(line, len(tokenizer.words_of(line, phonemes))) for line in lines])

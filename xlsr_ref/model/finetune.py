@@ -4,6 +4,7 @@
 
 Not everything must learn. wav2vec 2.0 never trains the convolutions here, and at first only the new head:
     learn = "head"      lm_head alone
+            "adapters"  and the attention adapters in the blocks: all that a language of MMS has of its own
             "context"   and the context network with its projection
             "all"       and the feature encoder
 What does not learn is computed without keeping anything, and has no gradient. Utterances run side by side, each at its
@@ -29,7 +30,7 @@ from xlsr_ref.wav2vec2.config import Config
 from xlsr_ref.wav2vec2.keep import Keep
 from xlsr_ref.wav2vec2.masks import NO_MASKS, Masks
 
-Learn = Literal["head", "context", "all"]
+Learn = Literal["head", "adapters", "context", "all"]
 
 
 class UtteranceLoss(NamedTuple):
@@ -92,9 +93,11 @@ def one_ctc_loss(
     blank = network.config.pad_token_id
     if blank is None:
         raise ObjectiveError("config.json has no pad_token_id, which is the blank of CTC")
+    if learn == "adapters" and network.config.adapter_attn_dim is None:
+        raise ObjectiveError("the model has no attention adapters (adapter_attn_dim): let another part learn")
     keep: Keep = False if learn == "head" else "checkpoints" if checkpoints else True
     logits, cache = network.forward(waveform, keep, masks, freeze_feature_encoder=learn != "all")
     loss, ctc_cache = ctc_loss(logits, targets, blank)
     dlogits = ctc_loss_backward(weight, ctc_cache)  # undoes: weight · CTC loss
-    _, grads = network.backward(dlogits, cache)  # undoes: the network
+    _, grads = network.backward(dlogits, cache, learn == "adapters")  # undoes: the network
     return UtteranceLoss(loss, float((logits.argmax(axis=1) == blank).mean()), grads)

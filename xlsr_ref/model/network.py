@@ -99,11 +99,14 @@ class Network:
         with threads.computing(self.threads):
             return self._context(x, False, NO_MASKS, False, None)[0]
 
-    def backward(self, dy: np.ndarray, cache: NetworkCache) -> tuple[np.ndarray | None, dict]:
+    def backward(
+        self, dy: np.ndarray, cache: NetworkCache, adapters_only: bool = False
+    ) -> tuple[np.ndarray | None, dict]:
         """Gradients with respect to x (L,) and every parameter that took part, nested as ``params`` are.
 
         ``dy`` is that of forward's result. What forward did not keep has no gradient: a frozen feature encoder, and
-        with ``keep=False`` everything below the head. Raises ObjectiveError for another shape or dtype.
+        with ``keep=False`` everything below the head. With ``adapters_only`` the attention adapters and the head alone
+        have one. Raises ObjectiveError for another shape or dtype.
         """
         require_upstream(dy, cache.y.shape, cache.y.dtype)
         with threads.computing(self.threads):
@@ -117,7 +120,9 @@ class Network:
                 dcontext = np.zeros_like(dcontext)  # the context itself took no part
                 if self._sums_the_context:  # or it did, as the last state
                     dcontext, dstates[-1] = dstates[-1], dcontext
-            dx, below = backbone_backward(dcontext, cache.backbone, self.base, self.config, dstates=dstates)
+            dx, below = backbone_backward(
+                dcontext, cache.backbone, self.base, self.config, dstates=dstates, adapters_only=adapters_only
+            )
         if BASE in self.params:
             return dx, grads | {BASE: below}
         add_to(below, grads)  # an x-vector's linear bears the feature encoder's name

@@ -1,10 +1,12 @@
-"""The formats a transcript is written in: text, json, tsv, the subtitle formats srt and vtt; of an alignment ctm, too.
+"""The formats a transcript is written in: text, json, tsv, srt, vtt, textgrid, ctm; of an alignment eaf, too.
 
 Each function returns the content of one whole file. Seconds are rounded to milliseconds, scores to four digits.
-Praat's TextGrid stands in textgrid.py. ctm is what NIST's scoring tools read: recording, channel, start, length, word.
+Praat's TextGrid stands in textgrid.py, ELAN's file in eaf.py. ctm is what NIST's scoring tools read: recording,
+channel, start, length, word.
 Subtitles: words are gathered into cues of at most two lines of 42 characters and at most six seconds; a pause of more
 than 0.8 seconds begins a new cue, also inside a word: what a model writes as one word may be two with a pause between
-them and no space. A cue stays for at least 0.8 seconds where the next one and the recording's end leave room.
+them and no space. So does a line of the text that was aligned. A cue stays for at least 0.8 seconds where the next one
+and the recording's end leave room.
 Of silence an srt file has one empty cue, since players refuse a file of no bytes; a vtt file has its first line.
 In json a word that holds such a pause has it as `pause`, its start and end; of several the longest.
 SubRip (srt) has no official text; WebVTT is at https://www.w3.org/TR/webvtt1.
@@ -17,13 +19,15 @@ import math
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise, zip_longest
+from pathlib import Path
 
 from xlsr_ref.errors import XlsrError
+from xlsr_ref.text.eaf import eaf
 from xlsr_ref.text.textgrid import textgrid
 from xlsr_ref.text.transcript import Span, Transcript
 
-FORMATS = ("text", "json", "srt", "vtt", "tsv")
-OF_ALIGNMENTS = ("textgrid", "json", "srt", "vtt", "ctm")
+FORMATS = ("text", "json", "srt", "vtt", "tsv", "textgrid", "ctm")
+OF_ALIGNMENTS = ("textgrid", "eaf", "json", "srt", "vtt", "ctm")
 
 COLUMNS = ("start", "end", "text", "score")
 
@@ -35,19 +39,26 @@ SHOWN = 0.8  # seconds that a cue stays at least
 NOTHING = "1\n00:00:00,000 --> {}\n\u200b\n"  # a zero-width space: an empty text would end the cue's own block
 
 
-def format_transcript(transcript: Transcript, name: str) -> str:
-    """One recording's ``transcript`` in the format ``name``. Raises XlsrError for a name that is not in FORMATS."""
+def format_transcript(transcript: Transcript, name: str, recording: str = "recording") -> str:
+    """One recording's ``transcript`` in the format ``name``. ``recording`` is what ctm calls it.
+
+    Raises XlsrError for a name that is not in FORMATS.
+    """
     match name:
         case "text":
             return transcript.text + "\n"
         case "json":
-            return _json(_object(transcript))
+            return _json(transcript_object(transcript))
         case "tsv":
             return _table([COLUMNS, *_rows(transcript)])
         case "srt":
             return _srt(transcript)
         case "vtt":
             return _vtt(transcript)
+        case "textgrid":
+            return textgrid(transcript, transcript.duration or 0.0)
+        case "ctm":
+            return _ctm(transcript, recording)
     raise XlsrError(f"the format {name!r} is not known: choose one of {', '.join(FORMATS)}")
 
 
@@ -55,17 +66,19 @@ def format_transcripts(named: Sequence[tuple[str, Transcript]], name: str) -> st
     """The transcripts of several recordings, each with its recording's name, in one file.
 
     text: `name<TAB>text` lines. json: an array of objects with a `file`. tsv: a first column `file`.
-    Raises XlsrError for srt and vtt, which need a file for each recording.
+    Raises XlsrError for srt, vtt and textgrid, which need a file for each recording.
     """
     match name:
         case "text":
             return _table([file, transcript.text] for file, transcript in named)
         case "json":
-            return _json([{"file": file} | _object(transcript) for file, transcript in named])
+            return _json([{"file": file} | transcript_object(transcript) for file, transcript in named])
         case "tsv":
             rows = ([file, *row] for file, transcript in named for row in _rows(transcript))
             return _table([["file", *COLUMNS], *rows])
-        case "srt" | "vtt":
+        case "ctm":
+            return "".join(_ctm(transcript, file) for file, transcript in named)
+        case "srt" | "vtt" | "textgrid":
             raise XlsrError(f"{name} holds one recording: write several into a folder, one file for each")
     raise XlsrError(f"the format {name!r} is not known: choose one of {', '.join(FORMATS)}")
 
@@ -73,16 +86,18 @@ def format_transcripts(named: Sequence[tuple[str, Transcript]], name: str) -> st
 def format_alignment(transcript: Transcript, name: str, recording: str, duration: float, parts: str) -> str:
     """An aligned ``transcript`` in one of OF_ALIGNMENTS.
 
-    ``recording`` is what ctm calls it, ``duration`` where TextGrid ends, in seconds, and ``parts`` what the characters
-    are called there. Raises XlsrError for another name.
+    ``recording`` is the name of its file, ``duration`` where TextGrid ends, in seconds, and ``parts`` what the
+    characters are called there. Raises XlsrError for another name.
     """
     if name not in OF_ALIGNMENTS:
         raise XlsrError(f"the format {name!r} is not known: choose one of {', '.join(OF_ALIGNMENTS)}")
     match name:
         case "textgrid":
             return textgrid(transcript, duration, parts)
+        case "eaf":
+            return eaf(transcript, recording, parts)
         case "ctm":
-            return _ctm(transcript, recording)
+            return _ctm(transcript, Path(recording).stem)
     return format_transcript(transcript, name)
 
 
@@ -102,7 +117,9 @@ def _json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, indent=2) + "\n"
 
 
-def _object(transcript: Transcript) -> dict:
+def transcript_object(transcript: Transcript) -> dict:
+    """A transcript as JSON has it."""
+
     def objects(spans: Iterable[Span]) -> list[dict]:
         return [
             {"text": span.text, "start": round(span.start, 3), "end": round(span.end, 3), "score": round(span.score, 4)}
@@ -116,7 +133,16 @@ def _object(transcript: Transcript) -> dict:
         longest, start, end = max(pauses, default=(0.0, 0.0, 0.0))
         if longest > PAUSE:
             word["pause"] = [round(start, 3), round(end, 3)]
-    return {"text": transcript.text, "score": score, "words": words, "chars": objects(transcript.chars)}
+    check = transcript.check
+    for word, one in zip(words, check.words if check is not None else ()):
+        word["said"] = round(one.said, 4)
+        word["start_interval"], word["end_interval"] = ([round(t, 3) for t in both] for both in (one.start, one.end))
+    found = {"text": transcript.text, "score": score, "words": words, "chars": objects(transcript.chars)}
+    if transcript.utterances:
+        found["utterances"] = objects(transcript.utterances)
+    if check is not None:
+        found |= {"other": objects(check.other), "doubts": objects(check.doubts)}
+    return found
 
 
 def _rows(transcript: Transcript) -> Iterator[list[str]]:
@@ -173,8 +199,9 @@ def _timed(transcript: Transcript) -> Iterator[tuple[float, float, list[str]]]:
 def _cues(transcript: Transcript) -> list[list[Span]]:
     """The words, gathered into cues."""
     cues: list[list[Span]] = []
+    begins = {one.start for one in transcript.utterances}  # a sentence of the text begins a cue
     for word in _short_words(transcript):
-        cue = cues[-1] if cues else []
+        cue = cues[-1] if cues and word.start not in begins else []
         in_time = cue and word.start - cue[-1].end <= PAUSE and word.end - cue[0].start <= CUE
         if in_time and len(_lines([*cue, word])) <= LINES:
             cue.append(word)

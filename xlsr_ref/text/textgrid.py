@@ -3,7 +3,8 @@
     a tier       a row of intervals, one beside the other without gaps, from 0 to the end of the recording
     an interval  from xmin to xmax seconds, longer than nothing, with a text; silence has the text ""
 
-Two tiers: the words, and below them their characters or phonemes. Written in Praat's long form, in UTF-8; a quotation
+Two tiers: the words, and below them their characters or phonemes; above them the utterances, where there are some,
+and at the bottom the doubts of an alignment that was checked. Written in Praat's long form, in UTF-8; a quotation
 mark in a text is doubled, and an end begins the next interval with the very same digits.
 Where: Praat's manual, "TextGrid file formats", https://www.fon.hum.uva.nl/praat/manual/TextGrid_file_formats.html.
 """
@@ -21,7 +22,10 @@ def textgrid(transcript: Transcript, duration: float, parts: str = "characters")
     """The TextGrid of ``transcript``, for a recording of ``duration`` seconds; ``parts`` names the second tier."""
     end = max([round(duration, DIGITS), *(round(span.end, DIGITS) for span in transcript.words)])
     letters = [char for char in transcript.chars if char.text.strip()]
-    tiers = [("words", _tiled(transcript.words, end)), (parts, _tiled(letters, end))]
+    utterances = [("utterances", _tiled(transcript.utterances, end))] if transcript.utterances else []
+    tiers = [*utterances, ("words", _tiled(transcript.words, end)), (parts, _tiled(letters, end))]
+    if transcript.check is not None:
+        tiers.append(("doubts", _tiled(transcript.check.doubts, end)))
     lines = [
         'File type = "ooTextFile"',
         'Object class = "TextGrid"',

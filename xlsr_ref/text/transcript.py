@@ -32,13 +32,35 @@ class Alternative:
 
 
 @dataclass(frozen=True)
+class WordCheck:
+    """Of one word: how probable it is that it was ``said`` there, and the 90 % intervals, in seconds, of where it
+    begins (``start``) and ends (``end``)."""
+
+    said: float
+    start: tuple[float, float]
+    end: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Check:
+    """Of an alignment: one of ``words`` for each of its words; ``other``, the stretches of sound that the text lacks,
+    with what was heard there and how probable they are; ``doubts``, what is wrong in words, in the order of time."""
+
+    words: tuple[WordCheck, ...]
+    other: tuple[Span, ...]
+    doubts: tuple[Span, ...]
+
+
+@dataclass(frozen=True)
 class Transcript:
     """``text``, its ``words``, its ``chars`` (one span per token written; those between words are spaces), the
     confidence ``score`` of the whole (None where there is nothing to be sure of), and the recording's ``duration`` in
     seconds (None where it is not known).
 
     After a beam search ``alternatives`` are the best texts, the transcript's own first, and ``word_confidence`` has for
-    each word the probability of the alternatives that have it, too (text/search/nbest.py).
+    each word the probability of the alternatives that have it, too (text/search/nbest.py). ``utterances`` are those of
+    an alignment whose text had several lines, or whose recording is cut into parts; ``check`` is that of an alignment
+    that was checked (text/check.py).
     """
 
     text: str
@@ -48,6 +70,8 @@ class Transcript:
     duration: float | None = None
     alternatives: tuple[Alternative, ...] = ()
     word_confidence: tuple[float, ...] = ()
+    utterances: tuple[Span, ...] = ()
+    check: Check | None = None
 
     def __str__(self) -> str:
         return self.text

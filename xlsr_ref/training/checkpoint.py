@@ -14,13 +14,14 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from xlsr_ref.checkpoint.languages import adapter_files
 from xlsr_ref.checkpoint.safetensors_file import read_arrays, write_arrays
 from xlsr_ref.checkpoint.tensors import Flat
 from xlsr_ref.errors import TrainingError, XlsrError
@@ -60,16 +61,21 @@ def latest(run: Path) -> Path | None:
 
 
 def save(
-    run: Path, step: int, params: Flat, adam: AdamState, files: Mapping[str, str], state: Mapping[str, Any]
+    run: Path,
+    step: int,
+    params: Flat,
+    adam: AdamState,
+    files: Mapping[str, str],
+    state: Mapping[str, Any],
+    language: str = "",
 ) -> Path:
-    """Write the checkpoint of ``step``, and return its folder. Raises TrainingError; what was there before stays."""
+    """Write the checkpoint of ``step``, and return its folder; with a ``language``, its adapters and head once more in
+    a file of their own, as MMS has them. Raises TrainingError; what was there before stays."""
     folder = run / "checkpoints" / name_of(step)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with whole_folder(folder, replace=True) as unfinished:
-            for name, text in files.items():
-                (unfinished / name).write_text(text, encoding="utf-8")
-            write_arrays(unfinished / MODEL, params)
+            _write_weights(unfinished, params, files, language)
             moments = {f"{what}.{name}": array for what in ("m", "v") for name, array in getattr(adam, what).items()}
             if moments:
                 write_arrays(unfinished / OPTIMIZER, moments)
@@ -79,6 +85,25 @@ def save(
         kept = f"the last one, {last.name}, is whole: free some space and --resume" if last else "there is none yet"
         raise TrainingError(f"the checkpoint of step {step} cannot be written ({_why(error)}); {kept}") from None
     return folder
+
+
+def save_weights(folder: Path, params: Flat, files: Mapping[str, str], language: str = "") -> Path:
+    """Write a model folder without what only training needs, and return it. Raises TrainingError."""
+    try:
+        with whole_folder(folder, replace=True) as unfinished:
+            _write_weights(unfinished, params, files, language)
+    except (OSError, XlsrError) as error:
+        raise TrainingError(f"{folder} cannot be written ({_why(error)}): free some space and --resume") from None
+    return folder
+
+
+def _write_weights(folder: Path, params: Flat, files: Mapping[str, str], language: str) -> None:
+    for name, text in files.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    write_arrays(folder / MODEL, params)
+    if language:
+        names = [name for name in params if ".adapter_layer." in name or name.startswith("lm_head.")]
+        write_arrays(folder / adapter_files(language)[0], {name: params[name] for name in names})
 
 
 def restore(folder: Path, params: Flat, files: Mapping[str, str]) -> tuple[AdamState, dict[str, Any]]:
@@ -110,11 +135,23 @@ def restore(folder: Path, params: Flat, files: Mapping[str, str]) -> tuple[AdamS
     return adam, state
 
 
-def tidy(run: Path, best: int | None) -> None:
-    """Delete what is unfinished, and all checkpoints but the last two and the best."""
+def mean_of(checkpoints: Sequence[Path]) -> Flat:
+    """The mean of the weights of some checkpoints, tensor by tensor. Raises TrainingError."""
+    try:
+        stored = [read_arrays(folder / MODEL) for folder in checkpoints]
+        return {
+            name: np.mean([one[name] for one in stored], axis=0, dtype=np.float64).astype(array.dtype)
+            for name, array in stored[0].items()
+        }
+    except (OSError, KeyError, ValueError) as error:
+        raise TrainingError(f"the checkpoints cannot be averaged ({_why(error)}): set run.average = 1") from None
+
+
+def tidy(run: Path, best: int | None, kept: int = KEPT) -> None:
+    """Delete what is unfinished, and all checkpoints but the last ones, two unless told, and the best."""
     for path in (run / "checkpoints").glob(f"*{UNFINISHED}"):
         shutil.rmtree(path, ignore_errors=True)
-    for path in whole(run)[:-KEPT]:
+    for path in whole(run)[: -max(KEPT, kept)]:
         if best is None or path.name != name_of(best):
             renamed = path.with_name(path.name + UNFINISHED)  # half a folder must not look like a whole one
             with suppress(OSError):

@@ -14,23 +14,49 @@ from pathlib import Path
 
 import numpy as np
 
-from xlsr_ref import audio
-from xlsr_ref.audio.manifest import Clip, read_manifest
+from xlsr_ref.audio.manifest import Clip
+from xlsr_ref.audio.segment import read_clip
 from xlsr_ref.errors import TrainingError
+from xlsr_ref.text.preparation import Preparation
+from xlsr_ref.training.sources import prepared_corpus, summary
 
 IN_MEMORY = 2**30  # bytes of decoded sound that are kept; what goes beyond is read again each time
 JITTER = 0.5  # seconds: clips of nearly one length change places from epoch to epoch
 
 
-def read_clips(corpus: Path, manifests: Sequence[str]) -> dict[str, list[Clip]]:
-    """The clips of each manifest. Raises TrainingError and ManifestError."""
-    if not corpus.is_dir():
+def read_clips(
+    corpus: Path,
+    manifests: Sequence[str],
+    text: Preparation | None = None,
+    tiers: Sequence[str] = (),
+    say: Callable[[str], None] = lambda line: None,
+) -> dict[str, list[Clip]]:
+    """The clips of each of the ``manifests``, which stand in ``corpus``; without any, of ``corpus`` itself.
+
+    Each may be any source that audio/corpus reads. Without ``text`` no texts are wanted. ``say`` is told what was left
+    out and what is odd. Raises TrainingError and ManifestError.
+    """
+    if not manifests:
+        if not corpus.exists():
+            raise TrainingError(f"{corpus} is not there: give the corpus with --data or XLSR_REF_CORPUS")
+        sources = {corpus.resolve().stem: corpus}
+    elif not corpus.is_dir():
         raise TrainingError(f"{corpus} is not a folder: give that of the corpus with --data or XLSR_REF_CORPUS")
-    stems = [Path(name).stem for name in manifests]
-    twice = [stem for stem in stems if stems.count(stem) > 1]
-    if twice:
-        raise TrainingError(f"data.manifests names {twice[0]!r} twice: name each list once")
-    return {stem: read_manifest(corpus / name) for stem, name in zip(stems, manifests)}
+    else:
+        stems = [Path(name).stem for name in manifests]
+        twice = [stem for stem in stems if stems.count(stem) > 1]
+        if twice:
+            raise TrainingError(f"data.manifests names {twice[0]!r} twice: name each list once")
+        sources = {stem: corpus / name for stem, name in zip(stems, manifests)}
+    clips = {}
+    for stem, source in sources.items():
+        found = prepared_corpus(source, text, tiers)
+        clips[stem] = [clip if clip.split else clip._replace(split="train") for clip in found.clips]
+        for note in found.notes:
+            say(note if note.startswith("text: ") else f"warning: {stem}: {note}")
+        if found.left_out:
+            say(f"warning: {stem}: {summary(found.left_out)}")
+    return clips
 
 
 def batches(
@@ -81,7 +107,7 @@ class Sounds:
     def __getitem__(self, i: int) -> np.ndarray:
         if i in self._kept:
             return self._kept[i]
-        waveform = audio.read(self.clips[i].path, self.rate, self.dtype)
+        waveform = read_clip(self.clips[i], self.rate, self.dtype)
         if self._bytes + waveform.nbytes <= IN_MEMORY:
             self._kept[i] = waveform
             self._bytes += waveform.nbytes

@@ -1,8 +1,9 @@
-"""The character error rate on the dev split, whose clips are not learnt from, by greedy decoding."""
+"""The error rates on the dev split, whose clips are not learnt from, by greedy decoding."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -10,16 +11,28 @@ from xlsr_ref.audio.manifest import Clip
 from xlsr_ref.model.model import Model
 from xlsr_ref.model.report import LoadReport
 from xlsr_ref.ops.tree import nest
-from xlsr_ref.text.metrics import added, character_errors
+from xlsr_ref.text.metrics import added, character_errors, word_errors
 from xlsr_ref.text.tokenizer import Tokenizer
 from xlsr_ref.training.start import Start
 from xlsr_ref.training.step import frames_of
 
 
+class DevErrors(NamedTuple):
+    """Edits per character, and per word, of the texts of each group."""
+
+    characters: dict[str, float]
+    words: dict[str, float]
+
+    @property
+    def mean(self) -> float:
+        """Of the characters, over the groups: what chooses the best checkpoint."""
+        return sum(self.characters.values()) / len(self.characters)
+
+
 def errors_on(
     groups: dict[str, list[Clip]], sounds: Sequence[np.ndarray], start: Start, tokenizer: Tokenizer
-) -> dict[str, float]:
-    """Edits per character of the texts of each group. ``sounds`` (L,) are all groups' waveforms, in their order.
+) -> DevErrors:
+    """The error rates of each group. ``sounds`` (L,) are all groups' waveforms, in their order.
 
     The transcript of one that is too short for a frame is empty.
     """
@@ -28,7 +41,9 @@ def errors_on(
     long_enough = [x for x in sounds if frames_of(len(x), start.config)]
     transcripts = iter(model.transcribe(long_enough, start.preprocessor.sampling_rate))
     texts = (next(transcripts).text if frames_of(len(x), start.config) else "" for x in sounds)
-    errors: dict[str, float] = {}
+    errors = DevErrors({}, {})
     for group, clips in groups.items():
-        errors[group] = added(character_errors(clip.text, next(texts)) for clip in clips).rate
+        pairs = [(clip.text, next(texts)) for clip in clips]
+        errors.characters[group] = added(character_errors(said, read) for said, read in pairs).rate
+        errors.words[group] = added(word_errors(said, read) for said, read in pairs).rate
     return errors

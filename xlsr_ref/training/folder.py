@@ -9,20 +9,18 @@ RUN/.lock             held while a run is at work; the system releases it when t
 
 from __future__ import annotations
 
-import errno
 import json
-import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
 
 from xlsr_ref.errors import TrainingError
 from xlsr_ref.files import UNFINISHED, leftovers, write_whole
+from xlsr_ref.files import hold as hold_file
 from xlsr_ref.training.recipe import Recipe, difference, read_recipe
 from xlsr_ref.untrusted import parse_json, read_bytes
 
 RECIPE, METRICS, LOCK = "recipe.toml", "metrics.jsonl", ".lock"
-HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES, errno.EDEADLK)
 
 
 def require_usable(folder: Path, recipe: Recipe, resume: bool) -> None:
@@ -50,12 +48,10 @@ def hold(folder: Path) -> TextIO:
     except OSError as error:
         raise TrainingError(f"{folder} cannot be written: {error.strerror or error}") from None
     try:
-        _hold(lock)
-    except OSError as error:
-        if error.errno in HELD:
-            lock.close()
-            raise TrainingError(f"another run is at work in {folder}: wait for it, or give another --out") from None
-        # else the file system has no locks, and none is held
+        hold_file(lock)
+    except OSError:
+        lock.close()
+        raise TrainingError(f"another run is at work in {folder}: wait for it, or give another --out") from None
     return lock
 
 
@@ -91,15 +87,3 @@ def rewind_metrics(folder: Path, step: int) -> None:
     """Only what was reported up to ``step`` stays: what came after it is about to be done again."""
     reports = [report for report in read_metrics(folder) if report["step"] <= step]
     write(folder / METRICS, "".join(json.dumps(report) + "\n" for report in reports))
-
-
-def _hold(lock: TextIO) -> None:
-    """Raises OSError, one of HELD, if another program holds it."""
-    if sys.platform == "win32":
-        import msvcrt
-
-        msvcrt.locking(lock.fileno(), msvcrt.LK_NBLCK, 1)
-    else:
-        import fcntl
-
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -11,8 +11,10 @@ What comes before the first step is in prepare.py. Where: wav2vec 2.0 §4.2, XLS
 from __future__ import annotations
 
 import math
+import shutil
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +47,7 @@ FITS = {"pretrain": fits_masks, "finetune": fits_ctc}
 def train(run: Run, say: Say) -> Path:
     """Train to the recipe's last step, and return the folder of the finished model. Raises XlsrError."""
     keep_freed_memory()
-    part, place, N = run.recipe.run, run.place, run.recipe.run.steps
+    part, place = run.recipe.run, run.place
     learner, sounds = Learner(run), _sounds(run, run.clips)
     watch = Watch(part.bad_steps, place.bad, place.bad_in_a_row)
     lengths = Lengths(run.start.preprocessor.sampling_rate, run.recipe.data.longest)
@@ -72,8 +74,14 @@ def train(run: Run, say: Say) -> Path:
                     _evaluate(run, lengths, say)
                 if _now(part.evaluate_every, run) or _now(part.save_every, run):
                     _save(run)
-        best = place.best[1] if place.best else N
-        checkpoint.publish(run.folder / "checkpoints" / checkpoint.name_of(best), run.folder / "model")
+        if _is_stale(run):
+            say(f"stopped after step {place.step}: {place.stale} checks on the dev split were no better")
+        best = place.best[1] if place.best else place.step
+        chosen_folder = run.folder / "checkpoints" / checkpoint.name_of(best)
+        mean = average(run, say)
+        checkpoint.publish(mean or chosen_folder, run.folder / "model")
+        if mean is not None:
+            shutil.rmtree(mean, ignore_errors=True)
     finally:
         release(run)
     return run.folder / "model"
@@ -120,7 +128,7 @@ def rate_of(recipe: Recipe, n: int) -> float:
 def _batches_to_go(run: Run) -> Iterator[list[int]]:
     """The batches from where the run stands to its last step. An epoch keeps the stage in which it began."""
     place, recipe = run.place, run.recipe
-    while place.step < recipe.run.steps:
+    while place.step < recipe.run.steps and not _is_stale(run):
         first = place.step - place.batch + 1  # the step that this epoch began with
         longest = recipe.stage(first).longest
         usable = [i for i, clip in enumerate(run.clips) if clip.seconds <= longest]
@@ -131,6 +139,8 @@ def _batches_to_go(run: Run) -> Iterator[list[int]]:
         for chosen in plan[place.batch :][: recipe.run.steps - place.step]:
             place.batch += 1
             yield chosen
+            if _is_stale(run):
+                return
         if place.batch == len(plan):
             place.epoch, place.batch = place.epoch + 1, 0
 
@@ -171,7 +181,9 @@ def _report(run: Run, since: list[report.Step], say: Say) -> None:
     numbers = {"step": place.step, "epoch": place.epoch, **report.means(since), "left_out": place.bad}
     numbers["clips_left_out"] = place.clips_left_out
     add_metrics(run.folder, numbers)
-    say(progress_line(numbers, run.recipe.run.steps))
+    took = sum(step.took for step in since) / len(since)
+    left = {"seconds_left": took * (run.recipe.run.steps - place.step)}
+    say(progress_line(numbers | left, run.recipe.run.steps))
     since.clear()
 
 
@@ -186,14 +198,45 @@ def _evaluate(run: Run, lengths: Lengths, say: Say) -> None:
         for line in lengths.measured(clip, len(x)):
             say(line)
     errors = errors_on(run.dev, waveforms, run.start, run.tokenizer)
-    mean = sum(errors.values()) / len(errors)
-    if place.best is None or mean < place.best[0]:
-        place.best = (mean, place.step)
-    say(f"  dev character error rate {'  '.join(f'{k} {v:.3f}' for k, v in errors.items())}  mean {mean:.3f}")
-    add_metrics(run.folder, {"step": place.step, "dev": errors, "mean": mean})
+    place.stale += 1
+    if place.best is None or errors.mean < place.best[0]:
+        place.best, place.stale = (errors.mean, place.step), 0
+    shown = "  ".join(f"{k} {v:.3f}" for k, v in errors.characters.items())
+    words = sum(errors.words.values()) / len(errors.words)
+    say(f"  dev character error rate {shown}  mean {errors.mean:.3f}  word error rate {words:.3f}")
+    report_of_dev = {"step": place.step, "dev": errors.characters, "mean": errors.mean, "dev_words": errors.words}
+    add_metrics(run.folder, report_of_dev)
+
+
+def _is_stale(run: Run) -> bool:
+    """Has the error on the dev split not fallen for as long as the recipe waits?"""
+    return 0 < run.recipe.run.patience <= run.place.stale
+
+
+def average(run: Run, say: Say) -> Path | None:
+    """The mean of the last checkpoints as a checkpoint of its own, where the recipe asks for it and it is better on the
+    dev split than the best one; None elsewhere."""
+    last = checkpoint.whole(run.folder)[-run.recipe.run.average :]
+    if len(last) < 2:
+        return None
+    params = checkpoint.mean_of(last)
+    if run.dev and run.tokenizer is not None and run.place.best is not None:
+        every = [clip for clips in run.dev.values() for clip in clips]
+        sounds = _sounds(run, every)
+        waveforms = [sounds[i] for i in range(len(every))]
+        error = errors_on(run.dev, waveforms, replace(run.start, params=params), run.tokenizer).mean
+        better = error < run.place.best[0]
+        say(f"  the mean of {len(last)} checkpoints has a dev character error rate of {error:.3f}, the best one "
+            f"{run.place.best[0]:.3f}: the {'mean' if better else 'best'} is the model")  # fmt: skip
+        if not better:
+            return None
+    return checkpoint.save_weights(
+        run.folder / "checkpoints" / "mean", params, run.start.files, run.recipe.model.language
+    )
 
 
 def _save(run: Run) -> None:
     place, state = run.place, {"place": vars(run.place), "corpus": run.corpus}
-    checkpoint.save(run.folder, place.step, run.start.params, run.adam, run.start.files, state)
-    checkpoint.tidy(run.folder, place.best[1] if place.best else None)
+    language = run.recipe.model.language
+    checkpoint.save(run.folder, place.step, run.start.params, run.adam, run.start.files, state, language)
+    checkpoint.tidy(run.folder, place.best[1] if place.best else None, run.recipe.run.average)

@@ -52,6 +52,7 @@ class Place:
     bad: int = 0  # steps that were left out
     bad_in_a_row: int = 0
     clips_left_out: int = 0  # in all steps together
+    stale: int = 0  # checks on the dev split since the error was lowest
 
 
 @dataclass
@@ -83,7 +84,8 @@ def prepare_run(task: Task, recipe_file: Path, folder: Path, corpus: Path, resum
     """
     recipe = read_recipe(recipe_file)
     require_usable(folder, recipe, resume)
-    by_manifest = read_clips(corpus, recipe.data.manifests)
+    text = recipe.text if task == "finetune" else None
+    by_manifest = read_clips(corpus, recipe.data.manifests, text, recipe.data.tiers, say)
     clips = _to_learn_from(by_manifest, recipe.data)
     start = start_of(recipe, KINDS[task], (c.text for c in clips), base_of(recipe_file), bundled=BUNDLED)
     for line in [] if resume else start.notes:

@@ -3,6 +3,7 @@
     seed = 0
     [model]          start from new weights or a folder; its config
     [data]           manifests, splits, how clips become batches
+    [text]           how texts are prepared: Unicode form, case, punctuation, numerals
     [augment]        how the sound is varied
     [optimizer]      Adam's settings and clipping
     [schedule]       the learning rate
@@ -27,6 +28,7 @@ from typing import Any, Literal
 
 from xlsr_ref.errors import TrainingError
 from xlsr_ref.model.finetune import Learn
+from xlsr_ref.text.preparation import Preparation
 from xlsr_ref.training.augment import Augmentation
 from xlsr_ref.untrusted import read_toml, shown
 from xlsr_ref.wav2vec2.config import Config
@@ -36,12 +38,14 @@ from xlsr_ref.wav2vec2.config import Config
 class ModelPart:
     start: str = "new"  # new: random weights; or the folder of a model, from the recipe's folder
     head: Literal["new", "keep"] = "new"  # fine-tuning: a new lm_head for the letters of the texts, or the folder's
+    language: str = ""  # of a model with attention adapters (MMS): the code that adapter and vocabulary are saved by
     config: dict[str, Any] = field(default_factory=dict)  # what config.json is to say differently
 
 
 @dataclass(frozen=True)
 class DataPart:
-    manifests: tuple[str, ...] = ()  # names of TSV files in the corpus folder
+    manifests: tuple[str, ...] = ()  # lists or folders of any layout in the corpus folder; none: the corpus itself
+    tiers: tuple[str, ...] = ()  # of TextGrids and .eaf: those with what is said
     train: str = "train"  # the split that is learnt from
     dev: str = "dev"  # the split that chooses the best checkpoint; "" for none
     shortest: float = 0.1  # seconds; shorter and longer clips are left out
@@ -83,6 +87,8 @@ class RunPart:
     report_every: int = 20
     evaluate_every: int = 500
     save_every: int = 500
+    patience: int = 0  # so many checks on the dev split in a row without a lower error end the run; 0: it goes on
+    average: int = 1  # the model is the mean of so many last checkpoints, if that is better on the dev split
     bad_steps: int = 10  # so many steps without a usable gradient, one after the other, end the run
 
 
@@ -100,6 +106,7 @@ class Recipe:
     seed: int = 0
     model: ModelPart = field(default_factory=ModelPart)
     data: DataPart = field(default_factory=DataPart)
+    text: Preparation = field(default_factory=Preparation)
     augment: Augmentation = field(default_factory=Augmentation)
     optimizer: OptimizerPart = field(default_factory=OptimizerPart)
     schedule: SchedulePart = field(default_factory=SchedulePart)
@@ -131,8 +138,6 @@ def from_table(table: dict[str, Any]) -> Recipe:
     firsts = [stage.first_step for stage in recipe.stages]
     if firsts[:1] != [1] or sorted(set(firsts)) != firsts:
         raise TrainingError(f"stages: their first_step must be 1 and then grow, found {firsts}")
-    if not recipe.data.manifests:
-        raise TrainingError("data.manifests is empty: name at least one TSV file of the corpus")
     for name, accepted, is_right in RANGES:
         value: Any = recipe
         for part in name.split("."):
@@ -158,7 +163,8 @@ def _share(*names: str) -> list[tuple[str, str, Callable[[Any], bool]]]:
 
 RANGES = (
     *_at_least(1, *(f"run.{name}" for name in ("steps", "report_every", "evaluate_every", "save_every", "bad_steps"))),
-    *_at_least(0, "seed", "data.shortest", "data.alpha"),
+    *_at_least(0, "seed", "data.shortest", "data.alpha", "run.patience"),
+    *_at_least(1, "run.average"),
     *_at_least(0, "optimizer.eps", "optimizer.weight_decay", "optimizer.head_rate"),
     *_at_least(0, "schedule.peak", "pretrain.feature_penalty", "pretrain.encoder_gradient_scale"),
     *_above_0("data.longest", "data.batch_seconds", "optimizer.clip"),

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+WIDTH = 120
 SHOWN = ("loss", "nats_per_token", "accuracy", "diversity", "perplexity", "tau", "blanks", "norm")
 LEGEND = {
     "pretrain": "accuracy: the right frame beats all negatives; diversity: share of unused codes; perplexity: codes "
@@ -53,11 +54,23 @@ def progress_line(report: dict[str, Any], N: int) -> str:
     if "blanks" in report:  # a line of pre-training would be too long with it
         parts.append(f"rate {report['rate']:.1e}")
     parts.append(f"{report['seconds_of_audio_per_second']:.1f} s/s")
+    if "seconds_left" in report:
+        parts.append(f"{_clock(report['seconds_left'])} left")
     if report.get("left_out"):
         parts.append(f"left out {report['left_out']}")
     if report.get("clips_left_out"):
         parts.append(f"clips left out {report['clips_left_out']}")
+    if sum(map(len, parts)) + 2 * (len(parts) - 1) > WIDTH:  # the temperature falls by plan: it can be missed
+        parts = [part for part in parts if not part.startswith("tau ")]
     return "  ".join(parts)
+
+
+def _clock(seconds: float) -> str:
+    """Hours, or minutes and seconds."""
+    minutes, second = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes}:{second:02}"
+    return f"{minutes / 60:.1f}h" if minutes < 600 else f"{minutes // 60}h"
 
 
 def _shown(value: Any) -> str:

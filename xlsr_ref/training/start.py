@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from xlsr_ref.audio import Preprocessor
+from xlsr_ref.checkpoint.languages import adapter_files
 from xlsr_ref.checkpoint.tensors import Flat
 from xlsr_ref.errors import ConfigError, TrainingError
 from xlsr_ref.model.load_params import load_params
@@ -33,7 +34,9 @@ from xlsr_ref.wav2vec2.shapes import CLASSIC, PARAMETRIZED, Shapes, expected_sha
 
 VOCABULARY = "vocab.json"
 TEXT_FILES = (VOCABULARY, "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
-DRAWN = ("lm_head.", "masked_spec_embed", "quantizer.", "project_q.", "project_hid.")  # what a folder may lack
+DRAWN = (
+    "lm_head.", "masked_spec_embed", "quantizer.", "project_q.", "project_hid.", ".adapter_layer.",
+)  # what a folder may lack  # fmt: skip
 SOUND_FILES = ("preprocessor_config.json", "processor_config.json")
 TOKENIZER = {
     "tokenizer_class": "Wav2Vec2CTCTokenizer",
@@ -100,7 +103,9 @@ def start_of(
             raise TrainingError(f"model.head is 'keep', but {folder or 'a new model'} has no head with a vocabulary")
         if part.head == "new":
             vocabulary = vocabulary_of(texts)
-            files = {name: text for name, text in files.items() if name not in TEXT_FILES} | _text_files(vocabulary)
+            files = {name: text for name, text in files.items() if name not in TEXT_FILES} | _text_files(
+                vocabulary, part.language
+            )
             values |= {"vocab_size": len(vocabulary), "pad_token_id": 0, "bos_token_id": None, "eos_token_id": None}
             old = None if old is None else {name: value for name, value in old.items() if name != "lm_head"}
             notes.append(f"a new head for {len(vocabulary)} tokens, drawn with seed {recipe.seed}")
@@ -108,6 +113,8 @@ def start_of(
         config = Config.from_dict(values)
     except ConfigError as error:
         raise ConfigError(f"model.config: {error}") from None
+    if part.language:
+        _require_adapters(config, part.language, part.head)
     shapes = expected_shapes(config, kind)
     params = _take_over(old, shapes) if old is not None else {}
     missing = [name for name in shapes if name not in params]
@@ -123,6 +130,18 @@ def start_of(
     params |= {name: fresh[name] for name in missing}
     files["config.json"] = _json(values | _written_out(config))
     return Start(config, preprocessor, {name: params[name] for name in shapes}, files, notes)
+
+
+def _require_adapters(config: Config, language: str, head: str) -> None:
+    """Raise TrainingError for a language that this run could not save by itself."""
+    adapter_files(language)  # refuses what is no code
+    if config.adapter_attn_dim is None:
+        raise TrainingError(
+            f"model.language is {language!r}, but the model has no attention adapters: start from one such as MMS, or "
+            "set model.config.adapter_attn_dim"
+        )
+    if head != "new":
+        raise TrainingError(f"model.language is {language!r}: a language needs a head of its own, model.head = 'new'")
 
 
 def _written_out(config: Config) -> dict[str, Any]:
@@ -141,11 +160,12 @@ def _text(path: Path) -> str:
     return read_text(path, TrainingError, LONGEST_JSON)
 
 
-def _text_files(vocabulary: dict[str, int]) -> dict[str, str]:
-    """What a model folder says of its tokens."""
+def _text_files(vocabulary: dict[str, int], language: str = "") -> dict[str, str]:
+    """What a model folder says of its tokens; with a ``language``, as one of several vocabularies."""
+    target = {"target_lang": language} if language else {}
     return {
-        VOCABULARY: _json(vocabulary),
-        "tokenizer_config.json": _json(TOKENIZER),
+        VOCABULARY: _json({language: vocabulary} if language else vocabulary),
+        "tokenizer_config.json": _json(TOKENIZER | target),
         "special_tokens_map.json": _json({"pad_token": "[PAD]", "unk_token": "[UNK]"}),
     }
 
@@ -186,7 +206,7 @@ def _draw(rng: np.random.Generator, name: str, shapes: Shapes, config: Config, d
             v = done[name.replace("original0", "original1").replace("weight_g", "weight_v")]
             return np.sqrt(np.square(v).sum(axis=(0, 1), keepdims=True))
         return np.zeros(shape) if last == "bias" else normal * 2 / math.sqrt(shape[2] * config.hidden_size)
-    if "layer_norm" in name:
+    if "layer_norm" in name or "adapter_layer.norm" in name:
         return np.ones(shape) if last == "weight" else np.zeros(shape)
     if "masked_spec_embed" in name or "codevectors" in name:
         return rng.uniform(0, 1, shape)

@@ -73,8 +73,8 @@ class Lengths:
 
     def __init__(self, rate: int, longest: float) -> None:
         self.rate, self.longest = rate, longest
-        self._measured: set[Path] = set()
-        self._left_out: set[Path] = set()
+        self._measured: set[tuple[Path, float]] = set()  # a file, and where in it the clip begins
+        self._left_out: set[tuple[Path, float]] = set()
 
     def is_too_long(self, clip: Clip, samples: int) -> bool:
         """Is a clip longer than the recipe allows, against what its list says?"""
@@ -82,17 +82,17 @@ class Lengths:
 
     def measured(self, clip: Clip, samples: int) -> Iterator[str]:
         """What to say of a clip that has ``samples``: a line where its list says something else, the first time."""
-        if clip.path in self._measured or not self._differs(clip, samples):
+        if (clip.path, clip.start) in self._measured or not self._differs(clip, samples):
             return
-        self._measured.add(clip.path)
+        self._measured.add((clip.path, clip.start))
         if len(self._measured) <= NAMED:
             yield f"warning: {clip.path.name} has {samples / self.rate:.2f} s, not the {clip.seconds:g} s of its list"
 
     def left_out(self, clip: Clip, why: str) -> Iterator[str]:
         """What to say of a clip that is left out of a batch: a line, the first time."""
-        if clip.path in self._left_out:
+        if (clip.path, clip.start) in self._left_out:
             return
-        self._left_out.add(clip.path)
+        self._left_out.add((clip.path, clip.start))
         if len(self._left_out) <= NAMED:
             yield f"warning: {clip.path.name} is left out of its batches: {why}"
 

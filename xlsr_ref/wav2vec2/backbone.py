@@ -87,17 +87,22 @@ def backbone_backward(
     dnormed: np.ndarray | None = None,
     dpenalty: np.ndarray | None = None,
     feature_gradient_scale: float = 1.0,
+    adapters_only: bool = False,
 ) -> tuple[np.ndarray | None, dict]:
     """The gradients with respect to x (L,) and to every parameter that took part, nested as ``p`` is.
 
     ``dy`` is the gradient of the output. Gradients may also enter inside: ``dstates`` at the hidden states (from a
     weighted layer sum), ``dnormed`` at the normalised features (from pre-training's quantizer) and ``dpenalty`` at the
     features (from the L2 penalty). ``feature_gradient_scale`` scales what enters the feature encoder, the penalty's
-    gradient with it (wav2vec 2.0 §4.2: 0.1). A feature encoder that was frozen has no gradient, and x's is None.
+    gradient with it (wav2vec 2.0 §4.2: 0.1). A feature encoder that was frozen has no gradient, and x's is None. With
+    ``adapters_only`` nothing but the attention adapters has one.
     """
     grads: dict = {}
     if cache.adapter is not None:
         dy, grads["adapter"] = adapter_backward(dy, cache.adapter)  # undoes: adapter
+    if adapters_only:
+        _, of_adapters = encoder_backward(dy, cache.encoder, p["encoder"], config, dstates, adapters_only=True)
+        return None, {"encoder": of_adapters}
     dmasked, grads["encoder"] = encoder_backward(dy, cache.encoder, p["encoder"], config, dstates)  # undoes: encoder
     ddropped, mask_grads = mask_spans_backward(dmasked, cache.mask)  # undoes: mask_spans
     dprojected, _ = dropout_backward(ddropped, cache.dropout)  # undoes: dropout

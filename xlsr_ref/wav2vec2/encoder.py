@@ -71,11 +71,18 @@ def encoder(
 
 
 def encoder_backward(
-    dcontext: np.ndarray, cache: EncoderCache, p: dict, config: Config, dstates: Sequence[np.ndarray] | None = None
+    dcontext: np.ndarray,
+    cache: EncoderCache,
+    p: dict,
+    config: Config,
+    dstates: Sequence[np.ndarray] | None = None,
+    adapters_only: bool = False,
 ) -> tuple[np.ndarray, dict]:
     """Gradients with respect to x (T, C) and the parameters ``p``, from ``dcontext`` (T, C).
 
     ``dstates`` are gradients (T, C) of the hidden states themselves, where a head has looked at them (a weighted sum).
+    With ``adapters_only`` the gradients are those of the attention adapters alone, and what is returned for x is that
+    of what enters the first block.
     """
     pre_norm = config.do_stable_layer_norm
     grads: dict = {"layers": {}}
@@ -84,7 +91,10 @@ def encoder_backward(
         dx, grads["layer_norm"] = layer_norm_backward(dx, cache.layer_norm)  # undoes: context = norm(x)
     for i in reversed(range(len(cache.blocks))):  # undoes: x ← block(x), the last block first
         dx = dx if dstates is None else dx + dstates[i + 1]  # a head looked at what left this block, too
-        dx, grads["layers"][str(i)] = _block_backward(i, dx, cache, p["layers"][str(i)], config)
+        dx, of_block = _block_backward(i, dx, cache, p["layers"][str(i)], config)
+        grads["layers"][str(i)] = {"adapter_layer": of_block["adapter_layer"]} if adapters_only else of_block
+    if adapters_only:
+        return dx, {"layers": grads["layers"]}
     dx, _ = dropout_backward(dx, cache.entering)  # undoes: dropout
     dx = dx if dstates is None else dx + dstates[0]
     if not pre_norm:
