@@ -16,7 +16,8 @@ import numpy as np
 
 from xlsr_ref.errors import ObjectiveError
 from xlsr_ref.ops.int8 import int8_linears
-from xlsr_ref.ops.product import product, products, transposed
+from xlsr_ref.ops.matmul import matmul
+from xlsr_ref.ops.product import products
 from xlsr_ref.ops.sums import sum_over_time
 from xlsr_ref.ops.upstream import require_upstream
 
@@ -47,6 +48,6 @@ def linear_backward(dy: np.ndarray, cache: LinearCache) -> tuple[np.ndarray, dic
         raise ObjectiveError("int8 weights have no gradient: load the model in float32 to train it")
     require_upstream(dy, (len(x), len(weight)), x.dtype)
     dbias = sum_over_time(dy)  # undoes: … + b, which every frame shares
-    dweight = product(dy.T, x, rows=transposed)  # undoes: … Wᵀ, summed over the frames that went through it
-    dx = product(dy, weight, rows=transposed)  # undoes: x Wᵀ
+    dweight = matmul(dy.T, x)  # undoes: … Wᵀ, summed over the frames that went through it
+    dx = matmul(dy, weight)  # undoes: x Wᵀ
     return dx, {"weight": dweight, "bias": dbias}
