@@ -1,13 +1,15 @@
 """Before the first step: every way in which a corpus and a recipe do not fit is one line, and nothing is written."""
 
 import os
+import shutil
+from collections import Counter
 
 import pytest
-from tiny_run import ROWS, make_corpus, recipe
+from tiny_run import HEAD, ROWS, make_corpus, recipe
 
 from xlsr_ref.checkpoint.safetensors_file import read_arrays
 from xlsr_ref.errors import ManifestError, TrainingError, XlsrError
-from xlsr_ref.training.loop import train
+from xlsr_ref.training.loop import _batches_to_go, train
 from xlsr_ref.training.prepare import prepare_run, release
 
 
@@ -53,6 +55,21 @@ def test_pre_training_needs_no_texts(prepare):
     assert [len(ids) for ids in run.targets] == [0, 0, 0]
     assert (run.dev, run.tokenizer) == ({}, None)
     assert said == ["new weights", "3 clips to learn from, 0.0 minutes; 0 to check with"]
+
+
+def test_a_list_that_is_repeated_counts_so_many_times_in_an_epoch(prepare, tmp_path):
+    """Of ten clips in an epoch, three clips of the first list come three times, one of the second once."""
+    lists = 'manifests = ["tiny.tsv", "more.tsv"]\nrepeat = { "tiny.tsv" = 3 }'
+    make_corpus(tmp_path / "corpus")
+    (tmp_path / "corpus" / "more.tsv").write_text(HEAD + "more.wav\ten\tsomebody\t0.4\ttrain\tab\n", "utf-8")
+    shutil.copy(tmp_path / "corpus" / "a.wav", tmp_path / "corpus" / "more.wav")
+    run, _ = prepare(text=recipe(steps=100).replace('manifests = ["tiny.tsv"]', lists))
+    counts, batches = Counter(), _batches_to_go(run)
+    while run.place.epoch == 0:
+        chosen = next(batches)
+        if run.place.epoch == 0:
+            counts.update(run.clips[i].path.stem for i in chosen)
+    assert counts == {"a": 3, "b": 3, "c": 3, "more": 1}
 
 
 def test_a_corpus_that_is_not_there(prepare, tmp_path):

@@ -9,7 +9,7 @@ Letters: l a language, n_l its clips, N all clips.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +31,11 @@ def read_clips(corpus: Path, manifests: Sequence[str]) -> dict[str, list[Clip]]:
     if twice:
         raise TrainingError(f"data.manifests names {twice[0]!r} twice: name each list once")
     return {stem: read_manifest(corpus / name) for stem, name in zip(stems, manifests)}
+
+
+def repeated(by_manifest: Mapping[str, Sequence[Clip]], repeat: Mapping[str, int]) -> dict[Path, int]:
+    """How often an epoch takes each clip of the lists that ``repeat`` names; a clip of another list comes once."""
+    return {clip.path: n for name, n in repeat.items() for clip in by_manifest[Path(name).stem]}
 
 
 def batches(

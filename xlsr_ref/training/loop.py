@@ -123,7 +123,7 @@ def _batches_to_go(run: Run) -> Iterator[list[int]]:
     while place.step < recipe.run.steps:
         first = place.step - place.batch + 1  # the step that this epoch began with
         longest = recipe.stage(first).longest
-        usable = [i for i, clip in enumerate(run.clips) if clip.seconds <= longest]
+        usable = [i for i, clip in enumerate(run.clips) if clip.seconds <= longest for _ in range(run.times(clip))]
         if not usable:
             raise TrainingError(f"no clip is as short as stages.longest = {longest:g} s: raise it")
         rng = np.random.default_rng([recipe.seed, place.epoch])

@@ -26,7 +26,7 @@ from xlsr_ref.ops.lattice import frames_needed
 from xlsr_ref.text.read_tokenizer import read_tokenizer
 from xlsr_ref.text.tokenizer import Tokenizer
 from xlsr_ref.training import checkpoint
-from xlsr_ref.training.data import read_clips, unknown_characters
+from xlsr_ref.training.data import read_clips, repeated, unknown_characters
 from xlsr_ref.training.folder import RECIPE, hold, require_usable, rewind_metrics, write
 from xlsr_ref.training.recipe import DataPart, Recipe, read_recipe
 from xlsr_ref.training.shipped import base_of
@@ -66,9 +66,14 @@ class Run:
     targets: list[np.ndarray]  # (S,) of each; empty in pre-training
     dev: dict[str, list[Clip]]  # by name of the group
     tokenizer: Tokenizer | None  # None in pre-training
+    repeats: dict[Path, int]  # how often an epoch takes a clip, where it is not once
     lock: TextIO | None = None  # open as long as the run's folder is held
     adam: AdamState = field(default_factory=AdamState)
     place: Place = field(default_factory=Place)
+
+    def times(self, clip: Clip) -> int:
+        """How often an epoch takes ``clip``."""
+        return self.repeats.get(clip.path, 1)
 
     @property
     def corpus(self) -> int:
@@ -84,7 +89,7 @@ def prepare_run(task: Task, recipe_file: Path, folder: Path, corpus: Path, resum
     recipe = read_recipe(recipe_file)
     require_usable(folder, recipe, resume)
     by_manifest = read_clips(corpus, recipe.data.manifests)
-    clips = _to_learn_from(by_manifest, recipe.data)
+    clips, repeats = _to_learn_from(by_manifest, recipe.data), repeated(by_manifest, recipe.data.repeat)
     start = start_of(recipe, KINDS[task], (c.text for c in clips), base_of(recipe_file), bundled=BUNDLED)
     for line in [] if resume else start.notes:
         say(line)
@@ -101,7 +106,7 @@ def prepare_run(task: Task, recipe_file: Path, folder: Path, corpus: Path, resum
     else:
         clips = _with_spans(clips, start, say)
         targets = [np.empty(0, int) for _ in clips]
-    run = Run(task, recipe, folder, start, clips, targets, dev, tokenizer, hold(folder))
+    run = Run(task, recipe, folder, start, clips, targets, dev, tokenizer, repeats, hold(folder))
     try:
         require_usable(folder, recipe, resume)  # once more: now that the folder is held
         if resume:

@@ -48,6 +48,7 @@ class DataPart:
     longest: float = 20.0
     batch_seconds: float = 20.0  # of sound in one step, at most
     alpha: float = 1.0  # languages are drawn by (share of the clips) ** alpha
+    repeat: dict[str, int] = field(default_factory=dict)  # a list of manifests counts so many times; others once
 
 
 @dataclass(frozen=True)
@@ -133,6 +134,9 @@ def from_table(table: dict[str, Any]) -> Recipe:
         raise TrainingError(f"stages: their first_step must be 1 and then grow, found {firsts}")
     if not recipe.data.manifests:
         raise TrainingError("data.manifests is empty: name at least one TSV file of the corpus")
+    for name in recipe.data.repeat:
+        if name not in recipe.data.manifests:
+            raise TrainingError(f"data.repeat names {name!r}: name lists of data.manifests alone")
     for name, accepted, is_right in RANGES:
         value: Any = recipe
         for part in name.split("."):
@@ -164,6 +168,7 @@ RANGES = (
     *_above_0("data.longest", "data.batch_seconds", "optimizer.clip"),
     *_above_0("pretrain.tau_start", "pretrain.tau_decay", "pretrain.tau_floor"),
     *_share("schedule.warmup", "schedule.hold"),
+    ("data.repeat", "whole numbers from 1", lambda v: all(type(n) is int and n >= 1 for n in v.values())),
     ("optimizer.betas", "two numbers from 0 to below 1", lambda v: len(v) == 2 and all(0 <= beta < 1 for beta in v)),
 )
 
