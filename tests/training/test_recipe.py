@@ -68,7 +68,7 @@ def test_values_arrive():
         ({"augment": {"speeds": 1}}, "augment.speeds must be a list, found 1"),
         ({"data": {"manifests": []}}, "data.manifests is empty"),
         ({"data": {"manifests": [1]}}, r"data.manifests\[0\] must be a text, found 1"),
-        ({"data": {"manifests": ["a.tsv"], "repeat": {"b.tsv": 2}}}, "data.repeat names 'b.tsv': name lists of data.man"),
+        ({"data": {"manifests": ["a.tsv"], "repeat": {"b.tsv": 2}}}, "data.repeat names 'b.tsv': name lists of"),
         ({"data": {"manifests": ["a.tsv"], "repeat": {"a.tsv": 0}}}, "data.repeat must be whole numbers from 1, found"),
         ({"data": {"manifests": ["a.tsv"], "repeat": {"a.tsv": 1.5}}}, "data.repeat must be whole numbers from 1"),
         ({"stages": [{"first_step": 2}]}, r"first_step must be 1 and then grow, found \[2\]"),
