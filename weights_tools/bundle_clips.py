@@ -80,6 +80,13 @@ The weights were trained on the recordings below and carry their licences: CC BY
 
 Changes: a neural network was fitted to the recordings and transcripts; its weights were then rounded to float16.
 
+## small-ctc-lm/ (the bundled language model)
+
+Counts of strings of up to seven characters in the train transcripts of Asterisk core sounds 1.6.1, the five languages
+of the table above, with the same credits. It carries their licences: CC BY-SA 3.0 and CC BY 3.0.
+
+Changes: the transcripts were normalised; their statistics were smoothed (modified Kneser-Ney). No sentence is stored.
+
 ## small-pretrained/ (the bundled pre-trained model)
 
 The weights were trained on Asterisk core sounds 1.6.1, the five languages of the table above, with the same credits,
