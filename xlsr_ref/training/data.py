@@ -17,20 +17,44 @@ import numpy as np
 from xlsr_ref import audio
 from xlsr_ref.audio.manifest import Clip, read_manifest
 from xlsr_ref.errors import TrainingError
+from xlsr_ref.untrusted import listed, shown
 
 IN_MEMORY = 2**30  # bytes of decoded sound that are kept; what goes beyond is read again each time
 JITTER = 0.5  # seconds: clips of nearly one length change places from epoch to epoch
 
 
-def read_clips(corpus: Path, manifests: Sequence[str]) -> dict[str, list[Clip]]:
-    """The clips of each manifest. Raises TrainingError and ManifestError."""
+def read_clips(corpus: Path, manifests: Sequence[str], languages: Sequence[str] = ()) -> dict[str, list[Clip]]:
+    """The clips of each manifest, of these ``languages`` alone where some are named. Raises TrainingError and
+    ManifestError."""
     if not corpus.is_dir():
         raise TrainingError(f"{corpus} is not a folder: give that of the corpus with --data or XLSR_REF_CORPUS")
     stems = [Path(name).stem for name in manifests]
     twice = [stem for stem in stems if stems.count(stem) > 1]
     if twice:
-        raise TrainingError(f"data.manifests names {twice[0]!r} twice: name each list once")
-    return {stem: read_manifest(corpus / name) for stem, name in zip(stems, manifests)}
+        raise TrainingError(f"data.manifests and data.unheard name {twice[0]!r} twice: name each list once")
+    missing = [name for name in manifests if not (corpus / name).exists()]
+    if missing:
+        raise TrainingError(f"{listed(missing)} is missing in {shown(corpus)}: the recipe names it, so put it there")
+    found = {stem: read_manifest(corpus / name) for stem, name in zip(stems, manifests)}
+    return {stem: [c for c in clips if not languages or c.lang in languages] for stem, clips in found.items()}
+
+
+def require_disjoint(train: Sequence[Clip], unheard: Sequence[Clip]) -> None:
+    """Raise TrainingError if a speaker of ``unheard`` is learnt from."""
+    both = sorted({clip.speaker for clip in train} & {clip.speaker for clip in unheard})
+    if both:
+        raise TrainingError(
+            f"the speakers {listed(both)} are in data.unheard and are learnt from, too: take them out of one of the two"
+        )
+
+
+def require_every_language(train: Sequence[Clip], others: Sequence[Clip], languages: Sequence[str]) -> None:
+    """Raise TrainingError if a language that is named, or checked in ``others``, has no clip to learn from."""
+    lacking = sorted(({clip.lang for clip in others} | set(languages)) - {clip.lang for clip in train})
+    if lacking:
+        raise TrainingError(
+            f"no clip is there to learn {listed(lacking)} from: leave it out with data.languages, or add clips"
+        )
 
 
 def repeated(by_manifest: Mapping[str, Sequence[Clip]], repeat: Mapping[str, int]) -> dict[Path, int]:

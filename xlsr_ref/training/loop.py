@@ -179,17 +179,21 @@ def _evaluate(run: Run, lengths: Lengths, say: Say) -> None:
     """The error on the dev split; the lowest mean over its groups so far is remembered."""
     if not run.dev or run.tokenizer is None:
         return
-    place, every = run.place, [clip for clips in run.dev.values() for clip in clips]
+    place, groups = run.place, run.dev | run.unheard
+    every = [clip for clips in groups.values() for clip in clips]
     sounds = _sounds(run, every)
     waveforms = [sounds[i] for i in range(len(every))]
     for clip, x in zip(every, waveforms):
         for line in lengths.measured(clip, len(x)):
             say(line)
-    errors = errors_on(run.dev, waveforms, run.start, run.tokenizer)
-    mean = sum(errors.values()) / len(errors)
+    errors = errors_on(groups, waveforms, run.start, run.tokenizer)
+    mean = sum(errors[name] for name in run.dev) / len(run.dev)  # unheard speakers are told, and choose nothing
     if place.best is None or mean < place.best[0]:
         place.best = (mean, place.step)
-    say(f"  dev character error rate {'  '.join(f'{k} {v:.3f}' for k, v in errors.items())}  mean {mean:.3f}")
+    for what, names in (("dev", run.dev), ("of unheard speakers", run.unheard)):
+        if names:
+            rates, of_all = "  ".join(f"{name} {errors[name]:.3f}" for name in names), sum(errors[n] for n in names)
+            say(f"  {what} character error rate {rates}  mean {of_all / len(names):.3f}")
     add_metrics(run.folder, {"step": place.step, "dev": errors, "mean": mean})
 
 

@@ -44,6 +44,8 @@ class DataPart:
     manifests: tuple[str, ...] = ()  # names of TSV files in the corpus folder
     train: str = "train"  # the split that is learnt from
     dev: str = "dev"  # the split that chooses the best checkpoint; "" for none
+    unheard: tuple[str, ...] = ()  # lists of speakers who are not learnt from: their dev split is checked as well
+    languages: tuple[str, ...] = ()  # clips of these alone; () for all
     shortest: float = 0.1  # seconds; shorter and longer clips are left out
     longest: float = 20.0
     batch_seconds: float = 20.0  # of sound in one step, at most
