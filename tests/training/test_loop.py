@@ -156,3 +156,15 @@ def test_the_rate_is_that_of_the_schedule(tmp_path):
         plan = read_recipe(tmp_path / "tiny.toml")
         assert loop.rate_of(plan, 10) == peak
         assert (loop.rate_of(plan, 30) == peak) == (name == "tri-stage")
+
+
+def test_a_run_that_is_to_stop_has_the_bits_of_the_longer_one_at_that_step(begin):
+    """The learning rate is that of all twelve steps, so after step 8 nothing differs but where the run ends."""
+    whole, _ = begin("finetune", "whole")
+    train(whole, lambda line: None)
+    short, said = begin("finetune", "short", run="stop = 8")
+    assert train(short, said.append).name == "model"
+    step = "checkpoints/step-0000008/model.safetensors"
+    assert (short.folder / step).read_bytes() == (whole.folder / step).read_bytes()
+    assert not (short.folder / "checkpoints" / "step-0000012").exists()
+    assert any(line.startswith("step 8/8") for line in said)

@@ -45,7 +45,7 @@ FITS = {"pretrain": fits_masks, "finetune": fits_ctc}
 def train(run: Run, say: Say) -> Path:
     """Train to the recipe's last step, and return the folder of the finished model. Raises XlsrError."""
     keep_freed_memory()
-    part, place, N = run.recipe.run, run.place, run.recipe.run.steps
+    part, place, N = run.recipe.run, run.place, run.recipe.run.last
     learner, sounds = Learner(run), _sounds(run, run.clips)
     watch = Watch(part.bad_steps, place.bad, place.bad_in_a_row)
     lengths = Lengths(run.start.preprocessor.sampling_rate, run.recipe.data.longest)
@@ -120,7 +120,7 @@ def rate_of(recipe: Recipe, n: int) -> float:
 def _batches_to_go(run: Run) -> Iterator[list[int]]:
     """The batches from where the run stands to its last step. An epoch keeps the stage in which it began."""
     place, recipe = run.place, run.recipe
-    while place.step < recipe.run.steps:
+    while place.step < recipe.run.last:
         first = place.step - place.batch + 1  # the step that this epoch began with
         longest = recipe.stage(first).longest
         usable = [i for i, clip in enumerate(run.clips) if clip.seconds <= longest for _ in range(run.times(clip))]
@@ -128,7 +128,7 @@ def _batches_to_go(run: Run) -> Iterator[list[int]]:
             raise TrainingError(f"no clip is as short as stages.longest = {longest:g} s: raise it")
         rng = np.random.default_rng([recipe.seed, place.epoch])
         plan = batches(run.clips, usable, recipe.data.batch_seconds, recipe.data.alpha, rng)
-        for chosen in plan[place.batch :][: recipe.run.steps - place.step]:
+        for chosen in plan[place.batch :][: recipe.run.last - place.step]:
             place.batch += 1
             yield chosen
         if place.batch == len(plan):
@@ -163,7 +163,7 @@ def _sounds(run: Run, clips: list[Clip]) -> Sounds:
 
 
 def _now(every: int, run: Run) -> bool:
-    return run.place.step % every == 0 or run.place.step == run.recipe.run.steps
+    return run.place.step % every == 0 or run.place.step == run.recipe.run.last
 
 
 def _report(run: Run, since: list[report.Step], say: Say) -> None:
@@ -171,7 +171,7 @@ def _report(run: Run, since: list[report.Step], say: Say) -> None:
     numbers = {"step": place.step, "epoch": place.epoch, **report.means(since), "left_out": place.bad}
     numbers["clips_left_out"] = place.clips_left_out
     add_metrics(run.folder, numbers)
-    say(progress_line(numbers, run.recipe.run.steps))
+    say(progress_line(numbers, run.recipe.run.last))
     since.clear()
 
 

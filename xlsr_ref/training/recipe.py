@@ -83,10 +83,16 @@ class TrainingStage:
 @dataclass(frozen=True)
 class RunPart:
     steps: int = 1000
+    stop: int = 0  # end after this step already, at the learning rate that it has of all steps; 0: after the last
     report_every: int = 20
     evaluate_every: int = 500
     save_every: int = 500
     bad_steps: int = 10  # so many steps without a usable gradient, one after the other, end the run
+
+    @property
+    def last(self) -> int:
+        """The step that the run ends with."""
+        return min(self.stop or self.steps, self.steps)
 
 
 @dataclass(frozen=True)
@@ -164,7 +170,7 @@ def _share(*names: str) -> list[tuple[str, str, Callable[[Any], bool]]]:
 
 RANGES = (
     *_at_least(1, *(f"run.{name}" for name in ("steps", "report_every", "evaluate_every", "save_every", "bad_steps"))),
-    *_at_least(0, "seed", "data.shortest", "data.alpha"),
+    *_at_least(0, "seed", "data.shortest", "data.alpha", "run.stop"),
     *_at_least(0, "optimizer.eps", "optimizer.weight_decay", "optimizer.head_rate"),
     *_at_least(0, "schedule.peak", "pretrain.feature_penalty", "pretrain.encoder_gradient_scale"),
     *_above_0("data.longest", "data.batch_seconds", "optimizer.clip"),
