@@ -28,8 +28,8 @@ from xlsr_ref.text.search.arpa import Arpa, write_arpa
 from xlsr_ref.text.search.kneser_ney import train
 
 BUNDLED = Path(__file__).resolve().parent.parent / "xlsr_ref" / "data" / "small-ctc-lm"
-ORDER, ALPHA, BETA = 7, 1.0, 2.5
-ALPHAS, BETAS = (0.6, 0.8, 1.0, 1.2), (1.5, 2.0, 2.5, 3.0)
+ORDER, ALPHA, BETA = 7, 1.2, 2.5
+ALPHAS, BETAS = (0.8, 1.0, 1.2, 1.4), (2.0, 2.5, 3.0)
 LIMIT = 2_000_000  # bytes
 
 

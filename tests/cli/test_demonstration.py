@@ -71,7 +71,7 @@ def test_without_files_every_test_clip_is_compared_and_nothing_is_coloured(capsy
         said = re.compile(r"\s+(?:\*+\s+)*".join(map(re.escape, clip.text.split())))
         assert any(line.startswith(clip.lang) and said.search(line) for line in lines), clip.text
     assert sum(line.startswith(("wrong: ", "without the search: ", "40 digits")) for line in lines) == 3
-    assert f"2.9 million parameters, trained on {HOURS} hours" in lines[-1]
+    assert f"2.9 million parameters, trained on {HOURS} hours of speech" in lines[-1]
     assert "--model facebook/mms-1b-all" in lines[-1]
     assert "\x1b" not in out
     assert err == ""

@@ -25,7 +25,7 @@ def test_it_knows_the_letters_of_train_and_no_others(corpus):
     bundle(corpus, corpus / "lm")
     opened = open_lm(corpus / "lm")
     assert set(opened.lm.words) == {"<s>", "</s>", "<unk>", "|", *"pressonetwoодин"}
-    assert (opened.lm.order, opened.alpha, opened.beta) == (7, 1.0, 2.5)
+    assert (opened.lm.order, opened.alpha, opened.beta) == (7, 1.2, 2.5)
 
 
 def test_the_order_of_the_list_does_not_matter_and_the_bytes_are_the_same(corpus):

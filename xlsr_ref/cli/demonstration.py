@@ -21,7 +21,7 @@ from xlsr_ref.cli.say import say
 from xlsr_ref.text.metrics import Errors, added, character_errors, compare_words, word_errors, written
 from xlsr_ref.untrusted import plain
 
-HOURS = 1.4  # of recordings that the bundled model was trained on; its card says the same
+HOURS = 2.7  # of speech that the bundled model was trained on; its card says the same
 REAL = "facebook/mms-1b-all --language fra"
 WIDTH = 96  # characters in a row of words
 
@@ -76,7 +76,7 @@ def about_the_model(model: Any) -> str:
     """One line: what this model is, and how to name a real one."""
     return (
         f"This model is a toy: {model.report.parameters / 1e6:.1f} million parameters, trained on {HOURS} hours of "
-        f"recordings. For your recordings name a large one: xlsr-ref transcribe FILE --model {REAL}"
+        f"speech. For your recordings name a large one: xlsr-ref transcribe FILE --model {REAL}"
     )
 
 
