@@ -1,7 +1,7 @@
 """A list and its sound files, as every corpus of this project is laid out: 16 kHz, mono, 16 bits.
 
-    OUT/asterisk.tsv           path, lang, speaker, seconds, split, text, with tabs between them
-    OUT/asterisk/en/…          the recordings: FLAC where nothing shall be lost, Ogg Vorbis for training
+    asterisk.tsv               path, lang, speaker, seconds, split, text, with tabs between them
+    asterisk/en/…              the recordings: FLAC where nothing shall be lost, Ogg Vorbis for training
 
 The split of a text is decided by the text itself, so that a text is in one split only, whoever builds the corpus.
 """
