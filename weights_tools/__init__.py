@@ -3,6 +3,8 @@
     python -m weights_tools inspect|convert|verify|download …    checkpoints of all toolkits
     python -m weights_tools.bundle_model FOLDER              ship a model folder inside the package, as float16
     python -m weights_tools.bundle_clips CORPUS              ship a few recordings with their transcripts
+    python -m weights_tools.average_models TARGET MODEL … the mean of several models
+    python -m weights_tools.bundle_lm CORPUS                 ship a language model of the train texts, or tune it
     python -m weights_tools.evaluate_model FOLDER CORPUS     error per language, as the model card's table
     python -m weights_tools.record_goldens                   the arrays in tests/golden, recorded from transformers
     python -m weights_tools.record_foreign                   checkpoints as other programs write them, for the tests

@@ -77,8 +77,17 @@ The weights were trained on the recordings below and carry their licences: CC BY
 * Free Spoken Digit Dataset, https://github.com/Jakobovski/free-spoken-digit-dataset
   (DOI: https://zenodo.org/badge/latestdoi/61622039), CC BY-SA 4.0. Speakers: jackson, nicolas, theo, yweweler, george,
   lucas. Changes: resampled from 8 to 16 kHz. Its recordings are not in this package.
+* Synthetic speech made with Kokoro-82M (https://huggingface.co/hexgrad/Kokoro-82M, Apache License 2.0): sentences from
+  the prompts, from the games Drascula and Flight of the Amazon Queen, and from Tux Paint. It is not in this package.
 
 Changes: a neural network was fitted to the recordings and transcripts; its weights were then rounded to float16.
+
+## small-ctc-lm/ (the bundled language model)
+
+Counts of strings of up to seven characters in the train transcripts of Asterisk core sounds 1.6.1, the five languages
+of the table above, with the same credits. It carries their licences: CC BY-SA 3.0 and CC BY 3.0.
+
+Changes: the transcripts were normalised; their statistics were smoothed (modified Kneser-Ney). No sentence is stored.
 
 ## small-pretrained/ (the bundled pre-trained model)
 

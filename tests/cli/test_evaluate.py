@@ -93,6 +93,38 @@ def test_beam_and_language_model_reach_the_model_only_where_they_are_given(fake)
     assert fake.searches == 2  # once for all clips of a run
 
 
+def rows_by(capsys, *argv):
+    assert main(["evaluate", *argv]) == 0
+    return [line.split()[:4] for line in capsys.readouterr().out.splitlines()]
+
+
+def test_by_any_column_of_the_list(fake, capsys):
+    """Three clips of two speakers and two rooms; "all" stands below each table."""
+    lines = ["\t".join([*COLUMNS, "room"])]
+    for path, lang, speaker, room in (
+        ("one", "en", "anna", "hall"),
+        ("two", "en", "bert", "hall"),
+        ("zwei", "de", "anna", ""),
+    ):
+        Path(f"{path}.wav").touch()
+        lines.append(f"{path}.wav\t{lang}\t{speaker}\t1\ttest\t{path if speaker == 'anna' else 'x'}\t{room}")
+    Path("rooms.tsv").write_text("\n".join(lines) + "\n")
+    assert [row[:2] for row in rows_by(capsys, "rooms.tsv", "--by", "speaker")] == [
+        ["speaker", "clips"], ["anna", "2"], ["bert", "1"], ["all", "3"],
+    ]  # fmt: skip
+    assert rows_by(capsys, "rooms.tsv", "--by", "lang,speaker") == [
+        ["lang", "speaker", "clips", "words"], ["de", "anna", "1", "1"], ["en", "anna", "1", "1"],
+        ["en", "bert", "1", "1"], ["all", "3", "3", "33.3"],
+    ]  # fmt: skip
+    assert [row[:2] for row in rows_by(capsys, "rooms.tsv", "--by", "room")] == [
+        ["room", "clips"], ['""', "1"], ["hall", "2"], ["all", "3"],
+    ]  # fmt: skip
+    assert [row[:3] for row in rows_by(capsys, "rooms.tsv", "list.tsv", "--by", "list,lang")] == [
+        ["list", "lang", "clips"], ["list", "de", "1"], ["list", "en", "1"], ["rooms", "de", "1"], ["rooms", "en", "2"],
+        ["all", "5", "6"],
+    ]  # fmt: skip
+
+
 def test_several_manifests(fake, capsys):
     manifest("sub/more.tsv", ("three.wav", "fr", "test", "three"))
     Path("sub/three.wav").touch()  # relative to its own manifest
@@ -125,6 +157,7 @@ def test_wrong_usage(fake, capsys, argv):
         (["."], ".: is none of the layouts that are known: Common Voice"),
         (["one.wav"], "one.wav: its first line names no columns for a recording and its text"),
         (["list.tsv", "--split", "train"], "has no recording of the split train, only of dev, test"),
+        (["list.tsv", "--by", "room"], "list.tsv: has no column room, only path, lang, speaker, seconds, split, text"),
         (["list.tsv", "--output", "list.tsv"], "list.tsv: is read here and would be replaced"),
         (["list.tsv", "--output", "one.wav"], "one.wav: is read here and would be replaced"),
         (["list.tsv", "--output", "sub"], "sub: is a folder; give --output a file"),

@@ -81,7 +81,7 @@ def test_from_a_pipe_into_a_pipe(corpus):
         (["lm"], 2, "say what to do: train or perplexity"),
         (["lm", "learn"], 2, "invalid choice"),
         (["lm", "train"], 2, "required: TEXT"),
-        (["lm", "train", "text", "--order", "6"], 2, "--order is 6: give 1 to 5"),
+        (["lm", "train", "text", "--order", "9"], 2, "--order is 9: give 1 to 8"),
         (["lm", "train", "text", "--level", "line"], 2, "invalid choice"),
         (["lm", "perplexity", "lm.arpa"], 2, "required: TEXT"),
         (["lm", "train", "nowhere"], 1, "nowhere is missing"),

@@ -95,7 +95,7 @@ def test_wrong_usage(place, capsys, argv):
         (["corpus/tiny.tsv", "--data", "corpus"], "corpus/tiny.tsv is not TOML: "),
         (["tiny.toml", "--data", "tiny.toml"], "tiny.toml is not a folder: give that of the corpus with --data or"),
         (["tiny.toml", "--data", "nowhere"], "nowhere is not a folder"),
-        (["tiny.toml", "--data", "."], "tiny.tsv is missing: give a table of recordings"),
+        (["tiny.toml", "--data", "."], "tiny.tsv is missing in .: the recipe names it"),
         (["tiny.toml", "--data", "corpus", "--out", "corpus"], "corpus is not empty: give another --out"),
         (["tiny.toml", "--data", "corpus", "--out", "tiny.toml"], "tiny.toml: is read here and would be replaced"),
         (["tiny.toml", "--data", "corpus", "--out", "corpus", "--resume"], "corpus holds no run to resume"),

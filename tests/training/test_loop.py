@@ -201,3 +201,15 @@ def test_the_mean_of_the_last_checkpoints_is_the_model_where_it_is_better(begin,
         assert np.array_equal(array, mean if which == "mean" else steps[1][name]), name
     assert not (run.folder / "checkpoints" / "mean").exists()
     assert any(line.endswith(" left") and line.startswith("step  2/12") for line in said)
+
+
+def test_a_run_that_is_to_stop_has_the_bits_of_the_longer_one_at_that_step(begin):
+    """The learning rate is that of all twelve steps, so after step 8 nothing differs but where the run ends."""
+    whole, _ = begin("finetune", "whole")
+    train(whole, lambda line: None)
+    short, said = begin("finetune", "short", run="stop = 8")
+    assert train(short, said.append).name == "model"
+    step = "checkpoints/step-0000008/model.safetensors"
+    assert (short.folder / step).read_bytes() == (whole.folder / step).read_bytes()
+    assert not (short.folder / "checkpoints" / "step-0000012").exists()
+    assert any(line.startswith("step 8/8") for line in said)

@@ -1,13 +1,15 @@
 """Before the first step: every way in which a corpus and a recipe do not fit is one line, and nothing is written."""
 
 import os
+import shutil
+from collections import Counter
 
 import pytest
-from tiny_run import ROWS, make_corpus, recipe
+from tiny_run import HEAD, ROWS, make_corpus, recipe
 
 from xlsr_ref.checkpoint.safetensors_file import read_arrays
 from xlsr_ref.errors import ManifestError, TrainingError, XlsrError
-from xlsr_ref.training.loop import train
+from xlsr_ref.training.loop import _batches_to_go, train
 from xlsr_ref.training.prepare import prepare_run, release
 
 
@@ -55,6 +57,21 @@ def test_pre_training_needs_no_texts(prepare):
     assert said == ["new weights", "3 clips to learn from, 0.0 minutes; 0 to check with"]
 
 
+def test_a_list_that_is_repeated_counts_so_many_times_in_an_epoch(prepare, tmp_path):
+    """Of ten clips in an epoch, three clips of the first list come three times, one of the second once."""
+    lists = 'manifests = ["tiny.tsv", "more.tsv"]\nrepeat = { "tiny.tsv" = 3 }'
+    make_corpus(tmp_path / "corpus")
+    (tmp_path / "corpus" / "more.tsv").write_text(HEAD + "more.wav\ten\tsomebody\t0.4\ttrain\tab\n", "utf-8")
+    shutil.copy(tmp_path / "corpus" / "a.wav", tmp_path / "corpus" / "more.wav")
+    run, _ = prepare(text=recipe(steps=100).replace('manifests = ["tiny.tsv"]', lists))
+    counts, batches = Counter(), _batches_to_go(run)
+    while run.place.epoch == 0:
+        chosen = next(batches)
+        if run.place.epoch == 0:
+            counts.update(run.clips[i].path.stem for i in chosen)
+    assert counts == {"a": 3, "b": 3, "c": 3, "more": 1}
+
+
 def test_a_corpus_that_is_not_there(prepare, tmp_path):
     (tmp_path / "tiny.toml").write_text(recipe())
     (tmp_path / "file").touch()
@@ -68,7 +85,9 @@ def test_a_corpus_that_is_not_there(prepare, tmp_path):
     ("data", "says"),
     [
         ('manifests = ["tiny.tsv", "other.tsv"]', "other.tsv is missing"),
-        ('manifests = ["tiny.tsv", "tiny.tsv"]', "data.manifests names 'tiny' twice"),
+        ('manifests = ["tiny.tsv", "tiny.tsv"]', "data.manifests and data.unheard name 'tiny' twice"),
+        ('manifests = ["tiny.tsv"]\nunheard = ["tiny.tsv"]', "data.manifests and data.unheard name 'tiny' twice"),
+        ('manifests = ["tiny.tsv"]\nunheard = ["new.tsv", "more.tsv"]', "new.tsv, more.tsv is missing in .*the recipe"),
         ('manifests = ["tiny.tsv"]\ntrain = "tain"', "split data.train = 'tain', only to 'dev', 'train'"),
         ('manifests = ["tiny.tsv"]\ndev = "test"', "split data.dev = 'test', only to 'dev', 'train': name another, or"),
         (
@@ -80,6 +99,45 @@ def test_a_corpus_that_is_not_there(prepare, tmp_path):
 def test_splits_without_clips(prepare, tmp_path, data, says):
     text = recipe().replace('manifests = ["tiny.tsv"]', data)
     refused(prepare, tmp_path, says, XlsrError, text=text)
+
+
+def with_more(tmp_path, lang, speaker, keys):
+    """The corpus with a second list of one dev clip, and a recipe whose data has ``keys``."""
+    corpus = make_corpus(tmp_path / "corpus")
+    shutil.copy(corpus / "a.wav", corpus / "more.wav")
+    (corpus / "more.tsv").write_text(HEAD + f"more.wav\t{lang}\t{speaker}\t0.4\tdev\tab\n", "utf-8")
+    return recipe().replace('manifests = ["tiny.tsv"]', f'manifests = ["tiny.tsv"]\n{keys}')
+
+
+def test_unheard_speakers_are_checked_and_choose_nothing(prepare, tmp_path, capsys):
+    """The best step is that of the lowest dev error; the unheard group is reported in a line of its own."""
+    run, said = prepare(text=with_more(tmp_path, "en", "anna", 'unheard = ["more.tsv"]'))
+    assert (list(run.dev), list(run.unheard)) == (["tiny-en"], ["more-en"])
+    assert said[-1] == "3 clips to learn from, 0.0 minutes; 2 to check with"
+    train(run, print)
+    lines = capsys.readouterr().out.splitlines()
+    dev = [line.split() for line in lines if line.startswith("  dev character error rate tiny-en ")]
+    assert (
+        len(dev) == sum(line.startswith("  of unheard speakers character error rate more-en ") for line in lines) == 3
+    )
+    assert run.place.best[0] == pytest.approx(min(float(line[-1]) for line in dev), abs=1e-3)
+
+
+def test_a_speaker_who_is_learnt_from_is_not_unheard(prepare, tmp_path):
+    text = with_more(tmp_path, "en", "somebody", 'unheard = ["more.tsv"]')
+    refused(prepare, tmp_path, "the speakers somebody are in data.unheard and are learnt from, too", text=text)
+
+
+def test_a_language_without_a_clip_to_learn_from(prepare, tmp_path):
+    text = with_more(tmp_path, "ro", "anna", 'unheard = ["more.tsv"]')
+    refused(prepare, tmp_path, "no clip is there to learn ro from: leave it out", text=text)
+    text = with_more(tmp_path, "ro", "anna", 'languages = ["en", "fi", "sv"]')
+    refused(prepare, tmp_path, "no clip is there to learn fi, sv from", text=text)
+
+
+def test_only_the_languages_that_are_named_are_learnt_and_checked(prepare, tmp_path):
+    run, _ = prepare(text=with_more(tmp_path, "ro", "anna", 'unheard = ["more.tsv"]\nlanguages = ["en"]'))
+    assert ({clip.lang for clip in run.clips}, run.unheard) == ({"en"}, {})
 
 
 def test_a_recording_that_is_missing_is_named_with_its_line(prepare, tmp_path):

@@ -12,8 +12,8 @@ from xlsr_ref.training.recipe import read_recipe
 
 def test_each_has_a_name_and_a_line():
     assert shipped.names() == [
-        "adapters", "digits", "small-ctc", "small-ctc-from-nothing", "small-ctc-from-pretrained", "small-pretrained",
-    ]  # fmt: skip
+        "adapters", "digits", "small-ctc", "small-ctc-first", "small-ctc-from-nothing", "small-ctc-from-pretrained",
+        "small-ctc-prompts", "small-ctc-short", "small-ctc-voices", "small-pretrained"]  # fmt: skip
     for name in shipped.names():
         assert shipped.about(name)[-1] in ".…"
         assert len(shipped.about(name)) <= 95
@@ -21,6 +21,7 @@ def test_each_has_a_name_and_a_line():
 
 def test_each_comment_gives_the_command():
     for name in shipped.names():
+        read_recipe(shipped.find(name))
         task = "pretrain" if name == "small-pretrained" else "finetune"
         assert f"\n#   xlsr-ref {task} {name} --data CORPUS --out " in shipped.text_of(name)
 
@@ -41,7 +42,7 @@ def test_a_file_of_the_name_wins_and_a_folder_does_not(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", ["digit", "", "../recipes/digits", "nowhere.toml"])
 def test_an_unknown_name_is_told_the_others(name):
     for look in (shipped.find, shipped.text_of):
-        with pytest.raises(TrainingError, match="adapters, digits, small-ctc, small-ctc-from-nothing"):
+        with pytest.raises(TrainingError, match="adapters, digits, small-ctc, small-ctc-first"):
             look(name)
 
 

@@ -50,9 +50,25 @@ def test_long_clips_count_for_more(corpus):
         ("asterisk", "ru", "dev"): Errors(1, 4, 2, 1, 1),
     }
     assert table(totals).splitlines()[2:] == [
-        "| asterisk | en | test | 2 | 0.182 | 0.333 |",
-        "| asterisk | ru | dev | 1 | 2.000 | 1.000 |",
+        "| asterisk | known | en | test | 2 | 0.182 | 0.333 |",
+        "| asterisk | known | ru | dev | 1 | 2.000 | 1.000 |",
     ]
+
+
+def test_unheard_voices_come_last_and_a_language_model_adds_two_columns():
+    totals = {("fsdd", "en", "test"): Errors(1, 1, 4, 1, 1), ("fsdd", "en", "dev"): Errors(2, 0, 8, 0, 2)}
+    assert table(totals, {key: Errors(1, 0, 4, 0, 1) for key in totals}).splitlines() == [
+        "| part | voices | language | split | clips | CER | WER | CER with LM | WER with LM |",
+        "|---|---|---|---|---:|---:|---:|---:|---:|",
+        "| fsdd | known | en | dev | 2 | 0.000 | 0.000 | 0.000 | 0.000 |",
+        "| fsdd | unheard | en | test | 1 | 0.250 | 1.000 | 0.000 | 0.000 |",
+    ]
+
+
+def test_languages_that_the_model_does_not_write_are_left_out(corpus):
+    with open(corpus / "asterisk.tsv", "a", encoding="utf-8") as file:
+        file.write("a/5\tro\tx\t1\ttest\tda\n")
+    assert {lang for _, lang, _ in evaluate(lambda path: "", corpus)} == {"en", "ru"}
 
 
 def test_a_folder_without_a_corpus_is_refused(tmp_path):

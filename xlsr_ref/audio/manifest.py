@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -72,6 +72,20 @@ def read_manifest(
         named = ", ".join(sorted(map(shown, splits))[:10])
         raise ManifestError(f"{shown(path)}: has no recording of the split {shown(split or '')}, only of {named}")
     return clips
+
+
+def read_columns(path: str | os.PathLike[str], names: Sequence[str], *, split: str | None = None) -> list[list[str]]:
+    """What stands in the columns ``names`` for each clip that :func:`read_manifest` gives, in the same order.
+
+    Raises ManifestError for a column that the manifest lacks.
+    """
+    lines = _lines(Path(path))
+    _, header = next(lines, (0, [""]))
+    for name in names:
+        if name not in header:
+            raise ManifestError(f"{shown(path)}: has no column {shown(name)}, only {', '.join(map(shown, header))}")
+    places, of_split = [header.index(name) for name in names], header.index("split")
+    return [[fields[at] for at in places] for _, fields in lines if split is None or fields[of_split] == split]
 
 
 def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:

@@ -1,4 +1,4 @@
-"""``xlsr-ref evaluate``: error rates of a model on the recordings of a manifest, by language."""
+"""``xlsr-ref evaluate``: error rates of a model on the recordings of a manifest, by language or any other column."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ from xlsr_ref.cli.sources import add_source_options, failed_of, name_of, open_so
 from xlsr_ref.errors import AudioError, XlsrError
 
 if TYPE_CHECKING:
+    from xlsr_ref.audio.manifest import Clip
     from xlsr_ref.measure.evaluation import Judged
+
+LIST = "list"  # as a column: the manifest that a clip stands in
 
 
 def add(commands: Any) -> None:
@@ -34,6 +37,7 @@ def add(commands: Any) -> None:
         "manifests", metavar="SOURCE", nargs="+", help="lists or folders; paths in lists are relative to them"
     )
     p.add_argument("--split", metavar="NAME", default="test", help="the split to read (default: test)")
+    p.add_argument("--by", metavar="COLUMNS", default="lang", help="group by these: speaker; lang,speaker; list,lang …")
     add_model(p)
     p.add_argument("--beam", metavar="N", type=int, help="as in transcribe")
     p.add_argument("--lm", metavar="FILE", help="as in transcribe")
@@ -53,8 +57,11 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.confusions < 0:
         raise WrongUsage(f"--confusions is {arguments.confusions}: give 0 or more")
     check_many(arguments, has_files=False)
+    by = [name.strip() for name in arguments.by.split(",") if name.strip()] or ["lang"]
     corpora = [open_source(name, arguments, arguments.split, measure=False) for name in arguments.manifests]
     clips, failed = [clip for corpus in corpora for clip in corpus.clips], sum(map(failed_of, corpora))
+    pairs = zip(arguments.manifests, corpora)
+    groups = [group for name, corpus in pairs for group in groups_of(name, corpus.clips, by, arguments.split)]
     require_apart([arguments.output, arguments.results], [clip.path for clip in clips])
     if arguments.output is not None and os.path.isdir(arguments.output):
         raise XlsrError(f"{shown(arguments.output)}: is a folder; give --output a file")
@@ -66,11 +73,13 @@ def run(arguments: argparse.Namespace) -> int:
     items = keyed((name_of(clip), (clip,), clip) for clip in clips)
     with Results(arguments) as results:
         model, how = ready_model(arguments)
-        judged = judge_each(arguments, items, results, (model, how))
+        done = judge_each(arguments, items, results, (model, how))
+    judged = [done[item.key] for item in items if item.key in done]
+    groups_of_judged = [group for item, group in zip(items, groups) if item.key in done]
     failed += len(clips) - len(judged)
     if not judged:
         raise XlsrError(f"none of the {len(clips)} recordings could be judged")
-    say(table(judged, np.random.default_rng(0), writes_phonemes(model)))
+    say(table(judged, np.random.default_rng(0), writes_phonemes(model), by, groups_of_judged))
     listed = mistakes(judged, arguments.confusions)
     if listed:
         say(f"\nhow often, said, read (* is nothing):\n{listed}")
@@ -96,8 +105,8 @@ def ready_model(arguments: argparse.Namespace) -> tuple[Any, dict]:
 
 def judge_each(
     arguments: argparse.Namespace, items: Sequence[Item], results: Results, opened: tuple[Any, dict]
-) -> list[Judged]:
-    """The clips that could be judged, in their order; those that have their results already are not read again."""
+) -> dict[str, Judged]:
+    """The clips that could be judged, by their items' keys; those that have their results are not read again."""
     from xlsr_ref.measure.evaluation import compare
     from xlsr_ref.text.transcript import Transcript
     from xlsr_ref.untrusted import shown
@@ -125,4 +134,25 @@ def judge_each(
     left = to_do(items, lambda item: item.key in done, arguments.skip_existing)
     with progress(left) as (tick, aside):
         work(arguments, left, transcribed, ready_model, opened, deliver)
-    return [done[item.key] for item in items if item.key in done]
+    return done
+
+
+def groups_of(source: str, clips: Sequence[Clip], by: Sequence[str], split: str) -> list[list[str]]:
+    """What each of the ``clips`` of a ``source`` has in the columns ``by``; "list" is the source's own name.
+
+    A list in the package's own layout may have any column; of other sources there are lang, speaker and split. Raises
+    ManifestError for a column that is not there.
+    """
+    from xlsr_ref.audio.manifest import read_columns
+    from xlsr_ref.untrusted import shown
+
+    known = {LIST: lambda clip: Path(source).stem, "lang": lambda clip: clip.lang, "speaker": lambda clip: clip.speaker,
+             "split": lambda clip: clip.split}  # fmt: skip
+    more = [name for name in by if name not in known]
+    if not more:
+        return [[known[name](clip) for name in by] for clip in clips]
+    rows = read_columns(source, more, split=split)
+    if len(rows) != len(clips):
+        raise XlsrError(f"--by {more[0]}: {shown(source)} has clips that were left out: group by {', '.join(known)}")
+    return [[known[name](clip) if name in known else row[more.index(name)] for name in by]
+            for clip, row in zip(clips, rows)]  # fmt: skip

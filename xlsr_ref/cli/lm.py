@@ -34,7 +34,7 @@ def add(commands: Any) -> None:
     )
     train.add_argument("corpus", metavar="TEXT", help="a text in UTF-8, or - for the standard input")
     train.add_argument("-o", "--output", metavar="FILE", help="the ARPA file to write (default: the standard output)")
-    train.add_argument("--order", metavar="N", type=int, default=3, help="longest n-grams, 1 to 5 (default: 3)")
+    train.add_argument("--order", metavar="N", type=int, default=3, help="longest n-grams, 1 to 8 (default: 3)")
     train.add_argument("--level", metavar="LEVEL", choices=LEVELS, default="word", help="word or character")
     add_quiet(train)
     train.set_defaults(work=_train)
@@ -64,7 +64,7 @@ def _train(arguments: argparse.Namespace) -> int:
     from xlsr_ref.text.search.kneser_ney import ORDERS, train
 
     if arguments.order not in ORDERS:
-        raise WrongUsage(f"--order is {arguments.order}: give 1 to 5")
+        raise WrongUsage(f"--order is {arguments.order}: give 1 to 8")
     if arguments.output is not None and Path(arguments.output).is_dir():
         raise XlsrError(f"{arguments.output} cannot be written: it is a folder, name a file")
     model = "".join(write_arpa(train(_sentences(arguments.corpus, arguments.level), arguments.order)))

@@ -70,17 +70,18 @@ def speak_utf8() -> None:
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
 
 
-def say(text: str) -> None:
+def say(text: str, painted: bool = False) -> None:
     """Write to the standard output, now, without control characters, whatever ``text`` was made of.
 
-    Raises ReaderLeft where its reader has closed it, XlsrError when it cannot be written.
+    A text that is ``painted`` was made plain by its caller, and then coloured for a terminal. Raises ReaderLeft where
+    its reader has closed it, XlsrError when it cannot be written.
     """
     if not text and sys.stdout is None:
         return
     if sys.stdout is None:  # closed before we began
         raise XlsrError("the standard output is closed: open it, or give --output DIR")
     try:
-        sys.stdout.write(plain(text))
+        sys.stdout.write(text if painted else plain(text))
         sys.stdout.flush()
     except OSError as error:
         with suppress(OSError, ValueError):  # nor let Python try again at the end with what is left in the buffer

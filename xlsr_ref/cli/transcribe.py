@@ -64,7 +64,7 @@ def add(commands: Any) -> None:
     p.add_argument("--chunk", metavar="SEC", type=float, help="cut into pieces (default: 30 s over 60; 0: none)")
     p.add_argument("--stride", metavar="SEC", type=float, help="of a piece, context on each side (default: a sixth)")
     p.add_argument("--beam", metavar="N", type=int, help="search among N texts (with one of the next: 100)")
-    p.add_argument("--lm", metavar="FILE", help="language model: ARPA, KenLM binary, or a folder")
+    p.add_argument("--lm", metavar="FILE", help="language model: ARPA, KenLM binary, a folder, or bundled")
     p.add_argument("--hotwords", metavar="LIST", help="words to listen for: anna,zagreb:5 (default: 10)")
     p.add_argument("--alpha", metavar="X", type=float, help="weight of the language model (default: 0.5)")
     p.add_argument("--beta", metavar="X", type=float, help="what each word is worth (default: 1.5)")
@@ -82,6 +82,7 @@ class Own(NamedTuple):
 
 def run(arguments: argparse.Namespace) -> int:
     """Write down what is said in each recording. A bad one does not stop the others."""
+    from xlsr_ref.cli.demonstration import demonstrate
     from xlsr_ref.cli.recordings import find, is_there, missing, passed_over, renamed, targets
 
     form = arguments.format
@@ -101,6 +102,10 @@ def run(arguments: argparse.Namespace) -> int:
             note(line)
         if not recordings:
             return 1
+        if not arguments.files and form == "text" and arguments.output is None and arguments.results is None:
+            model, how = ready_model(arguments)
+            demonstrate(model, how, decoding(arguments), arguments.model is None)
+            return 0
         results = cleanup.enter_context(Results(arguments))
         items = keyed((one.name, (one.clip(),), Own(one, place)) for one, place in zip(recordings, places))
         items = to_do(items, partial(is_done, results), arguments.skip_existing)
@@ -125,6 +130,7 @@ def ready_model(arguments: argparse.Namespace) -> tuple[Any, dict]:
     from xlsr_ref.ops.activation import gelu
     from xlsr_ref.ops.backend import lean_start
     from xlsr_ref.text.search.beam import WIDTH
+    from xlsr_ref.text.search.lm_files import BUNDLED
 
     model = load_model(arguments)
     model.chunking(arguments.chunk, arguments.stride)  # what is wrong here is so for all
@@ -134,7 +140,27 @@ def ready_model(arguments: argparse.Namespace) -> tuple[Any, dict]:
     if searches(arguments):  # made once for all
         width, weights = arguments.beam or WIDTH, {"alpha": arguments.alpha, "beta": arguments.beta}
         how["beam"] = model.search(width, arguments.lm, hotwords_of(arguments.hotwords or ""), **weights)
+    elif by_default_with_lm(arguments):
+        how["beam"] = model.search(lm=BUNDLED)
     return model, how
+
+
+def by_default_with_lm(arguments: argparse.Namespace) -> bool:
+    """Does the bundled language model help although no option names it? With the bundled model and clips alone."""
+    return not (arguments.files or arguments.model or searches(arguments))
+
+
+def decoding(arguments: argparse.Namespace) -> str:
+    """How the options decode, in words."""
+    from xlsr_ref.text.search.beam import WIDTH
+
+    if by_default_with_lm(arguments):
+        return f"a beam search of {WIDTH} and the bundled language model (--beam 1 leaves both out)"
+    if not searches(arguments):
+        return "greedy decoding"
+    more = [words for words in (arguments.lm and f"the language model {arguments.lm}",
+                                arguments.hotwords and f"the hotwords {arguments.hotwords}") if words]  # fmt: skip
+    return " and ".join([f"a beam search of {arguments.beam or WIDTH}", *more])
 
 
 def transcribe_each(arguments: argparse.Namespace, items: Sequence[Item], results: Results, several: bool) -> bool:

@@ -1,6 +1,8 @@
-"""How well a model reads a corpus: error rates by language with their intervals, and every hypothesis beside the truth.
+"""How well a model reads a corpus: error rates by group with their intervals, and every hypothesis beside the truth.
 
-    manifest.py → clips → Model.transcribe → text/metrics.py → counts by clip → by language: sums, then rates
+    manifest.py → clips → Model.transcribe → text/metrics.py → counts by clip → by group: sums, then rates
+
+A group is a language or, by other columns of the manifest, a speaker, a speaker of a language, and so on.
 
 Texts are compared as they stand, white space apart: the manifest's must be written as the model writes. Of a model of
 phonemes the rate is that of phonemes, and the manifest's texts become phonemes first, or are phonemes already.
@@ -71,28 +73,43 @@ def compare(
     return Judged(clip, said, transcript, words, characters)
 
 
-def table(judged: Sequence[Judged], rng: np.random.Generator, phonemes: bool = False) -> str:
-    """The rates by language, and of all where there are several: what a person reads.
+def table(
+    judged: Sequence[Judged],
+    rng: np.random.Generator,
+    phonemes: bool = False,
+    by: Sequence[str] = ("lang",),
+    groups: Sequence[Sequence[str]] | None = None,
+) -> str:
+    """The rates by group, and of all where there are several: what a person reads.
 
-    Rates are in percent, with the interval of 95 %; then the words that were substituted, deleted and inserted, and at
-    the end what metrics.py calls MER, WIL and WIP, of words. ``phonemes`` leaves out the characters, which say nothing.
+    ``groups`` says what each clip has in the columns ``by``; by default its language. Rates are in percent, with the
+    interval of 95 %; then the words that were substituted, deleted and inserted, and at the end what metrics.py calls
+    MER, WIL and WIP, of words. ``phonemes`` leaves out the characters, which say nothing.
     """
     named = "PER" if phonemes else "WER"
-    rows = [["lang", "clips", "phones" if phonemes else "words", named, "95 %", "sub", "del", "ins"]]
+    rows = [[*by, "clips", "phones" if phonemes else "words", named, "95 %", "sub", "del", "ins"]]
     rows[0] += [] if phonemes else ["CER", "95 %"]
     rows[0] += ["MER", "WIL", "WIP"]
-    languages = sorted({one.clip.lang for one in judged})
-    for lang in [*languages, "all"] if len(languages) > 1 else languages:
-        own = [one for one in judged if lang in (one.clip.lang, "all")]
-        words = [one.words for one in own]
-        total = added(words)
-        row = [lang, str(len(own)), str(total.length), *_rate(words, rng)]
-        row += [str(total.substitutions), str(total.deletions), str(total.insertions)]
-        row += [] if phonemes else _rate([one.characters for one in own], rng)
-        rows.append([*row, _percent(total.mer), _percent(total.wil), _percent(total.wip)])
+    own_groups = [tuple(each) for each in groups] if groups is not None else [(one.clip.lang,) for one in judged]
+    every = ("all", *[""] * (len(by) - 1))
+    distinct = sorted(set(own_groups))
+    for group in [*distinct, every] if len(distinct) > 1 else distinct:
+        own = [one for one, its in zip(judged, own_groups) if its == group or group is every]
+        rows.append([*(field or '""' if group is not every else field for field in group), *_row(own, rng, phonemes)])
     widths = [max(map(len, column)) for column in zip(*rows)]
-    lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
-    return "\n".join(lines) + "\n"
+    n = len(by)
+    left = ["  ".join(map(str.ljust, row[:n], widths)) for row in rows]
+    return "".join("  ".join([begins, *map(str.rjust, row[n:], widths[n:])]) + "\n" for begins, row in zip(left, rows))
+
+
+def _row(own: Sequence[Judged], rng: np.random.Generator, phonemes: bool) -> list[str]:
+    """The numbers of one group."""
+    words = [one.words for one in own]
+    total = added(words)
+    row = [str(len(own)), str(total.length), *_rate(words, rng)]
+    row += [str(total.substitutions), str(total.deletions), str(total.insertions)]
+    row += [] if phonemes else _rate([one.characters for one in own], rng)
+    return [*row, _percent(total.mer), _percent(total.wil), _percent(total.wip)]
 
 
 def mistakes(judged: Sequence[Judged], most: int) -> str:

@@ -20,7 +20,7 @@ import functools
 import math
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -170,10 +170,11 @@ def interval(
     return float(low), float(high)
 
 
-def written(edits: Sequence[Edit], width: int = 100) -> str:
+def written(edits: Sequence[Edit], width: int = 100, wrong: Callable[[str], str] = str) -> str:
     """The edits as a text of three rows: what was said, what was read, and S, D or I where they differ.
 
-    ``width`` is how many characters a row may have; longer ones go on below.
+    ``width`` is how many characters a row may have; longer ones go on below. ``wrong`` may put a colour around what was
+    read where that differs.
     """
     rows: list[list[str]] = [["said:"], ["read:"], ["     "]]
     blocks = [rows]
@@ -184,8 +185,9 @@ def written(edits: Sequence[Edit], width: int = 100) -> str:
         if len(rows[0]) > 1 and sum(len(cell) + 1 for cell in rows[0]) + wide > width:
             rows = [["said:"], ["read:"], ["     "]]
             blocks.append(rows)
-        for row, cell in zip(rows, cells):
-            row.append(cell.ljust(wide))
+        said, read, sign = (cell.ljust(wide) for cell in cells)
+        for row, cell in zip(rows, (said, read if edit.kind == "hit" else wrong(read), sign)):
+            row.append(cell)
     return "\n".join("".join(" ".join(row).rstrip() + "\n" for row in block) for block in blocks)
 
 

@@ -9,7 +9,7 @@ Letters: l a language, n_l its clips, N all clips.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from xlsr_ref.audio.segment import read_clip
 from xlsr_ref.errors import TrainingError
 from xlsr_ref.text.preparation import Preparation
 from xlsr_ref.training.sources import prepared_corpus, summary
+from xlsr_ref.untrusted import listed, shown
 
 IN_MEMORY = 2**30  # bytes of decoded sound that are kept; what goes beyond is read again each time
 JITTER = 0.5  # seconds: clips of nearly one length change places from epoch to epoch
@@ -30,11 +31,13 @@ def read_clips(
     text: Preparation | None = None,
     tiers: Sequence[str] = (),
     say: Callable[[str], None] = lambda line: None,
+    languages: Sequence[str] = (),
 ) -> dict[str, list[Clip]]:
     """The clips of each of the ``manifests``, which stand in ``corpus``; without any, of ``corpus`` itself.
 
-    Each may be any source that audio/corpus reads. Without ``text`` no texts are wanted. ``say`` is told what was left
-    out and what is odd. Raises TrainingError and ManifestError.
+    Each may be any source that audio/corpus reads; where ``languages`` are named, their clips alone are given. Without
+    ``text`` no texts are wanted. ``say`` is told what was left out and what is odd. Raises TrainingError and
+    ManifestError.
     """
     if not manifests:
         if not corpus.exists():
@@ -46,17 +49,46 @@ def read_clips(
         stems = [Path(name).stem for name in manifests]
         twice = [stem for stem in stems if stems.count(stem) > 1]
         if twice:
-            raise TrainingError(f"data.manifests names {twice[0]!r} twice: name each list once")
+            raise TrainingError(f"data.manifests and data.unheard name {twice[0]!r} twice: name each list once")
+        missing = [name for name in manifests if not (corpus / name).exists()]
+        if missing:
+            raise TrainingError(
+                f"{listed(missing)} is missing in {shown(corpus)}: the recipe names it, so put it there"
+            )
         sources = {stem: corpus / name for stem, name in zip(stems, manifests)}
     clips = {}
     for stem, source in sources.items():
         found = prepared_corpus(source, text, tiers)
-        clips[stem] = [clip if clip.split else clip._replace(split="train") for clip in found.clips]
+        wanted = [clip for clip in found.clips if not languages or clip.lang in languages]
+        clips[stem] = [clip if clip.split else clip._replace(split="train") for clip in wanted]
         for note in found.notes:
             say(note if note.startswith("text: ") else f"warning: {stem}: {note}")
         if found.left_out:
             say(f"warning: {stem}: {summary(found.left_out)}")
     return clips
+
+
+def require_disjoint(train: Sequence[Clip], unheard: Sequence[Clip]) -> None:
+    """Raise TrainingError if a speaker of ``unheard`` is learnt from."""
+    both = sorted({clip.speaker for clip in train} & {clip.speaker for clip in unheard})
+    if both:
+        raise TrainingError(
+            f"the speakers {listed(both)} are in data.unheard and are learnt from, too: take them out of one of the two"
+        )
+
+
+def require_every_language(train: Sequence[Clip], others: Sequence[Clip], languages: Sequence[str]) -> None:
+    """Raise TrainingError if a language that is named, or checked in ``others``, has no clip to learn from."""
+    lacking = sorted(({clip.lang for clip in others} | set(languages)) - {clip.lang for clip in train})
+    if lacking:
+        raise TrainingError(
+            f"no clip is there to learn {listed(lacking)} from: leave it out with data.languages, or add clips"
+        )
+
+
+def repeated(by_manifest: Mapping[str, Sequence[Clip]], repeat: Mapping[str, int]) -> dict[Path, int]:
+    """How often an epoch takes each clip of the lists that ``repeat`` names; a clip of another list comes once."""
+    return {clip.path: n for name, n in repeat.items() for clip in by_manifest[Path(name).stem]}
 
 
 def batches(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -27,6 +27,11 @@ class DevErrors(NamedTuple):
     def mean(self) -> float:
         """Of the characters, over the groups: what chooses the best checkpoint."""
         return sum(self.characters.values()) / len(self.characters)
+
+    def of(self, groups: Iterable[str]) -> DevErrors:
+        """Those of some groups alone."""
+        some = list(groups)
+        return DevErrors({name: self.characters[name] for name in some}, {name: self.words[name] for name in some})
 
 
 def errors_on(

@@ -128,15 +128,15 @@ def rate_of(recipe: Recipe, n: int) -> float:
 def _batches_to_go(run: Run) -> Iterator[list[int]]:
     """The batches from where the run stands to its last step. An epoch keeps the stage in which it began."""
     place, recipe = run.place, run.recipe
-    while place.step < recipe.run.steps and not _is_stale(run):
+    while place.step < recipe.run.last and not _is_stale(run):
         first = place.step - place.batch + 1  # the step that this epoch began with
         longest = recipe.stage(first).longest
-        usable = [i for i, clip in enumerate(run.clips) if clip.seconds <= longest]
+        usable = [i for i, clip in enumerate(run.clips) if clip.seconds <= longest for _ in range(run.times(clip))]
         if not usable:
             raise TrainingError(f"no clip is as short as stages.longest = {longest:g} s: raise it")
         rng = np.random.default_rng([recipe.seed, place.epoch])
         plan = batches(run.clips, usable, recipe.data.batch_seconds, recipe.data.alpha, rng)
-        for chosen in plan[place.batch :][: recipe.run.steps - place.step]:
+        for chosen in plan[place.batch :][: recipe.run.last - place.step]:
             place.batch += 1
             yield chosen
             if _is_stale(run):
@@ -173,7 +173,7 @@ def _sounds(run: Run, clips: list[Clip]) -> Sounds:
 
 
 def _now(every: int, run: Run) -> bool:
-    return run.place.step % every == 0 or run.place.step == run.recipe.run.steps
+    return run.place.step % every == 0 or run.place.step == run.recipe.run.last
 
 
 def _report(run: Run, since: list[report.Step], say: Say) -> None:
@@ -182,8 +182,8 @@ def _report(run: Run, since: list[report.Step], say: Say) -> None:
     numbers["clips_left_out"] = place.clips_left_out
     add_metrics(run.folder, numbers)
     took = sum(step.took for step in since) / len(since)
-    left = {"seconds_left": took * (run.recipe.run.steps - place.step)}
-    say(progress_line(numbers | left, run.recipe.run.steps))
+    left = {"seconds_left": took * (run.recipe.run.last - place.step)}
+    say(progress_line(numbers | left, run.recipe.run.last))
     since.clear()
 
 
@@ -191,20 +191,24 @@ def _evaluate(run: Run, lengths: Lengths, say: Say) -> None:
     """The error on the dev split; the lowest mean over its groups so far is remembered."""
     if not run.dev or run.tokenizer is None:
         return
-    place, every = run.place, [clip for clips in run.dev.values() for clip in clips]
+    place, groups = run.place, run.dev | run.unheard
+    every = [clip for clips in groups.values() for clip in clips]
     sounds = _sounds(run, every)
     waveforms = [sounds[i] for i in range(len(every))]
     for clip, x in zip(every, waveforms):
         for line in lengths.measured(clip, len(x)):
             say(line)
-    errors = errors_on(run.dev, waveforms, run.start, run.tokenizer)
+    errors = errors_on(groups, waveforms, run.start, run.tokenizer)
+    known = errors.of(run.dev)  # unheard speakers are told, and choose nothing
     place.stale += 1
-    if place.best is None or errors.mean < place.best[0]:
-        place.best, place.stale = (errors.mean, place.step), 0
-    shown = "  ".join(f"{k} {v:.3f}" for k, v in errors.characters.items())
-    words = sum(errors.words.values()) / len(errors.words)
-    say(f"  dev character error rate {shown}  mean {errors.mean:.3f}  word error rate {words:.3f}")
-    report_of_dev = {"step": place.step, "dev": errors.characters, "mean": errors.mean, "dev_words": errors.words}
+    if place.best is None or known.mean < place.best[0]:
+        place.best, place.stale = (known.mean, place.step), 0
+    for what, some in (("dev", known), ("of unheard speakers", errors.of(run.unheard))):
+        if some.characters:
+            shown = "  ".join(f"{k} {v:.3f}" for k, v in some.characters.items())
+            words = sum(some.words.values()) / len(some.words)
+            say(f"  {what} character error rate {shown}  mean {some.mean:.3f}  word error rate {words:.3f}")
+    report_of_dev = {"step": place.step, "dev": errors.characters, "mean": known.mean, "dev_words": errors.words}
     add_metrics(run.folder, report_of_dev)
 
 

@@ -26,7 +26,7 @@ from xlsr_ref.ops.lattice import frames_needed
 from xlsr_ref.text.read_tokenizer import read_tokenizer
 from xlsr_ref.text.tokenizer import Tokenizer
 from xlsr_ref.training import checkpoint
-from xlsr_ref.training.data import read_clips, unknown_characters
+from xlsr_ref.training.data import read_clips, repeated, require_disjoint, require_every_language, unknown_characters
 from xlsr_ref.training.folder import RECIPE, hold, require_usable, rewind_metrics, write
 from xlsr_ref.training.recipe import DataPart, Recipe, read_recipe
 from xlsr_ref.training.shipped import base_of
@@ -66,10 +66,16 @@ class Run:
     clips: list[Clip]  # to learn from
     targets: list[np.ndarray]  # (S,) of each; empty in pre-training
     dev: dict[str, list[Clip]]  # by name of the group
+    unheard: dict[str, list[Clip]]  # the same, of speakers who are not learnt from
     tokenizer: Tokenizer | None  # None in pre-training
+    repeats: dict[Path, int]  # how often an epoch takes a clip, where it is not once
     lock: TextIO | None = None  # open as long as the run's folder is held
     adam: AdamState = field(default_factory=AdamState)
     place: Place = field(default_factory=Place)
+
+    def times(self, clip: Clip) -> int:
+        """How often an epoch takes ``clip``."""
+        return self.repeats.get(clip.path, 1)
 
     @property
     def corpus(self) -> int:
@@ -84,26 +90,31 @@ def prepare_run(task: Task, recipe_file: Path, folder: Path, corpus: Path, resum
     """
     recipe = read_recipe(recipe_file)
     require_usable(folder, recipe, resume)
-    text = recipe.text if task == "finetune" else None
-    by_manifest = read_clips(corpus, recipe.data.manifests, text, recipe.data.tiers, say)
-    clips = _to_learn_from(by_manifest, recipe.data)
+    text, part = recipe.text if task == "finetune" else None, recipe.data
+    names = [*part.manifests, *part.unheard] if part.manifests else []
+    every_list = read_clips(corpus, names, text, part.tiers, say, part.languages)
+    by_manifest = {Path(name).stem: every_list[Path(name).stem] for name in part.manifests} or every_list
+    clips, repeats = _to_learn_from(by_manifest, part), repeated(by_manifest, part.repeat)
     start = start_of(recipe, KINDS[task], (c.text for c in clips), base_of(recipe_file), bundled=BUNDLED)
     for line in [] if resume else start.notes:
         say(line)
     dev: dict[str, list[Clip]] = {}
+    unheard: dict[str, list[Clip]] = {}
     tokenizer = None
     if task == "finetune":
-        dev, tokenizer = _to_check_with(by_manifest, recipe.data.dev), _tokenizer(start)
+        dev, unheard, tokenizer = *_to_check_with(every_list, clips, part), _tokenizer(start)
         require_one_blank(
             start.config, tokenizer, len(start.params["lm_head.weight"]), f"model.start {recipe.model.start}"
         )
         _name_unknown_letters(clips, tokenizer, "learnt as unknown", say)
-        _name_unknown_letters([c for group in dev.values() for c in group], tokenizer, "always wrong in dev", say)
+        _name_unknown_letters(
+            [c for group in (dev | unheard).values() for c in group], tokenizer, "always wrong in dev", say
+        )
         clips, targets = _with_targets(clips, start, tokenizer, say)
     else:
         clips = _with_spans(clips, start, say)
         targets = [np.empty(0, int) for _ in clips]
-    run = Run(task, recipe, folder, start, clips, targets, dev, tokenizer, hold(folder))
+    run = Run(task, recipe, folder, start, clips, targets, dev, unheard, tokenizer, repeats, hold(folder))
     try:
         require_usable(folder, recipe, resume)  # once more: now that the folder is held
         if resume:
@@ -113,8 +124,8 @@ def prepare_run(task: Task, recipe_file: Path, folder: Path, corpus: Path, resum
     except BaseException:
         release(run)
         raise
-    minutes = sum(clip.seconds for clip in clips) / 60
-    say(f"{len(clips)} clips to learn from, {minutes:.1f} minutes; {sum(map(len, dev.values()))} to check with")
+    minutes, checked = sum(clip.seconds for clip in clips) / 60, sum(map(len, (dev | unheard).values()))
+    say(f"{len(clips)} clips to learn from, {minutes:.1f} minutes; {checked} to check with")
     return run
 
 
@@ -143,19 +154,25 @@ def _to_learn_from(by_manifest: dict[str, list[Clip]], part: DataPart) -> list[C
     return clips
 
 
-def _to_check_with(by_manifest: dict[str, list[Clip]], dev: str) -> dict[str, list[Clip]]:
-    """The clips of the dev split, by manifest and language."""
-    groups: dict[str, list[Clip]] = {}
-    for stem, clips in by_manifest.items():
+def _to_check_with(
+    every_list: dict[str, list[Clip]], train: Sequence[Clip], part: DataPart
+) -> tuple[dict[str, list[Clip]], dict[str, list[Clip]]]:
+    """The clips of the dev split, by manifest and language; and those of the speakers who are not learnt from."""
+    unheard = {Path(name).stem for name in part.unheard}
+    groups: tuple[dict[str, list[Clip]], dict[str, list[Clip]]] = ({}, {})
+    for stem, clips in every_list.items():
         for clip in clips:
-            if dev and clip.split == dev and clip.text:
-                groups.setdefault(f"{stem}-{clip.lang}", []).append(clip)
-    if dev and not groups:
-        every = [clip for clips in by_manifest.values() for clip in clips]
+            if part.dev and clip.split == part.dev and clip.text:
+                groups[stem in unheard].setdefault(f"{stem}-{clip.lang}", []).append(clip)
+    if part.dev and not groups[0]:
+        every = [clip for stem, clips in every_list.items() for clip in clips if stem not in unheard]
         raise TrainingError(
-            f"no clip with a text belongs to the split data.dev = {dev!r}, {_splits(every)}: name another, "
+            f"no clip with a text belongs to the split data.dev = {part.dev!r}, {_splits(every)}: name another, "
             'or "" for none'
         )
+    known, others = ([clip for clips in each.values() for clip in clips] for each in groups)
+    require_disjoint(train, others)
+    require_every_language(train, known + others, part.languages)
     return groups
 
 

@@ -48,10 +48,13 @@ class DataPart:
     tiers: tuple[str, ...] = ()  # of TextGrids and .eaf: those with what is said
     train: str = "train"  # the split that is learnt from
     dev: str = "dev"  # the split that chooses the best checkpoint; "" for none
+    unheard: tuple[str, ...] = ()  # lists of speakers who are not learnt from: their dev split is checked as well
+    languages: tuple[str, ...] = ()  # clips of these alone; () for all
     shortest: float = 0.1  # seconds; shorter and longer clips are left out
     longest: float = 20.0
     batch_seconds: float = 20.0  # of sound in one step, at most
     alpha: float = 1.0  # languages are drawn by (share of the clips) ** alpha
+    repeat: dict[str, int] = field(default_factory=dict)  # a list of manifests counts so many times; others once
 
 
 @dataclass(frozen=True)
@@ -84,12 +87,18 @@ class TrainingStage:
 @dataclass(frozen=True)
 class RunPart:
     steps: int = 1000
+    stop: int = 0  # end after this step already, at the learning rate that it has of all steps; 0: after the last
     report_every: int = 20
     evaluate_every: int = 500
     save_every: int = 500
     patience: int = 0  # so many checks on the dev split in a row without a lower error end the run; 0: it goes on
     average: int = 1  # the model is the mean of so many last checkpoints, if that is better on the dev split
     bad_steps: int = 10  # so many steps without a usable gradient, one after the other, end the run
+
+    @property
+    def last(self) -> int:
+        """The step that the run ends with."""
+        return min(self.stop or self.steps, self.steps)
 
 
 @dataclass(frozen=True)
@@ -138,6 +147,9 @@ def from_table(table: dict[str, Any]) -> Recipe:
     firsts = [stage.first_step for stage in recipe.stages]
     if firsts[:1] != [1] or sorted(set(firsts)) != firsts:
         raise TrainingError(f"stages: their first_step must be 1 and then grow, found {firsts}")
+    for name in recipe.data.repeat:
+        if name not in recipe.data.manifests:
+            raise TrainingError(f"data.repeat names {name!r}: name lists of data.manifests alone")
     for name, accepted, is_right in RANGES:
         value: Any = recipe
         for part in name.split("."):
@@ -163,13 +175,14 @@ def _share(*names: str) -> list[tuple[str, str, Callable[[Any], bool]]]:
 
 RANGES = (
     *_at_least(1, *(f"run.{name}" for name in ("steps", "report_every", "evaluate_every", "save_every", "bad_steps"))),
-    *_at_least(0, "seed", "data.shortest", "data.alpha", "run.patience"),
+    *_at_least(0, "seed", "data.shortest", "data.alpha", "run.patience", "run.stop"),
     *_at_least(1, "run.average"),
     *_at_least(0, "optimizer.eps", "optimizer.weight_decay", "optimizer.head_rate"),
     *_at_least(0, "schedule.peak", "pretrain.feature_penalty", "pretrain.encoder_gradient_scale"),
     *_above_0("data.longest", "data.batch_seconds", "optimizer.clip"),
     *_above_0("pretrain.tau_start", "pretrain.tau_decay", "pretrain.tau_floor"),
     *_share("schedule.warmup", "schedule.hold"),
+    ("data.repeat", "whole numbers from 1", lambda v: all(type(n) is int and n >= 1 for n in v.values())),
     ("optimizer.betas", "two numbers from 0 to below 1", lambda v: len(v) == 2 and all(0 <= beta < 1 for beta in v)),
 )
 

@@ -45,6 +45,13 @@ def test_files(tmp_path, arpa):
         assert found[1:] == (None, ALPHA, BETA, UNKNOWN_WORD, True, None)
 
 
+def test_bundled_is_the_one_in_the_package_unless_there_is_a_file_of_that_name(tmp_path, arpa, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert open_lm("bundled").lm.order == 7
+    (tmp_path / "bundled").write_text(arpa)
+    assert open_lm("bundled").lm.order == 2
+
+
 def test_a_folder(folder):
     found = open_lm(folder)
     assert found.lm.order == 2

@@ -24,20 +24,20 @@ from xlsr_ref.text.search.arpa import Arpa, Grams
 from xlsr_ref.text.search.lm import BEGIN, END, NEVER, UNKNOWN
 
 FIXED = (0.5, 1.0, 1.5)
-ORDERS = range(1, 6)
+ORDERS = range(1, 9)  # a model of characters needs long histories
 BEGIN_P = -99.0  # log10 p of <s>, which is never asked for
 
 Gram = tuple[int, ...]
 
 
 def train(sentences: Iterable[Sequence[str]], order: int = 3) -> Arpa:
-    """A model of ``order`` 1 to 5 from sentences, each a row of words. Empty sentences do not count.
+    """A model of ``order`` 1 to 8 from sentences, each a row of words. Empty sentences do not count.
 
     Warns where an order has fixed discounts. Raises LanguageModelError for no sentence, and for the words `<s>`, `</s>`
     and `<unk>`, which are the model's own.
     """
     if order not in ORDERS or isinstance(order, bool):
-        raise LanguageModelError(f"the order is {order!r}: give a whole number from 1 to 5")
+        raise LanguageModelError(f"the order is {order!r}: give a whole number from 1 to 8")
     ids = {UNKNOWN: 0, BEGIN: 1, END: 2}
     texts = []
     for sentence in sentences:

@@ -6,6 +6,7 @@
     folder/language_model/5gram.bin (or .arpa …)  the model
 
 That is what `Wav2Vec2ProcessorWithLM.save_pretrained` and pyctcdecode write; the inner folder alone will do as well.
+The name "bundled" stands for the folder that comes with the package, unless there is a file or a folder of that name.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from xlsr_ref.text.search.labels import Labels
 from xlsr_ref.text.search.lm import read_lm
 from xlsr_ref.untrusted import open_regular, opened, read_json, read_text, shown, text_lines
 
+BUNDLED = "bundled"
+BUNDLED_FOLDER = Path(__file__).parents[2] / "data" / "small-ctc-lm"
 BINARY = b"mmap lm http://kheafield.com/code"  # how KenLM's binary files begin
 BLANK, UNKNOWN = re.compile(r"[<\[]pad[>\]]", re.IGNORECASE), re.compile(r"[<\[]unk[>\]]", re.IGNORECASE)
 
@@ -61,7 +64,7 @@ class Opened(NamedTuple):
 
 def open_lm(path: str | os.PathLike[str]) -> Opened:
     """The language model at ``path``, a file or a folder. Raises LanguageModelError with one line."""
-    place = Path(path)
+    place = BUNDLED_FOLDER if os.fspath(path) == BUNDLED and not os.path.lexists(path) else Path(path)
     if place.is_dir():
         return _open_folder(place)
     return Opened(_open_file(place))
