@@ -29,9 +29,10 @@ def run(arguments: argparse.Namespace) -> int:
     from xlsr_ref.audio import Preprocessor
     from xlsr_ref.checkpoint.hub import local_folder
     from xlsr_ref.model.load_params import load_params
+    from xlsr_ref.ops.stage_table import format_table
     from xlsr_ref.untrusted import listed, read_json, shown
     from xlsr_ref.wav2vec2.config import CLASSIFIERS, Config
-    from xlsr_ref.wav2vec2.summary import format_table, stage_table
+    from xlsr_ref.wav2vec2.summary import stage_table
 
     bundled = Path(__file__).parents[1] / "data" / "small-ctc"
     path = bundled if arguments.model is None else local_folder(arguments.model)

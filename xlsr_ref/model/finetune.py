@@ -24,10 +24,10 @@ from xlsr_ref.errors import ObjectiveError
 from xlsr_ref.losses.ctc import ctc_loss, ctc_loss_backward
 from xlsr_ref.model.network import Network
 from xlsr_ref.ops import threads
+from xlsr_ref.ops.keep import Keep
+from xlsr_ref.ops.spec_augment import NO_MASKS, Masks
 from xlsr_ref.ops.tree import add_to, read_only
-from xlsr_ref.wav2vec2.config import Config
-from xlsr_ref.wav2vec2.keep import Keep
-from xlsr_ref.wav2vec2.masks import NO_MASKS, Masks
+from xlsr_ref.settings import Settings
 
 Learn = Literal["head", "context", "all"]
 
@@ -44,7 +44,7 @@ def ctc_losses(
     waveforms: Sequence[np.ndarray],
     targets: Sequence[Sequence[int] | np.ndarray],
     p: dict,
-    config: Config,
+    config: Settings,
     *,
     masks: Sequence[Masks] | None = None,
     weights: Sequence[float] | None = None,

@@ -11,17 +11,16 @@ from pathlib import Path
 
 import numpy as np
 
-from xlsr_ref.audio import Preprocessor
 from xlsr_ref.checkpoint.open import open as open_checkpoint
 from xlsr_ref.errors import WeightsError, XlsrError
 from xlsr_ref.model.agreement import check_agreement
 from xlsr_ref.model.language import read_language
 from xlsr_ref.model.load_params import load_params
 from xlsr_ref.model.model import Model
+from xlsr_ref.model.networks import read_settings
 from xlsr_ref.model.source import Source
 from xlsr_ref.ops.memory import keep_freed_memory
 from xlsr_ref.text.read_tokenizer import read_tokenizer
-from xlsr_ref.wav2vec2.config import Config
 
 BUNDLED = Path(__file__).parents[1] / "data" / "small-ctc"
 
@@ -65,8 +64,7 @@ def load(
     keep_freed_memory()
     opened = open_checkpoint(BUNDLED if source is None else source, language=language)
     with opened.in_folder(source) as folder:
-        config = Config.from_folder(folder)
-        preprocessor = Preprocessor.from_folder(folder)
+        config, preprocessor = read_settings(folder)
         of_the_language = None
         if language is not None:
             config, of_the_language, file = read_language(folder, config, language)

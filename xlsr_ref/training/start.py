@@ -25,11 +25,12 @@ from xlsr_ref.audio import Preprocessor
 from xlsr_ref.checkpoint.tensors import Flat
 from xlsr_ref.errors import ConfigError, TrainingError
 from xlsr_ref.model.load_params import load_params
+from xlsr_ref.ops.shapes import Shapes
 from xlsr_ref.ops.tree import flatten
 from xlsr_ref.training.recipe import Recipe
 from xlsr_ref.untrusted import LONGEST_JSON, listed, read_json, read_text
 from xlsr_ref.wav2vec2.config import Config
-from xlsr_ref.wav2vec2.shapes import CLASSIC, PARAMETRIZED, Shapes, expected_shapes
+from xlsr_ref.wav2vec2.shapes import CLASSIC, PARAMETRIZED, expected_shapes
 
 VOCABULARY = "vocab.json"
 TEXT_FILES = (VOCABULARY, "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")

@@ -28,12 +28,13 @@ from xlsr_ref.model.finetune import ctc_losses
 from xlsr_ref.model.pretrain import pretrain_loss
 from xlsr_ref.ops import threads
 from xlsr_ref.ops.lattice import frames_needed
+from xlsr_ref.ops.spec_augment import NO_MASKS, Masks
 from xlsr_ref.ops.tree import flatten
 from xlsr_ref.training.augment import augment
 from xlsr_ref.training.recipe import Recipe, TrainingStage
 from xlsr_ref.wav2vec2.adapter import adapter_frames
 from xlsr_ref.wav2vec2.config import Config
-from xlsr_ref.wav2vec2.masks import NO_MASKS, Masks, draw_masks
+from xlsr_ref.wav2vec2.masks import draw_masks
 from xlsr_ref.wav2vec2.quantizer import gumbel_noise, temperature
 
 Result = TypeVar("Result")

@@ -20,14 +20,15 @@ from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from typing import Any, NamedTuple
 
+from xlsr_ref.ops.stage_table import EVERY_BLOCK, ONLY_PRETRAINING, total
 from xlsr_ref.wav2vec2.config import Config
-from xlsr_ref.wav2vec2.summary import EVERY_BLOCK, ONLY_PRETRAINING, stage_table, total
+from xlsr_ref.wav2vec2.summary import stage_table
 
 FLOAT32 = 4  # bytes
 
 FUNCTIONS = {  # stage: where its function is at home
     "feature encoder": ("xlsr_ref.wav2vec2.feature_encoder", "feature_encoder"),
-    "projection": ("xlsr_ref.wav2vec2.feature_projection", "feature_projection"),
+    "projection": ("xlsr_ref.ops.feature_projection", "feature_projection"),
     "positional convolution": ("xlsr_ref.wav2vec2.positional", "positional"),
     "attention: q, k, v, out": ("xlsr_ref.ops.attention", "attention"),
     "attention: softmax(q kᵀ) v": ("xlsr_ref.ops.attention", "scaled_dot_product"),
