@@ -249,8 +249,15 @@ class Settings(ABC):
     def adapter_frames(self, T: int) -> int:
         """How many frames the adapter makes of ``T``; 0 where a kernel is longer than what is left, with its zeros."""
         for _ in range(self.num_adapter_layers if self.add_adapter else 0):
-            T = conv_length(T, self.adapter_kernel_size, self.adapter_stride, self.adapter_padding)
+            T = self.adapter_layer_frames(T)
         return T
+
+    def adapter_layer_frames(self, T: int) -> int:
+        """The same of one of its layers."""
+        return conv_length(T, self.adapter_kernel_size, self.adapter_stride, self.adapter_padding)
+
+    def require_input(self) -> None:  # noqa: B027 - a network that takes samples has nothing to require
+        """Raise ConfigError where the preprocessor does not make what the network takes."""
 
     def sums_layers(self, kind: str) -> bool:
         """Does the head of a model of ``kind`` look at a weighted sum of all hidden states?"""

@@ -25,6 +25,11 @@ from xlsr_ref.wav2vec2.masks import draw_masks as wav2vec2_masks
 from xlsr_ref.wav2vec2.shapes import CLASSIC, PARAMETRIZED
 from xlsr_ref.wav2vec2.shapes import expected_shapes as wav2vec2_shapes
 from xlsr_ref.wav2vec2.summary import stage_table as wav2vec2_table
+from xlsr_ref.wav2vec2_bert import backbone as bert
+from xlsr_ref.wav2vec2_bert.config import Config as BertConfig
+from xlsr_ref.wav2vec2_bert.masks import draw_masks as bert_masks
+from xlsr_ref.wav2vec2_bert.shapes import expected_shapes as bert_shapes
+from xlsr_ref.wav2vec2_bert.summary import stage_table as bert_table
 
 
 class Architecture(NamedTuple):
@@ -45,6 +50,10 @@ NETWORKS = (
     Architecture(
         Wav2Vec2Config, wav2vec2_shapes, (PARAMETRIZED, CLASSIC), wav2vec2.backbone, wav2vec2.backbone_backward,
         wav2vec2.stages, wav2vec2_masks, wav2vec2_table, Preprocessor,
+    ),
+    Architecture(
+        BertConfig, bert_shapes, ((),), bert.backbone, bert.backbone_backward,
+        bert.stages, bert_masks, bert_table, LogMel,
     ),
 )  # fmt: skip
 
@@ -92,4 +101,6 @@ def _with_input(config: Settings, preprocessor: Preprocessor | LogMel) -> Settin
     """The config with those of the preprocessor's settings that it has fields for, such as a number of mel bins."""
     fields = {one.name for one in dataclasses.fields(config)}
     own = {one.name: getattr(preprocessor, one.name) for one in dataclasses.fields(preprocessor)}
-    return dataclasses.replace(config, **{name: value for name, value in own.items() if name in fields})
+    config = dataclasses.replace(config, **{name: value for name, value in own.items() if name in fields})
+    config.require_input()
+    return config
