@@ -56,6 +56,7 @@ PREFIXES = {
     "fairseq": ("w2v_encoder.w2v_model.", "w2v_model.", ""),
     "torchaudio": ("model.", ""),
 }
+BASES = {"Wav2Vec2Bert": "wav2vec2_bert.", "Wav2Vec2": "wav2vec2."}  # how kinds begin → transformers' prefix
 OLD = {"encoder.readout": "lm_head"}  # what torchaudio called its head at first
 
 # For each toolkit: its module → the module in transformers.
@@ -85,7 +86,7 @@ def canonical(names: Iterable[str], scheme: str | None = None) -> dict[str, str]
     names = list(names)
     scheme = scheme_of(names) if scheme is None else scheme
     if scheme == "hf":
-        renamed = {name: name.removeprefix("wav2vec2.") for name in names}
+        renamed = {name: _without_base(name) for name in names}
     else:
         found = {name: _to_hf(name, scheme) for name in names}
         unknown = [name for name, ours in found.items() if ours is None]
@@ -106,8 +107,10 @@ def to_scheme(names: Iterable[str], scheme: str, kind: str, group_norm: bool = F
     """
     names = list(names)
     if scheme == "hf":
-        prefix = "" if kind == "Wav2Vec2Model" else "wav2vec2."
-        parts = ("masked_spec_embed", "feature_extractor.", "feature_projection.", "encoder.", "adapter.")
+        family = next((family for family in BASES if kind.startswith(family)), "Wav2Vec2")
+        prefix = "" if kind == f"{family}Model" else BASES[family]
+        parts = ("masked_spec_embed", "feature_extractor.conv_layers.", "feature_projection.", "encoder.", "adapter.",
+                 "intermediate_ffn.")  # fmt: skip
         return {name: f"{prefix}{name}" if name.startswith(parts) else name for name in names}
     column = SCHEMES.index(scheme)
     norm = "feature_extractor.conv_layers.{i}.layer_norm"
@@ -126,6 +129,10 @@ def to_scheme(names: Iterable[str], scheme: str, kind: str, group_norm: bool = F
     if unknown:
         raise WeightsError(f"{scheme} has no names for {listed(unknown)}")
     return renamed
+
+
+def _without_base(name: str) -> str:
+    return next((name.removeprefix(base) for base in BASES.values() if name.startswith(base)), name)
 
 
 def _parts(name: str) -> tuple[str, str, str]:

@@ -197,7 +197,7 @@ def _settings_inside(
     saved = fairseq.settings_of(weights.beside)
     stated = fairseq.config_of(saved)
     problems = infer.contradictions(stated, weights.shapes, "the checkpoint's own settings")
-    config = {"model_type": "wav2vec2"} | stated | inferred
+    config = {"model_type": infer.FAMILIES[infer.family_of(weights.shapes)]} | stated | inferred
     files = _vocabulary(weights, config, dictionary)
     files["preprocessor_config.json"] = to_json(_preprocessor(config, fairseq.normalize_of(saved)))
     return config, files, problems
@@ -210,7 +210,7 @@ def _side_files(folder: Path) -> dict[str, bytes]:
 
 def _vocabulary(weights: Weights, config: dict[str, Any], dictionary: str | Path | None) -> dict[str, bytes]:
     """The tokenizer's files for a CTC model; adds the ids of the special tokens to ``config``."""
-    if weights.scheme == "hf" or config["architectures"] != ["Wav2Vec2ForCTC"]:
+    if weights.scheme == "hf" or infer.task_of(config["architectures"][0]) != "ForCTC":
         return _side_files(weights.folder)
     inside, path = fairseq.dictionary_in(weights.beside), find_dictionary(weights.folder, dictionary)
     symbols = fairseq.read_dictionary(path) if path is not None else inside
@@ -242,6 +242,10 @@ def find_dictionary(folder: Path, dictionary: str | Path | None) -> Path | None:
 
 
 def _preprocessor(config: dict[str, Any], normalize: bool | None) -> dict[str, Any]:
+    if config["model_type"] == "wav2vec2-bert":
+        wide = config["feature_projection_input_dim"]  # of two frames in every row, as released
+        bands = {"feature_size": wide // 2, "num_mel_bins": wide // 2, "stride": 2, "padding_value": 0.0}
+        return {"feature_extractor_type": "SeamlessM4TFeatureExtractor", "sampling_rate": 16000} | bands
     return {
         "do_normalize": True if normalize is None else normalize,
         "feature_extractor_type": "Wav2Vec2FeatureExtractor",

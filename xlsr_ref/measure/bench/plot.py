@@ -64,6 +64,7 @@ def draw(results: Sequence[Result], title: str) -> Any:
     )
     multiplying = [stage for stage in stages.FUNCTIONS if stage != "norms"]
     colours = {**dict(zip(multiplying, COLOURS)), "total": "black"}
+    colours["convolution module"] = colours["positional convolution"]  # no network has both
     for number, result in enumerate(results):
         for stage, intensity, speed in _points(result):
             marker = MARKERS[number % len(MARKERS)]

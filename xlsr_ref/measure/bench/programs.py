@@ -20,9 +20,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from xlsr_ref import audio
-from xlsr_ref.audio import Preprocessor
 from xlsr_ref.measure.bench import machine, stages, turns
 from xlsr_ref.measure.bench.turns import Job
+from xlsr_ref.model.networks import read_settings
 
 OURS, PEAK, EXPORT = "xlsr_ref", "peak", "export"  # the last writes the graph of a peer
 THEIRS = "weights_tools.peers"  # the module that runs the programs of others
@@ -90,7 +90,7 @@ def ours(folder: str) -> Run:
     import xlsr_ref
 
     model = xlsr_ref.load(folder)
-    spent = TO_THE_END.enter_context(stages.watch())
+    spent = TO_THE_END.enter_context(stages.watch(stages.functions_of(model.config)))
 
     def run(given: list[np.ndarray]) -> tuple[Any, dict[str, float]]:
         if len(given) > 1:
@@ -137,7 +137,7 @@ def prepare(name: str, folder: str, threads: int) -> Job:
     """The job of a worker: this package, or the peak of the machine."""
     if name == PEAK:
         return machine.peak(threads)
-    return job_of(ours(folder), Preprocessor.from_folder(folder).sampling_rate)
+    return job_of(ours(folder), read_settings(folder)[1].sampling_rate)
 
 
 if __name__ == "__main__":
