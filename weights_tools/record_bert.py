@@ -1,6 +1,6 @@
 """Record what transformers computes of Wav2Vec2-BERT, so that the suite means something without torch.
 
-    python -m weights_tools.record_bert              # small random models -> tests/golden/bert/<name>/, and features.npz
+    python -m weights_tools.record_bert         # small random models -> tests/golden/bert/<name>/, and features.npz
 
 Needs the versions of record_goldens.py; the same versions write the same files. A folder holds the model as
 transformers saves it, with its preprocessor, and stages.npz: the waveform, "features" (T, F) in float32, and in float64
@@ -86,7 +86,7 @@ def write_vocabulary(folder: Path) -> None:
     """A vocabulary for the model that writes text."""
     vocabulary = {token: i for i, token in enumerate(TOKENS)}
     (folder / "vocab.json").write_text(json.dumps(vocabulary) + "\n", encoding="utf-8")
-    options = {"tokenizer_class": "Wav2Vec2CTCTokenizer", "pad_token": "[PAD]", "unk_token": "[UNK]"}
+    options: dict[str, Any] = {"tokenizer_class": "Wav2Vec2CTCTokenizer", "pad_token": "[PAD]", "unk_token": "[UNK]"}
     options |= {"bos_token": None, "eos_token": None, "word_delimiter_token": "|"}
     (folder / "tokenizer_config.json").write_text(json.dumps(options, indent=1) + "\n", encoding="utf-8")
 

@@ -23,15 +23,15 @@ EXACT = 1e-9  # of the largest value, in float64
 PE = 1e-6  # the table of `relative` positions is float32 in transformers, and its last bit depends on who rounds
 POSITIONS = ["relative_key", "relative", "rotary", None]
 SIZES = {
-    "model_type": "wav2vec2-bert", "feature_projection_input_dim": 5, "hidden_size": 6, "num_attention_heads": 3,
-    "num_hidden_layers": 2, "intermediate_size": 7, "conv_depthwise_kernel_size": 3, "vocab_size": 4,
+    "model_type": "wav2vec2-bert", "feature_projection_input_dim": 3, "hidden_size": 4, "num_attention_heads": 2,
+    "num_hidden_layers": 1, "intermediate_size": 3, "conv_depthwise_kernel_size": 3, "vocab_size": 4,
     "left_max_position_embeddings": 2, "right_max_position_embeddings": 1, "layer_norm_eps": 1e-3,
     "hidden_dropout": 0.3, "attention_dropout": 0.3, "activation_dropout": 0.3, "feat_proj_dropout": 0.3,
     "conformer_conv_dropout": 0.3, "final_dropout": 0.3, "layerdrop": 0.0,
-    "classifier_proj_size": 5, "id2label": {0: "a", 1: "b", 2: "c"},
-    "tdnn_dim": [4, 5], "tdnn_kernel": [3, 2], "tdnn_dilation": [1, 2], "xvector_output_dim": 6,
+    "classifier_proj_size": 3, "id2label": {0: "a", 1: "b", 2: "c"},
+    "tdnn_dim": [3, 4], "tdnn_kernel": [2, 1], "tdnn_dilation": [2, 1], "xvector_output_dim": 3,
 }  # fmt: skip
-ADAPTER = {"add_adapter": True, "output_hidden_size": 3, "use_intermediate_ffn_before_adapter": True}
+ADAPTER = {"add_adapter": True, "output_hidden_size": 2, "use_intermediate_ffn_before_adapter": True}
 
 
 def network_of(rng, task="ForCTC", **changes):
@@ -68,7 +68,7 @@ def worst(network, x, masks, tolerance):
         y, _ = network.forward(x)
         masked, _ = forward(x, p)
         assert np.abs(y - masked).max() > 1e-3  # the masks do something
-        comparison = check.gradient(forward, network.backward, x, p, rng=np.random.default_rng(1))
+        comparison = check.gradient(forward, network.backward, x, p, rng=np.random.default_rng(1), entries=6)
     largest = max(np.abs(row.absolute / row.relative) for row in comparison.rows if row.relative)
     for row in comparison.rows:  # a shift of all keys changes nothing: 0 but for rounding
         error = row.absolute / largest if row.name.endswith("linear_k.bias") else row.relative
@@ -81,23 +81,22 @@ def worst(network, x, masks, tolerance):
 @pytest.mark.parametrize("positions", POSITIONS)
 def test_gradients_under_dropout_and_masks(rng, positions, adapter):
     network = network_of(rng, position_embeddings_type=positions, **adapter)
-    x = rng.standard_normal((9, 5))
+    x = rng.standard_normal((9, 3))
     masks = draw_masks(rng, 9, network.config, np.float64)._replace(frames=rng.random(9) < 0.4)
     worst(network, x, masks, 1e-6)
 
 
 @pytest.mark.parametrize("task", ["ForSequenceClassification", "ForAudioFrameClassification", "ForXVector", "Model"])
-@pytest.mark.parametrize("layer_sum", [False, True])
-def test_gradients_of_the_other_heads(rng, task, layer_sum):
-    network = network_of(rng, task, use_weighted_layer_sum=layer_sum, hidden_act="gelu")
+def test_gradients_of_the_other_heads(rng, task):
+    network = network_of(rng, task, use_weighted_layer_sum=True, hidden_act="gelu")
     network.params.pop("objective", None)  # the training loss of x-vectors, which takes no part
-    x = rng.standard_normal((9, 5))
+    x = rng.standard_normal((9, 3))
     masks = draw_masks(rng, 9, network.config, np.float64)._replace(frames=rng.random(9) < 0.4)
     worst(network, x, masks, 1e-6)
 
 
 def test_a_dropped_block_hands_its_input_on_and_has_no_gradient(rng):
-    network, x = network_of(rng), rng.standard_normal((7, 5))
+    network, x = network_of(rng, num_hidden_layers=2), rng.standard_normal((7, 3))
     masks = draw_masks(rng, 7, network.config, np.float64)
     masks = masks._replace(encoder=masks.encoder._replace(blocks=(masks.encoder.blocks[0], None)))
     y, cache = network.forward(x, True, masks)
@@ -120,7 +119,7 @@ def test_layer_drop_is_drawn_as_often_as_the_config_says(rng):
 @pytest.mark.parametrize("positions", POSITIONS)
 def test_a_long_recording_is_the_same_in_blocks_of_rows(rng, monkeypatch, positions, keep):
     network = network_of(rng, position_embeddings_type=positions, **ADAPTER)
-    x = rng.standard_normal((23, 5))
+    x = rng.standard_normal((23, 3))
     masks = draw_masks(rng, 23, network.config, np.float64)
     y, cache = network.forward(x, True, masks)
     dy = rng.standard_normal(y.shape)
@@ -137,9 +136,9 @@ def test_a_long_recording_is_the_same_in_blocks_of_rows(rng, monkeypatch, positi
 
 @pytest.mark.parametrize("positions", POSITIONS)
 def test_threads_change_no_bit_and_float32_stays_float32(rng, positions):
-    network = network_of(rng, position_embeddings_type=positions, hidden_size=48, num_attention_heads=3)
+    network = network_of(rng, position_embeddings_type=positions, hidden_size=48, num_attention_heads=4)
     single = nest({name: array.astype(np.float32) for name, array in flatten(network.params).items()})
-    x = rng.standard_normal((300, 5)).astype(np.float32)
+    x = rng.standard_normal((300, 3)).astype(np.float32)
     results = [Network(single, network.config, threads=n).forward(x, False)[0] for n in (1, 2)]
     np.testing.assert_array_equal(*results)
     assert results[0].dtype == np.float32
@@ -147,7 +146,7 @@ def test_threads_change_no_bit_and_float32_stays_float32(rng, positions):
 
 
 def test_what_is_kept_changes_no_bit(rng):
-    network, x = network_of(rng, **ADAPTER), rng.standard_normal((9, 5))
+    network, x = network_of(rng, **ADAPTER), rng.standard_normal((9, 3))
     y, _ = network.forward(x, True)
     for keep in (False, "states", "outputs", "checkpoints"):
         np.testing.assert_array_equal(network.forward(x, keep)[0], y)

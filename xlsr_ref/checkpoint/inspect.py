@@ -92,7 +92,7 @@ def architecture(weights: Weights) -> Iterator[str]:
         yield f"verdict   {error}"
         return
     for field, value in config.items():
-        yield f"{field:32}{json.dumps(value)}"
+        yield f"{field:31} {json.dumps(value)}"
     try:
         checkpoint = understand(weights)
         stated = {field: checkpoint.config.get(field) for field in UNTOLD if field not in config}
@@ -100,7 +100,7 @@ def architecture(weights: Weights) -> Iterator[str]:
         for field, value in stated.items():
             if value is None:  # left out of config.json: transformers' default
                 continue
-            yield f"{field:32}{json.dumps(value)}  (from {origin}: no shape tells it)"
+            yield f"{field:31} {json.dumps(value)}  (from {origin}: no shape tells it)"
     except WeightsError as error:
         yield f"config    {error}"
     yield f"verdict   this is a {infer.what_is(kind)} of {parameters(weights):,} parameters ({kind})"

@@ -91,30 +91,26 @@ def vocabulary_of(texts: Iterable[str]) -> dict[str, int]:
 def start_of(
     recipe: Recipe, kind: str, texts: Iterable[str], base: Path, dtype: str = "float32", bundled: Path | None = None
 ) -> Start:
-    """The start of a run that trains a model of ``kind``, or of the kind of that use in the network of the folder.
+    """The start of a run that trains a model of ``kind``, or one of the same use where the folder is another network's.
 
     ``base`` is the folder that relative paths begin at.
-
     ``texts`` are those of the training split, for a new head. Folders in ``bundled`` are found by their names, too.
     Raises TrainingError, ConfigError, WeightsError.
     """
     part, notes, task = recipe.model, [], task_of(kind)
+    folder = None if part.start == "new" else _folder(part.start, base, bundled)
     values: dict[str, Any] = {"model_type": "wav2vec2"}
-    old, folder = None, None
-    preprocessor: Preprocessor | LogMel = Preprocessor()
-    files = {"preprocessor_config.json": _json(PREPROCESSORS["wav2vec2"])}
-    if part.start != "new":
-        folder = _folder(part.start, base, bundled)
+    if folder is not None:
         values |= read_json(folder / "config.json", ConfigError)
+    values |= part.config | {"dtype": dtype}
+    network = architecture_named(values)
+    old, preprocessor = None, network.preprocessor()
+    files = {"preprocessor_config.json": _json(PREPROCESSORS[network.Config.model_type])}
+    if folder is not None:
         old_config, preprocessor = read_settings(folder)
         old, _ = load_params(folder, old_config, dtype)
         wanted = (*SOUND_FILES, *(TEXT_FILES if task == "ForCTC" else ()))
         files |= {name: _text(folder / name) for name in wanted if (folder / name).exists()}
-    values |= part.config | {"dtype": dtype}
-    network = architecture_named(values)
-    if folder is None:
-        preprocessor = network.preprocessor()
-        files = {"preprocessor_config.json": _json(PREPROCESSORS[network.Config.model_type])}
     kind = network.Config.family + task
     if kind not in network.Config.kinds():
         raise TrainingError(f"{network.Config.model_type} has no {kind}: only wav2vec 2.0 is pre-trained here")
@@ -146,13 +142,14 @@ def start_of(
         notes.insert(0, "new weights")
     fresh = draw_weights(np.random.default_rng(recipe.seed), shapes, config, dtype)  # all, so that none shifts others
     params |= {name: fresh[name] for name in missing}
-    files["config.json"] = _json(values | _written_out(config))
+    files["config.json"] = _json(values | _written_out(config, preprocessor))
     return Start(config, preprocessor, {name: params[name] for name in shapes}, files, notes)
 
 
-def _written_out(config: Settings) -> dict[str, Any]:
+def _written_out(config: Settings, preprocessor: Preprocessor | LogMel) -> dict[str, Any]:
     """Every field that has a value, defaults as well: a reader of config.json need not know them."""
-    return {name: value for name, value in asdict(config).items() if value is not None}
+    elsewhere = asdict(preprocessor)  # which stands in the preprocessor's file
+    return {name: value for name, value in asdict(config).items() if value is not None and name not in elsewhere}
 
 
 def _folder(name: str, base: Path, bundled: Path | None) -> Path:
