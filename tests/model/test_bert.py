@@ -99,7 +99,7 @@ def test_a_processor_of_the_other_family_is_refused(folder):
     change(folder, "preprocessor_config.json", feature_extractor_type="Wav2Vec2FeatureExtractor")
     said = refusal(ConfigError, lambda: xlsr_ref.load(folder))
     assert "takes only what a SeamlessM4TFeatureExtractor makes" in said
-    change(folder, "config.json", model_type="wav2vec2", architectures=None, hidden_act="gelu", hidden_size=16)
+    change(folder, "config.json", model_type="wav2vec2", architectures=None, hidden_act="gelu", hidden_size=48)
     change(folder, "preprocessor_config.json", feature_extractor_type="SeamlessM4TFeatureExtractor")
     said = refusal(ConfigError, lambda: xlsr_ref.load(folder))
     assert "takes only what a Wav2Vec2FeatureExtractor makes" in said

@@ -31,7 +31,7 @@ SIZES = {
     "classifier_proj_size": 3, "id2label": {0: "a", 1: "b", 2: "c"},
     "tdnn_dim": [3, 4], "tdnn_kernel": [2, 1], "tdnn_dilation": [2, 1], "xvector_output_dim": 3,
 }  # fmt: skip
-ADAPTER = {"add_adapter": True, "output_hidden_size": 2, "use_intermediate_ffn_before_adapter": True}
+ADAPTER = {"add_adapter": True, "output_hidden_size": 6, "use_intermediate_ffn_before_adapter": True}
 
 
 def network_of(rng, task="ForCTC", **changes):

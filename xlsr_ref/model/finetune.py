@@ -5,7 +5,7 @@
 Not everything must learn. wav2vec 2.0 never trains the convolutions here, and at first only the new head:
     learn = "head"      lm_head alone
             "context"   and the context network with its projection
-            "all"       and the feature encoder
+            "all"       and the feature encoder, in a network that has one
 What does not learn is computed without keeping anything, and has no gradient. Utterances run side by side, each at its
 own length, and their gradients are added in their order.
 Where: wav2vec 2.0 §3.3 and §4.2 (fine-tuning), Appendix B (masks); the loss is losses/ctc.py.
@@ -93,7 +93,8 @@ def one_ctc_loss(
     if blank is None:
         raise ObjectiveError("config.json has no pad_token_id, which is the blank of CTC")
     keep: Keep = False if learn == "head" else "checkpoints" if checkpoints else True
-    logits, cache = network.forward(waveform, keep, masks, freeze_feature_encoder=learn != "all")
+    options = {"freeze_feature_encoder": learn != "all"} if "feature_extractor" in network.base else {}
+    logits, cache = network.forward(waveform, keep, masks, **options)
     loss, ctc_cache = ctc_loss(logits, targets, blank)
     dlogits = ctc_loss_backward(weight, ctc_cache)  # undoes: weight · CTC loss
     _, grads = network.backward(dlogits, cache)  # undoes: the network

@@ -54,6 +54,13 @@ def model_shapes(
     return shapes if head is None else shapes | dict(head(config))
 
 
+def adapter_projection(config: Settings) -> Named:
+    """What brings the encoder's channels to those of a convolutional adapter, where they differ."""
+    if config.add_adapter and config.hidden_size != config.output_size:
+        yield from linear("adapter.proj", config.hidden_size, config.output_size)
+        yield from norm("adapter.proj_layer_norm", config.output_size)
+
+
 # --- heads -----------------------------------------------------------------------------------------------------------
 
 

@@ -66,6 +66,19 @@ def table(
     ]
 
 
+def adapter_stages(config: Settings, T: int, flops_of_a_layer: Callable[[int], int]) -> Iterator[StageCost]:
+    """The convolutional adapter above ``T`` frames, and its parts; a layer's FLOPs by the frames that it puts out."""
+    C, parts = config.output_size, []
+    if config.hidden_size != C:
+        parts.append(("adapter.proj", (T, C), 2 * T * config.hidden_size * C, 1))
+        parts.append(("adapter.proj_layer_norm", (T, C), 0, 1))
+    for i in range(config.num_adapter_layers):
+        T = config.adapter_layer_frames(T)
+        parts.append((f"adapter.layers.{i}", (T, C), flops_of_a_layer(T), 1))
+    yield "adapter", (T, C), sum(flops for _, _, flops, _ in parts), 0
+    yield from parts
+
+
 def head_stages(config: Settings, kind: str, T: int) -> Iterator[StageCost]:
     """Each stage of the head of a model of ``kind``, above a network that gives ``T`` frames.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 from xlsr_ref.errors import ConfigError
-from xlsr_ref.ops.shapes import Named, Shapes, linear, model_shapes, norm
+from xlsr_ref.ops.shapes import Named, Shapes, adapter_projection, linear, model_shapes, norm
 from xlsr_ref.wav2vec2.config import Config
 
 # The positional convolution's weight is g * v / |v|; torch has spelled the pair (g, v) in two ways.
@@ -74,13 +74,9 @@ def _context_network(config: Config, weight_norm: tuple[str, str]) -> Named:
 
 
 def _adapter(config: Config) -> Named:
-    if not config.add_adapter:
-        return
+    yield from adapter_projection(config)
     C = config.output_size
-    if config.hidden_size != C:
-        yield from linear("adapter.proj", config.hidden_size, C)
-        yield from norm("adapter.proj_layer_norm", C)
-    for i in range(config.num_adapter_layers):
+    for i in range(config.num_adapter_layers if config.add_adapter else 0):
         yield f"adapter.layers.{i}.conv.weight", (2 * C, C, config.adapter_kernel_size)
         yield f"adapter.layers.{i}.conv.bias", (2 * C,)
 

@@ -13,8 +13,7 @@ from collections.abc import Iterator
 
 from xlsr_ref.errors import AudioError
 from xlsr_ref.ops.conv_length import conv_length
-from xlsr_ref.ops.stage_table import EVERY_BLOCK, Row, StageCost, head_stages, table
-from xlsr_ref.wav2vec2.adapter import PADDING
+from xlsr_ref.ops.stage_table import EVERY_BLOCK, Row, StageCost, adapter_stages, head_stages, table
 from xlsr_ref.wav2vec2.config import Config
 from xlsr_ref.wav2vec2.shapes import expected_shapes
 
@@ -72,15 +71,8 @@ def _network(config: Config, kind: str, samples: int) -> Iterator[StageCost]:
 
 
 def _adapter(config: Config, T: int) -> Iterator[StageCost]:
-    C, parts = config.output_size, []
-    if config.hidden_size != C:
-        parts.append(("adapter.proj", (T, C), 2 * T * config.hidden_size * C, 1))
-        parts.append(("adapter.proj_layer_norm", (T, C), 0, 1))
-    for i in range(config.num_adapter_layers):
-        T = conv_length(T, config.adapter_kernel_size, config.adapter_stride, PADDING)
-        parts.append((f"adapter.layers.{i}", (T, C), 2 * T * C * 2 * C * config.adapter_kernel_size, 1))
-    yield "adapter", (T, C), sum(flops for _, _, flops, _ in parts), 0
-    yield from parts
+    C = config.output_size
+    return adapter_stages(config, T, lambda T: 2 * T * C * 2 * C * config.adapter_kernel_size)
 
 
 def _heads(config: Config, kind: str, T: int) -> Iterator[StageCost]:

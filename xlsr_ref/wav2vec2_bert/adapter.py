@@ -18,12 +18,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from xlsr_ref.ops.activated_feed_forward import feed_forward, feed_forward_backward
 from xlsr_ref.ops.activation import GluCache, glu, glu_backward
 from xlsr_ref.ops.conv import ConvCache, conv1d, conv1d_backward
 from xlsr_ref.ops.linear import LinearCache, linear, linear_backward
 from xlsr_ref.ops.norm import LayerNormCache, layer_norm, layer_norm_backward
 from xlsr_ref.wav2vec2_bert.config import Config
-from xlsr_ref.wav2vec2_bert.feed_forward import feed_forward, feed_forward_backward
 from xlsr_ref.wav2vec2_bert.masks import AttentionMasks, FeedForwardMasks
 from xlsr_ref.wav2vec2_bert.relative_attention import Form, self_attention, self_attention_backward
 

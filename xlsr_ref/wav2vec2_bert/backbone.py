@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from xlsr_ref.ops.activated_feed_forward import feed_forward, feed_forward_backward
 from xlsr_ref.ops.blocks import Block, BlockBackward, BlocksCache, through_blocks, through_blocks_backward
 from xlsr_ref.ops.dropout import DropoutCache, dropout, dropout_backward
 from xlsr_ref.ops.feature_projection import feature_projection, feature_projection_backward
@@ -25,7 +26,6 @@ from xlsr_ref.ops.spec_augment import NO_MASKS, MaskCache, Masks, mask_spans, ma
 from xlsr_ref.wav2vec2_bert.adapter import AdapterCache, adapter, adapter_backward
 from xlsr_ref.wav2vec2_bert.config import Config
 from xlsr_ref.wav2vec2_bert.conformer_block import conformer_block, conformer_block_backward
-from xlsr_ref.wav2vec2_bert.feed_forward import feed_forward, feed_forward_backward
 from xlsr_ref.wav2vec2_bert.masks import no_encoder_masks, no_masks_above
 from xlsr_ref.wav2vec2_bert.relative_attention import form_of
 
@@ -42,17 +42,11 @@ class BackboneCache(NamedTuple):
 
 
 def backbone(
-    x: np.ndarray,
-    p: dict,
-    config: Config,
-    masks: Masks = NO_MASKS,
-    keep: Keep = True,
-    *,
-    freeze_feature_encoder: bool = False,
+    x: np.ndarray, p: dict, config: Config, masks: Masks = NO_MASKS, keep: Keep = True
 ) -> tuple[np.ndarray, BackboneCache]:
     """From features ``x`` (T, F) to context vectors (T, C), or (T', C) with an adapter; and the cache.
 
-    ``masks`` are for training, ``keep`` says what the cache holds (ops/keep.py). There is no feature encoder to freeze.
+    ``masks`` are for training, ``keep`` says what the cache holds (ops/keep.py).
     """
     projected, projection_cache = feature_projection(x, p["feature_projection"], config.layer_norm_eps)
     dropped, dropout_cache = dropout(projected, masks.projected)

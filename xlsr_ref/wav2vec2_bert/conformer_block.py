@@ -16,10 +16,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from xlsr_ref.ops.activated_feed_forward import feed_forward, feed_forward_backward
 from xlsr_ref.ops.norm import LayerNormCache, layer_norm, layer_norm_backward
 from xlsr_ref.wav2vec2_bert.config import Config
 from xlsr_ref.wav2vec2_bert.conv_module import ConvModuleCache, conv_module, conv_module_backward
-from xlsr_ref.wav2vec2_bert.feed_forward import feed_forward, feed_forward_backward
 from xlsr_ref.wav2vec2_bert.masks import BlockMasks, FeedForwardMasks
 from xlsr_ref.wav2vec2_bert.relative_attention import Form, self_attention, self_attention_backward
 

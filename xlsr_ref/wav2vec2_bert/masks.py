@@ -11,12 +11,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from xlsr_ref.ops.activated_feed_forward import Factor
 from xlsr_ref.ops.blocks import EncoderMasks
 from xlsr_ref.ops.dropout import dropout_factor
 from xlsr_ref.ops.spec_augment import Masks
 from xlsr_ref.wav2vec2_bert.config import Config
-
-Factor = np.ndarray | None  # from ops/dropout.py; None: nothing is dropped
 
 
 class FeedForwardMasks(NamedTuple):

@@ -6,7 +6,7 @@ these; masked_spec_embed may be missing, since only masking needs it.
 
 from __future__ import annotations
 
-from xlsr_ref.ops.shapes import Named, Shapes, linear, model_shapes, norm
+from xlsr_ref.ops.shapes import Named, Shapes, adapter_projection, linear, model_shapes, norm
 from xlsr_ref.wav2vec2_bert.config import Config
 
 
@@ -66,13 +66,9 @@ def _feed_forward(name: str, C: int, config: Config) -> Named:
 def _above(config: Config) -> Named:
     if config.use_intermediate_ffn_before_adapter:
         yield from _feed_forward("intermediate_ffn", config.hidden_size, config)
-    if not config.add_adapter:
-        return
+    yield from adapter_projection(config)
     C = config.output_size
-    if config.hidden_size != C:
-        yield from linear("adapter.proj", config.hidden_size, C)
-        yield from norm("adapter.proj_layer_norm", C)
-    for i in range(config.num_adapter_layers):
+    for i in range(config.num_adapter_layers if config.add_adapter else 0):
         layer = f"adapter.layers.{i}"
         for half in ("residual", "self_attn"):
             yield from norm(f"{layer}.{half}_layer_norm", C)

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from xlsr_ref.errors import AudioError
-from xlsr_ref.ops.stage_table import EVERY_BLOCK, Row, StageCost, head_stages, table
+from xlsr_ref.ops.stage_table import EVERY_BLOCK, Row, StageCost, adapter_stages, head_stages, table
 from xlsr_ref.wav2vec2_bert.config import Config
 from xlsr_ref.wav2vec2_bert.shapes import expected_shapes
 
@@ -61,14 +61,5 @@ def _attention(T: int, C: int) -> int:
 
 
 def _adapter(config: Config, T: int) -> Iterator[StageCost]:
-    C, parts = config.output_size, []
-    if config.hidden_size != C:
-        parts.append(("adapter.proj", (T, C), 2 * T * config.hidden_size * C, 1))
-        parts.append(("adapter.proj_layer_norm", (T, C), 0, 1))
-    for i in range(config.num_adapter_layers):
-        T = config.adapter_layer_frames(T)
-        convolutions = 2 * 2 * T * C * 2 * C * config.adapter_kernel_size
-        flops = convolutions + _attention(T, C) + 2 * 2 * T * C * config.intermediate_size
-        parts.append((f"adapter.layers.{i}", (T, C), flops, 1))
-    yield "adapter", (T, C), sum(flops for _, _, flops, _ in parts), 0
-    yield from parts
+    C, F, K = config.output_size, config.intermediate_size, config.adapter_kernel_size
+    return adapter_stages(config, T, lambda T: 2 * 2 * T * C * 2 * C * K + _attention(T, C) + 2 * 2 * T * C * F)

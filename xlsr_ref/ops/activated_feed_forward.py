@@ -1,4 +1,4 @@
-"""The feed-forward of a Conformer: every frame alone goes through a wider layer and back.
+"""The feed-forward with any activation: every frame alone goes through a wider layer and back.
 
     feed_forward(x) = act(x W₁ᵀ + b₁) W₂ᵀ + b₂         act: swish in a block, relu in an adapter
 
@@ -8,6 +8,7 @@ Where: Gulati et al. 2020, §2.3. Checkpoint: `….{intermediate,output}_dense`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +17,8 @@ from xlsr_ref.ops.activation import ACTIVATIONS
 from xlsr_ref.ops.dropout import DropoutCache, dropout, dropout_backward
 from xlsr_ref.ops.linear import LinearCache, linear, linear_backward
 from xlsr_ref.ops.rows import by_rows, by_rows_backward
-from xlsr_ref.wav2vec2_bert.masks import Factor, FeedForwardMasks
+
+Factor = np.ndarray | None  # from ops/dropout.py; None: nothing is dropped
 
 
 class FeedForwardCache(NamedTuple):
@@ -28,8 +30,11 @@ class FeedForwardCache(NamedTuple):
     out: DropoutCache
 
 
-def feed_forward(x: np.ndarray, p: dict, act: str, masks: FeedForwardMasks) -> tuple[np.ndarray, Any]:
-    """``x`` (T, C) to (T, C), and the cache. ``act`` is a name of ops/activation.py. A long recording goes by rows."""
+def feed_forward(x: np.ndarray, p: dict, act: str, masks: Sequence[Factor]) -> tuple[np.ndarray, Any]:
+    """``x`` (T, C) to (T, C), and the cache. ``act`` is a name of ops/activation.py. A long recording goes by rows.
+
+    ``masks`` are the dropout of the inner channels (T, F) and that of the result (T, C).
+    """
 
     def some(rows: slice) -> tuple[np.ndarray, FeedForwardCache]:
         return _some_rows(x[rows], p, act, *(None if factor is None else factor[rows] for factor in masks))
