@@ -56,7 +56,14 @@ TASKS = {  # the end of a kind's name → what it is
     "ForAudioFrameClassification": "classification model, labels for every frame",
     "ForXVector": "speaker model (x-vectors)",
 }
-FAMILIES = {"Wav2Vec2Bert": "wav2vec2-bert", "Wav2Vec2": "wav2vec2"}  # how kinds begin → model_type; the longer first
+FAMILIES = {  # how kinds begin → model_type; what begins another one comes first
+    "Wav2Vec2Bert": "wav2vec2-bert",
+    "Wav2Vec2": "wav2vec2",
+    "Hubert": "hubert",
+    "UniSpeechSat": "unispeech-sat",
+    "UniSpeech": "unispeech",
+    "Data2VecAudio": "data2vec-audio",
+}
 
 
 def family_of(names: Iterable[str]) -> str:

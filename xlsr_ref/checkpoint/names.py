@@ -56,7 +56,14 @@ PREFIXES = {
     "fairseq": ("w2v_encoder.w2v_model.", "w2v_model.", ""),
     "torchaudio": ("model.", ""),
 }
-BASES = {"Wav2Vec2Bert": "wav2vec2_bert.", "Wav2Vec2": "wav2vec2."}  # how kinds begin → transformers' prefix
+BASES = {  # how kinds begin → transformers' prefix; what begins another one comes first
+    "Wav2Vec2Bert": "wav2vec2_bert.",
+    "Wav2Vec2": "wav2vec2.",
+    "Hubert": "hubert.",
+    "UniSpeechSat": "unispeech_sat.",
+    "UniSpeech": "unispeech.",
+    "Data2VecAudio": "data2vec_audio.",
+}
 OLD = {"encoder.readout": "lm_head"}  # what torchaudio called its head at first
 
 # For each toolkit: its module → the module in transformers.

@@ -95,7 +95,7 @@ def load_params(
 
 def _fit(config: Settings, flat: Flat) -> Fit:
     """Which kind, prefix and spelling of the weight norm fit the names best."""
-    kind = config.architectures[0] if config.architectures else infer.kind_of(flat)
+    kind = config.architectures[0] if config.architectures else config.family + infer.task_of(infer.kind_of(flat))
     network = architecture_of(config)
     candidates = [
         Fit(kind, prefix, spelling, network.shapes(config, kind, prefix, spelling))

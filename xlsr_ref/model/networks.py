@@ -22,6 +22,7 @@ from xlsr_ref.untrusted import brief, model_folder, read_json, shown
 from xlsr_ref.wav2vec2 import backbone as wav2vec2
 from xlsr_ref.wav2vec2.config import Config as Wav2Vec2Config
 from xlsr_ref.wav2vec2.masks import draw_masks as wav2vec2_masks
+from xlsr_ref.wav2vec2.relatives import Data2VecAudioConfig, HubertConfig, UniSpeechConfig, UniSpeechSatConfig
 from xlsr_ref.wav2vec2.shapes import CLASSIC, PARAMETRIZED
 from xlsr_ref.wav2vec2.shapes import expected_shapes as wav2vec2_shapes
 from xlsr_ref.wav2vec2.summary import stage_table as wav2vec2_table
@@ -47,9 +48,12 @@ class Architecture(NamedTuple):
 
 
 NETWORKS = (
-    Architecture(
-        Wav2Vec2Config, wav2vec2_shapes, (PARAMETRIZED, CLASSIC), wav2vec2.backbone, wav2vec2.backbone_backward,
-        wav2vec2.stages, wav2vec2_masks, wav2vec2_table, Preprocessor,
+    *(
+        Architecture(
+            Config, wav2vec2_shapes, (PARAMETRIZED, CLASSIC), wav2vec2.backbone, wav2vec2.backbone_backward,
+            wav2vec2.stages, wav2vec2_masks, wav2vec2_table, Preprocessor,
+        )
+        for Config in (Wav2Vec2Config, HubertConfig, UniSpeechConfig, UniSpeechSatConfig, Data2VecAudioConfig)
     ),
     Architecture(
         BertConfig, bert_shapes, ((),), bert.backbone, bert.backbone_backward,

@@ -51,8 +51,8 @@ TOKENIZER = {
     "do_lower_case": False,
     "replace_word_delimiter_char": " ",
 }
-PREPROCESSORS: dict[str, dict[str, Any]] = {  # by model_type
-    "wav2vec2": {
+PREPROCESSORS: dict[type, dict[str, Any]] = {  # their files, by what reads them
+    Preprocessor: {
         "feature_extractor_type": "Wav2Vec2FeatureExtractor",
         "feature_size": 1,
         "sampling_rate": 16000,
@@ -60,7 +60,7 @@ PREPROCESSORS: dict[str, dict[str, Any]] = {  # by model_type
         "do_normalize": True,
         "return_attention_mask": True,
     },
-    "wav2vec2-bert": {
+    LogMel: {
         "feature_extractor_type": "SeamlessM4TFeatureExtractor",
         "feature_size": 80,
         "num_mel_bins": 80,
@@ -105,7 +105,7 @@ def start_of(
     values |= part.config | {"dtype": dtype}
     network = architecture_named(values)
     old, preprocessor = None, network.preprocessor()
-    files = {"preprocessor_config.json": _json(PREPROCESSORS[network.Config.model_type])}
+    files = {"preprocessor_config.json": _json(PREPROCESSORS[network.preprocessor])}
     if folder is not None:
         old_config, preprocessor = read_settings(folder)
         old, _ = load_params(folder, old_config, dtype)

@@ -96,6 +96,11 @@ class Config(Settings):
         return hop(self.conv_stride)
 
     @property
+    def positional_convolutions(self) -> tuple[int, int]:
+        """How many positional convolutions there are, and their kernel."""
+        return 1, self.num_conv_pos_embeddings
+
+    @property
     def fewest_samples(self) -> int:
         """Samples that a recording needs: those of one frame."""
         return self.receptive_field

@@ -11,6 +11,7 @@ import math
 from xlsr_ref.errors import ConfigError
 from xlsr_ref.ops.shapes import Named, Shapes, adapter_projection, linear, model_shapes, norm
 from xlsr_ref.wav2vec2.config import Config
+from xlsr_ref.wav2vec2.relatives import Data2VecAudioConfig
 
 # The positional convolution's weight is g * v / |v|; torch has spelled the pair (g, v) in two ways.
 PARAMETRIZED = ("parametrizations.weight.original0", "parametrizations.weight.original1")
@@ -54,10 +55,17 @@ def _feature_encoder(config: Config) -> Named:
 
 
 def _context_network(config: Config, weight_norm: tuple[str, str]) -> Named:
-    C, K, conv = config.hidden_size, config.num_conv_pos_embeddings, "encoder.pos_conv_embed.conv"
-    yield f"{conv}.bias", (C,)
-    yield f"{conv}.{weight_norm[0]}", (1, 1, K)
-    yield f"{conv}.{weight_norm[1]}", (C, C // config.num_conv_pos_embedding_groups, K)
+    C, (number, K) = config.hidden_size, config.positional_convolutions
+    kernel = (C, C // config.num_conv_pos_embedding_groups, K)
+    if isinstance(config, Data2VecAudioConfig):
+        for i in range(number):
+            yield f"encoder.pos_conv_embed.layers.{i}.conv.weight", kernel
+            yield f"encoder.pos_conv_embed.layers.{i}.conv.bias", (C,)
+    else:
+        conv = "encoder.pos_conv_embed.conv"
+        yield f"{conv}.bias", (C,)
+        yield f"{conv}.{weight_norm[0]}", (1, 1, K)
+        yield f"{conv}.{weight_norm[1]}", kernel
     yield from norm("encoder.layer_norm", C)
     for i in range(config.num_hidden_layers):
         block = f"encoder.layers.{i}"

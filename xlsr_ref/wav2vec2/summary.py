@@ -43,10 +43,10 @@ def _network(config: Config, kind: str, samples: int) -> Iterator[StageCost]:
     yield from convolutions
 
     C, F, N = config.hidden_size, config.intermediate_size, config.num_hidden_layers
-    K, G = config.num_conv_pos_embeddings, config.num_conv_pos_embedding_groups
+    (P, K), G = config.positional_convolutions, config.num_conv_pos_embedding_groups
     yield "feature_projection", (T, C), 2 * T * inputs * C, 0
     yield "masked_spec_embed", (), 0, 0
-    yield "encoder.pos_conv_embed", (T, C), 2 * T * C * (C // G) * K, 0
+    yield "encoder.pos_conv_embed", (T, C), P * 2 * T * C * (C // G) * K, 0
 
     attention = N * (4 * 2 * T * C * C + 2 * 2 * T * T * C)  # q, k, v, out; then q kᵀ and weights · v
     feed_forward = N * (2 * T * C * F + 2 * T * F * C)
