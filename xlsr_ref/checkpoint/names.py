@@ -38,6 +38,7 @@ BACKBONE: tuple[tuple[str, str, str | None], ...] = (
             ("feed_forward.intermediate_dense", "fc1"),
             ("feed_forward.output_dense", "fc2"),
             ("final_layer_norm", "final_layer_norm"),
+            *((f"adapter_layer.{part}", f"adapter_layer.{part}") for part in ("norm", "linear_1", "linear_2")),
         )
     ),
 )
@@ -52,7 +53,7 @@ LEAF = re.compile(r"\.(weight|bias|weight_g|weight_v|parametrizations\.weight\.o
 LAYER = re.compile(r"(?<=layers\.)\d{1,4}(?=\.)")
 BARE = ("masked_spec_embed", "quantizer.codevectors")  # tensors themselves, not modules
 PREFIXES = {
-    "hf": ("wav2vec2.", ""),
+    "hf": ("wav2vec2.", "", "model.wav2vec2.", "model."),
     "fairseq": ("w2v_encoder.w2v_model.", "w2v_model.", ""),
     "torchaudio": ("model.", ""),
 }
@@ -129,6 +130,9 @@ def to_scheme(names: Iterable[str], scheme: str, kind: str, group_norm: bool = F
         if module not in rows or (leaf == "") is not (module in BARE):
             unknown.append(name)
             continue
+        if scheme == "fairseq" and ".adapter_layer." in name:  # it keeps those of all languages in one tensor
+            unknown.append(name)
+            continue
         theirs = rows[module][column]
         if theirs is not None:
             stem = theirs.replace("{hf}", module).replace("{i}", number)
@@ -139,6 +143,8 @@ def to_scheme(names: Iterable[str], scheme: str, kind: str, group_norm: bool = F
 
 
 def _without_base(name: str) -> str:
+    """A name without the network's, and without "model.", which Lightning puts before all."""
+    name = name.removeprefix("model.")
     return next((name.removeprefix(base) for base in BASES.values() if name.startswith(base)), name)
 
 

@@ -48,6 +48,14 @@ class Weights:
         return {name: tensor.shape for name, tensor in self.tensors.items()}
 
     @property
+    def has_other_names(self) -> bool:
+        """Whether the toolkit could not read the file's own names: Lightning's, or those of MMS's adapters."""
+        theirs = self.named.values()
+        if self.scheme == "hf":
+            return any(name.startswith("model.") for name in theirs)
+        return self.scheme == "fairseq" and any(".adapter_layer." in name for name in theirs)
+
+    @property
     def has_config(self) -> bool:
         """Whether a config.json lies beside them."""
         return (self.folder / CONFIG).exists()
@@ -145,11 +153,12 @@ def open_weights(source: str | Path) -> Weights:
 
 def _named(found: Found, files: tuple[Path, ...], folder: Path) -> Weights:
     try:
-        scheme = scheme_of(found.tensors)
-        named = canonical(found.tensors, scheme)
+        theirs_in_file = fairseq.adapters_as_modules(found.tensors)
+        scheme = scheme_of(theirs_in_file)
+        named = canonical(theirs_in_file, scheme)
     except WeightsError as error:
         raise WeightsError(f"{shown(files[0])}: {error}") from None
-    tensors = {ours: found.tensors[theirs] for theirs, ours in named.items()}
+    tensors = {ours: theirs_in_file[theirs] for theirs, ours in named.items()}
     back = {ours: theirs for theirs, ours in named.items()}
     return Weights(tensors, back, scheme, found.form, files, folder, found.beside, found.left)
 
