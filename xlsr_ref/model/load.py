@@ -20,7 +20,7 @@ from xlsr_ref.model.model import Model
 from xlsr_ref.model.networks import read_settings
 from xlsr_ref.model.source import Source
 from xlsr_ref.ops.memory import keep_freed_memory
-from xlsr_ref.text.read_tokenizer import read_tokenizer
+from xlsr_ref.text.read_tokenizer import has_tokenizer, read_tokenizer
 
 BUNDLED = Path(__file__).parents[1] / "data" / "small-ctc"
 
@@ -71,7 +71,7 @@ def load(
         params, report = load_params(folder, config, name, opened.tensors(), instead=of_the_language, copy=copy)
         if language is not None:
             report = replace(report, files=(*report.files, file), language=language)
-        tokenizer = read_tokenizer(folder, language) if (folder / "vocab.json").exists() else None
+        tokenizer = read_tokenizer(folder, language, config.pad_token_id) if has_tokenizer(folder) else None
         if tokenizer is not None and "lm_head" in params:
             tokenizer.check_rows(len(params["lm_head"]["weight"]))
         check_agreement(folder, config, len(params["lm_head"]["weight"]) if "lm_head" in params else None, tokenizer)
