@@ -88,3 +88,29 @@ def test_an_x_vectors_linear_keeps_its_name():
         "feature_extractor.weight",
         "wav2vec2.feature_extractor.conv_layers.0.conv.weight",
     ]
+
+
+@pytest.mark.parametrize(("golden", "asked"), [
+    ("xlsr", {"do_stable_layer_norm": True}),
+    ("base", {"do_stable_layer_norm": False}),
+])  # fmt: skip
+def test_the_names_of_fairseq2(tmp_path, golden, asked):
+    """Omnilingual ASR's checkpoints: the network is XLSR's, its blank the first piece of a SentencePiece vocabulary."""
+    theirs = {ours: theirs for theirs, ours in names.FAIRSEQ2.items() if "group_norm" not in theirs or golden == "base"}
+    flat = {}
+    for name, array in load_file(GOLDEN / golden / "model.safetensors").items():
+        module, number, leaf = names._parts(name.removeprefix("wav2vec2."))
+        flat[theirs[module].replace("{i}", number) + leaf] = array
+    save_file(flat, tmp_path / "omni.safetensors")
+    config = json.loads((GOLDEN / golden / "config.json").read_text())
+    asked = asked | {name: config[name] for name in ("num_attention_heads", "conv_stride", "layer_norm_eps")}
+    convert(tmp_path / "omni.safetensors", tmp_path / "folder", settings=asked)
+    assert json.loads((tmp_path / "folder" / "config.json").read_text())["pad_token_id"] == 0
+    np.testing.assert_array_equal(logits(tmp_path / "folder"), logits(GOLDEN / golden))
+
+
+def test_a_pretrained_model_of_fairseq2_has_no_lm_head():
+    found = names.canonical(["final_proj.weight", "quantizer.entries", "final_target_proj.bias",
+                             "encoder_frontend.model_dim_proj.bias"])  # fmt: skip
+    assert list(found.values()) == ["project_hid.weight", "quantizer.codevectors", "project_q.bias",
+                                    "feature_projection.projection.bias"]  # fmt: skip

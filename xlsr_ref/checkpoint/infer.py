@@ -25,7 +25,7 @@ from xlsr_ref.errors import WeightsError
 Shapes = Mapping[str, tuple[int, ...]]
 
 RELEASED_KERNELS, RELEASED_STRIDES = [10, 3, 3, 3, 3, 2, 2], [5, 2, 2, 2, 2, 2, 2]
-RELEASED_HEADS = {768: 12, 1024: 16, 1280: 16, 1920: 16}  # by hidden_size
+RELEASED_HEADS = {768: 12, 1024: 16, 1280: 16, 1920: 16, 2048: 16}  # by hidden_size
 POSITIONAL = ("weight_v", "parametrizations.weight.original1", "weight")  # spellings of (C, C / groups, K)
 LABELS = "number of labels"  # which config.json gives as a table of them
 CLASSIFIERS = ("ForSequenceClassification", "ForAudioFrameClassification")

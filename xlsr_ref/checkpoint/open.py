@@ -36,7 +36,7 @@ class Weights:
 
     tensors: Tensors  # under transformers' names, without "wav2vec2."
     named: dict[str, str]  # each of those names → the name in the file
-    scheme: str  # "hf", "fairseq" or "torchaudio": whose names the file has
+    scheme: str  # "hf", "fairseq", "torchaudio" or "fairseq2": whose names the file has
     form: str  # of the file: "torch", "flax" …
     files: tuple[Path, ...]
     folder: Path
@@ -220,6 +220,9 @@ def _side_files(folder: Path) -> dict[str, bytes]:
 def _vocabulary(weights: Weights, config: dict[str, Any], dictionary: str | Path | None) -> dict[str, bytes]:
     """The tokenizer's files for a CTC model; adds the ids of the special tokens to ``config``."""
     if weights.scheme == "hf" or infer.task_of(config["architectures"][0]) != "ForCTC":
+        return _side_files(weights.folder)
+    if weights.scheme == "fairseq2":  # its vocabulary is a SentencePiece file, and its blank the first piece
+        config["pad_token_id"] = 0
         return _side_files(weights.folder)
     inside, path = fairseq.dictionary_in(weights.beside), find_dictionary(weights.folder, dictionary)
     symbols = fairseq.read_dictionary(path) if path is not None else inside
