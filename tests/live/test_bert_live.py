@@ -8,6 +8,7 @@ by itself, and the rest with one table.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,9 @@ transformers = pytest.importorskip("transformers")
 from hypothesis import HealthCheck, Phase, given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 
+import xlsr_ref  # noqa: E402
 from weights_tools import reference_bert as reference  # noqa: E402
+from xlsr_ref import audio  # noqa: E402
 from xlsr_ref.audio import LogMel  # noqa: E402
 from xlsr_ref.checkpoint.compare import relative_error  # noqa: E402
 from xlsr_ref.heads.xvector import embedding, fewest_frames  # noqa: E402
@@ -187,7 +190,8 @@ def test_the_table_of_relative_positions(T, C):
     module = transformers.models.wav2vec2_bert.modeling_wav2vec2_bert.Wav2Vec2BertRelPositionalEmbedding(config)
     theirs = module(torch.zeros(1, T, C))[0].numpy()
     distance, w = np.arange(T - 1, -T, -1)[:, None], 10000.0 ** (-np.arange(0, C, 2) / C)
-    assert (np.abs(sinusoids(T, C) - theirs) <= 2**-23 * (1 + np.repeat(abs(distance) * w, 2, axis=1))).all()
+    last_bit = 2**-23 * (1 + 2 * np.repeat(abs(distance) * w, 2, axis=1))  # of the sine; of frequency and product
+    assert (np.abs(sinusoids(T, C) - theirs) <= last_bit).all()
 
 
 # --- features --------------------------------------------------------------------------------------------------------
@@ -228,3 +232,34 @@ def test_an_odd_last_row_counts_as_without_a_mask_and_transformers_with_one_leav
     assert relative_error(y, without) < FLOAT64
     assert relative_error(ours.forward(rows[:4], False)[0], masked[:4]) < FLOAT64
     assert relative_error(masked[:4], without[:4]) > 1e-3
+
+
+# --- text ------------------------------------------------------------------------------------------------------------
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "bert" / "text"
+
+
+def test_the_texts_are_those_of_transformers():
+    """Of all bundled clips, in float32, as a processor without an attention mask and the greedy text give them."""
+    model = transformers.Wav2Vec2BertForCTC.from_pretrained(GOLDEN, dtype=torch.float32).eval()
+    extractor = transformers.SeamlessM4TFeatureExtractor.from_pretrained(GOLDEN)
+    tokenizer = transformers.Wav2Vec2CTCTokenizer.from_pretrained(GOLDEN)
+    ours = xlsr_ref.load(GOLDEN)
+    for clip in list(audio.bundled_clips())[:12]:
+        waveform = audio.read(clip.path, 16000)
+        features = extractor(waveform, sampling_rate=16000, return_tensors="pt")["input_features"]
+        with torch.no_grad():
+            logits = model(features).logits[0].numpy()
+        assert relative_error(ours.logits(waveform, 16000), logits) < FLOAT32
+        assert ours.transcribe(waveform, 16000).text == tokenizer.decode(logits.argmax(axis=1).tolist())
+
+
+def test_a_saved_model_is_read_by_transformers(tmp_path, rng):
+    ours = xlsr_ref.load(GOLDEN)
+    ours.save(tmp_path / "saved")
+    model = transformers.AutoModelForCTC.from_pretrained(tmp_path / "saved").eval()
+    extractor = transformers.AutoFeatureExtractor.from_pretrained(tmp_path / "saved")
+    waveform = rng.uniform(-0.3, 0.3, 16000).astype(np.float32)
+    features = extractor(waveform, sampling_rate=16000, return_tensors="pt")["input_features"]
+    with torch.no_grad():
+        assert relative_error(ours.logits(waveform, 16000), model(features).logits[0].numpy()) < FLOAT32

@@ -10,14 +10,13 @@ Checkpoint: `encoder.{pos_conv_embed,layers,layer_norm}`. Letters: T frames, C c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from xlsr_ref.ops.blocks import (
     Block,
-    BlockBackward,
     BlocksCache,
     EncoderMasks,
     through_blocks,
@@ -59,7 +58,7 @@ def encoder(
 ) -> tuple[np.ndarray, EncoderCache]:
     """``x`` (T, C) to context vectors (T, C), and the cache; ``masks`` are for training."""
     pre_norm, eps = config.do_stable_layer_norm, config.layer_norm_eps
-    block, _ = _block_and_its_backward(p["layers"], config)
+    block = pre_norm_block if pre_norm else post_norm_block
     masks = masks or no_encoder_masks(config)
 
     position, positional_cache = positional(x, p["pos_conv_embed"], config.num_conv_pos_embedding_groups)
@@ -68,7 +67,7 @@ def encoder(
     norm_cache = None
     if not pre_norm:
         x, norm_cache = layer_norm(x, p["layer_norm"], eps)
-    x, stack_cache = through_blocks(x, block, masks, keep)  # x ← block(x) for every block
+    x, stack_cache = through_blocks(x, _numbered(block, p["layers"], config), masks, keep)  # x ← block(x) for each
     if pre_norm:
         x, norm_cache = layer_norm(x, p["layer_norm"], eps)
     return x, EncoderCache(position, positional_cache, kept_cache(norm_cache, keep), stack_cache)
@@ -82,12 +81,17 @@ def encoder_backward(
     ``dstates`` are gradients (T, C) of the hidden states themselves, where a head has looked at them (a weighted sum).
     """
     pre_norm = config.do_stable_layer_norm
-    block, backward = _block_and_its_backward(p["layers"], config)
+    block = _numbered(pre_norm_block if pre_norm else post_norm_block, p["layers"], config)
+    backward = pre_norm_block_backward if pre_norm else post_norm_block_backward
+
+    def one_backward(dy: np.ndarray, i: int, block_cache: BlockCache) -> tuple[np.ndarray, dict]:
+        return backward(dy, block_cache)
+
     grads: dict = {}
     dx = dcontext
     if pre_norm:
         dx, grads["layer_norm"] = layer_norm_backward(dx, cache.layer_norm)  # undoes: context = norm(x)
-    dx, grads["layers"] = through_blocks_backward(dx, cache.stack, block, backward, p["layers"], dstates)
+    dx, grads["layers"] = through_blocks_backward(dx, cache.stack, block, one_backward, p["layers"], dstates)
     if not pre_norm:
         dx, grads["layer_norm"] = layer_norm_backward(dx, cache.layer_norm)  # undoes: norm(x + …)
     dposition_x, grads["pos_conv_embed"] = positional_backward(dx, cache.positional)  # undoes: positional(x)
@@ -99,10 +103,7 @@ def no_encoder_masks(config: Config) -> EncoderMasks:
     return EncoderMasks(None, (NO_BLOCK_MASKS,) * config.num_hidden_layers)
 
 
-def _block_and_its_backward(layers: dict, config: Config) -> tuple[Block, BlockBackward]:
-    """A block of either family as ops/blocks.py takes it: of its number and its masks, and of its number and cache."""
+def _numbered(block: Callable[..., tuple[np.ndarray, BlockCache]], layers: dict, config: Config) -> Block:
+    """A ``block`` of either family as ops/blocks.py takes it: of x, its number and its masks."""
     heads, eps = config.num_attention_heads, config.layer_norm_eps
-    pre_norm = config.do_stable_layer_norm
-    block = pre_norm_block if pre_norm else post_norm_block
-    backward = pre_norm_block_backward if pre_norm else post_norm_block_backward
-    return lambda x, i, masks: block(x, layers[str(i)], heads, eps, masks), lambda dy, _, cache: backward(dy, cache)
+    return lambda x, i, masks: block(x, layers[str(i)], heads, eps, masks)
