@@ -34,6 +34,7 @@ ORDER = [  # of reading
     "13_what_is_in_a_checkpoint",
     "14_speed",
     "15_many_languages",
+    "17_from_xlsr_to_wav2vec2_bert",
 ]
 
 TAGS = {  # each with its kind of cell, and how often it stands in a notebook at least

@@ -60,12 +60,7 @@ class LogMel:
         energies = np.concatenate(
             [log_energies(part, self.sampling_rate, self.num_mel_bins) for part in cut(pieces, parts)]
         )
-        bands = np.ascontiguousarray(energies.T)  # (M, n)  summed as transformers does, band by band
-        mean, var = bands.mean(axis=1, keepdims=True), bands.var(axis=1, ddof=1, keepdims=True)
-        y = np.full((n + n % PAIR, self.num_mel_bins), self.padding_value, dtype)
-        y[:n] = ((bands - mean) / np.sqrt(var + np.float32(1e-7))).T
-        rows = len(y) // self.stride
-        return y[: rows * self.stride].reshape(rows, self.stride * self.num_mel_bins)
+        return rows_of(energies, self.stride, self.padding_value).astype(dtype)
 
     @classmethod
     def from_folder(cls, folder: str | Path) -> LogMel:
@@ -106,6 +101,17 @@ def log_energies(x: np.ndarray, rate: int, bands: int) -> np.ndarray:
     spectrum = np.fft.rfft(framed * povey_window(), FFT)  # (n, 257)
     power = np.abs(spectrum.astype(np.complex64), dtype=np.float64) ** 2  # rounded as transformers does
     return np.log(np.maximum(power @ mel_filters(rate, bands), FLOOR)).astype(np.float32)
+
+
+def rows_of(energies: np.ndarray, stride: int, padding_value: float = 0.0) -> np.ndarray:
+    """The features (rows, stride · M) of a whole recording's ``energies`` (n, M): normalised, then side by side."""
+    n, M = energies.shape
+    bands = np.ascontiguousarray(energies.T)  # (M, n)  summed as transformers does, band by band
+    mean, var = bands.mean(axis=1, keepdims=True), bands.var(axis=1, ddof=1, keepdims=True)
+    y = np.full((n + n % PAIR, M), padding_value, energies.dtype)
+    y[:n] = ((bands - mean) / np.sqrt(var + energies.dtype.type(1e-7))).T
+    rows = len(y) // stride
+    return y[: rows * stride].reshape(rows, stride * M)
 
 
 @functools.cache
