@@ -8,7 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 
 FOLDERS = {  # of the package, in the order in which a reader should meet them
-    "model": "The model", "wav2vec2": "The network", "heads": "Heads", "losses": "Losses", "ops": "Operations",
+    "model": "The model", "wav2vec2": "The network", "wav2vec2_bert": "Wav2Vec2-BERT",
+    "heads": "Heads", "losses": "Losses", "ops": "Operations",
     "audio": "Audio", "text": "Text", "checkpoint": "Checkpoints", "training": "Training",
     "measure": "Measuring",
     "teach": "Teaching", "": "The package",

@@ -181,9 +181,9 @@ def test_what_the_hub_does_not_have(machine, name, says):
 
 
 def test_another_network_is_refused_before_its_weights_come(machine, served):
-    served.files["config.json"] = b'{"model_type": "hubert"}'
+    served.files["config.json"] = b'{"model_type": "wavlm"}'
     said = machine.fetch("owner/name")
-    assert said == "HubError owner/name is another network: its config.json says model_type hubert"
+    assert said == "HubError owner/name is another network: its config.json says model_type wavlm"
     assert served.of("GET") == ["config.json"]
 
 

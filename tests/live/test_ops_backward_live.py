@@ -14,6 +14,7 @@ from xlsr_ref.ops.activation import gelu, gelu_backward  # noqa: E402
 from xlsr_ref.ops.attention import attention, attention_backward  # noqa: E402
 from xlsr_ref.ops.conv import conv1d, conv1d_backward  # noqa: E402
 from xlsr_ref.ops.dropout import dropout, dropout_backward, dropout_factor  # noqa: E402
+from xlsr_ref.ops.feature_projection import feature_projection, feature_projection_backward  # noqa: E402
 from xlsr_ref.ops.feed_forward import feed_forward, feed_forward_backward  # noqa: E402
 from xlsr_ref.ops.grouped_conv import grouped_conv1d, grouped_conv1d_backward  # noqa: E402
 from xlsr_ref.ops.linear import linear, linear_backward  # noqa: E402
@@ -29,7 +30,6 @@ from xlsr_ref.wav2vec2.block import (  # noqa: E402
     pre_norm_block_backward,
 )
 from xlsr_ref.wav2vec2.feature_encoder import conv_layer, conv_layer_backward  # noqa: E402
-from xlsr_ref.wav2vec2.feature_projection import feature_projection, feature_projection_backward  # noqa: E402
 from xlsr_ref.wav2vec2.masks import BlockMasks  # noqa: E402
 from xlsr_ref.wav2vec2.positional import positional, positional_backward  # noqa: E402
 

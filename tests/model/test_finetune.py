@@ -10,10 +10,11 @@ from xlsr_ref.errors import ObjectiveError
 from xlsr_ref.model.finetune import ctc_losses
 from xlsr_ref.model.model import Model
 from xlsr_ref.ops import threads
+from xlsr_ref.ops.spec_augment import NO_MASKS
 from xlsr_ref.ops.tree import flatten, nest
 from xlsr_ref.teach import check
 from xlsr_ref.wav2vec2.config import Config
-from xlsr_ref.wav2vec2.masks import NO_MASKS, draw_masks
+from xlsr_ref.wav2vec2.masks import draw_masks
 from xlsr_ref.wav2vec2.shapes import expected_shapes
 
 SIZES = {

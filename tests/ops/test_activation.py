@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from xlsr_ref.ops import activation
-from xlsr_ref.ops.activation import gelu, glu, glu_backward, relu, relu_backward, sigmoid
+from xlsr_ref.ops.activation import gelu, glu, glu_backward, relu, relu_backward, sigmoid, swish, swish_backward
 from xlsr_ref.teach import check
 
 GRID = np.concatenate([np.linspace(-12, 12, 200_001), [0.0, -0.0, 1e-30, -1e-30, 50.0, -50.0, 1e30, -1e30]])
@@ -86,6 +86,24 @@ def test_relu_glu_and_sigmoid_at_their_ends(dtype):
 
 def test_gradients_of_relu_and_glu(rng):
     x = rng.standard_normal((7, 6))
-    for forward, backward in [(relu, relu_backward), (glu, glu_backward)]:
+    for forward, backward in [(relu, relu_backward), (glu, glu_backward), (swish, swish_backward)]:
         comparison = check.gradient(lambda x, p, forward=forward: forward(x), backward, x, rng=rng)
         assert comparison.worst < 1e-6, f"\n{comparison}"
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_swish_and_its_kernel(rng, dtype):
+    """One rounding of float32, and one of its e^x, are 2e-7 of a value up to 100."""
+    x = np.concatenate([rng.standard_normal(1000) * 10, [0, 88, -88, 1000, -1000, 1e-30]]).astype(dtype).reshape(1, -1)
+    wide = x.astype(np.float64)
+    wanted = wide * sigmoid(wide)
+    dy = rng.standard_normal(x.shape).astype(dtype)
+    slope = dy * sigmoid(wide) * (1 + wide * (1 - sigmoid(wide)))
+    tolerance = {"rtol": 1e-6, "atol": 1e-6} if dtype is np.float32 else {"rtol": 1e-12, "atol": 1e-12}
+    for forward in (activation._swish_numpy, activation._swish_numba):
+        y = forward(x)
+        assert y.dtype == dtype
+        np.testing.assert_allclose(y, wanted, **tolerance)
+    for backward in (activation._swish_backward_numpy, activation._swish_backward_numba):
+        np.testing.assert_allclose(backward(dy, x), slope, **tolerance)
+    assert np.isnan(activation._swish_numba(np.array([[np.nan]], np.float32))).all()

@@ -6,6 +6,7 @@ import pytest
 from xlsr_ref.heads.ctc import ctc_head
 from xlsr_ref.ops.activation import gelu
 from xlsr_ref.ops.attention import attention
+from xlsr_ref.ops.feature_projection import feature_projection
 from xlsr_ref.ops.feed_forward import feed_forward
 from xlsr_ref.ops.grouped_conv import grouped_conv1d
 from xlsr_ref.ops.norm import layer_norm
@@ -13,7 +14,6 @@ from xlsr_ref.ops.weight_norm import weight_norm
 from xlsr_ref.wav2vec2.block import post_norm_block, pre_norm_block
 from xlsr_ref.wav2vec2.config import Config
 from xlsr_ref.wav2vec2.encoder import encoder
-from xlsr_ref.wav2vec2.feature_projection import feature_projection
 
 T, C, F, HEADS, EPS = 9, 6, 10, 3, 1e-3
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from xlsr_ref.heads.ctc import ctc_head, ctc_head_backward
+from xlsr_ref.ops.feature_projection import feature_projection, feature_projection_backward
 from xlsr_ref.ops.feed_forward import feed_forward, feed_forward_backward
 from xlsr_ref.ops.tree import nest
 from xlsr_ref.teach import check
@@ -18,7 +19,6 @@ from xlsr_ref.wav2vec2.block import (
 from xlsr_ref.wav2vec2.config import Config
 from xlsr_ref.wav2vec2.encoder import encoder, encoder_backward
 from xlsr_ref.wav2vec2.feature_encoder import feature_encoder, feature_encoder_backward
-from xlsr_ref.wav2vec2.feature_projection import feature_projection, feature_projection_backward
 from xlsr_ref.wav2vec2.masks import BlockMasks, draw_encoder_masks
 from xlsr_ref.wav2vec2.positional import positional, positional_backward
 from xlsr_ref.wav2vec2.shapes import expected_shapes

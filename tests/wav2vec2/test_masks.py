@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from xlsr_ref.errors import ObjectiveError
+from xlsr_ref.ops.spec_augment import NO_MASKS, Masks, mask_spans, mask_spans_backward
 from xlsr_ref.teach import check
 from xlsr_ref.wav2vec2.config import Config
-from xlsr_ref.wav2vec2.masks import NO_MASKS, Masks, draw_masks, mask_spans, mask_spans_backward
+from xlsr_ref.wav2vec2.masks import draw_masks
 
 FRAMES, CHANNELS = np.array([0, 1, 1, 0, 1, 0, 0], bool), np.array([0, 0, 1, 0, 1], bool)
 

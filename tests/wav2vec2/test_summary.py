@@ -8,9 +8,10 @@ import math
 import pytest
 
 from xlsr_ref.errors import AudioError
+from xlsr_ref.ops.stage_table import ONLY_PRETRAINING, Row, format_table, total
 from xlsr_ref.wav2vec2.config import KINDS, Config
 from xlsr_ref.wav2vec2.shapes import expected_shapes
-from xlsr_ref.wav2vec2.summary import ONLY_PRETRAINING, Row, format_table, stage_table, total
+from xlsr_ref.wav2vec2.summary import stage_table
 
 XLSR_53 = Config(
     architectures=("Wav2Vec2ForPreTraining",),

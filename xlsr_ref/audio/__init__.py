@@ -7,7 +7,7 @@
     from_array, mono        an array as samples; the mean of channels (array.py)
     resample                another sampling rate (resample.py)
     normalise               zero mean, unit variance; measure, rescale, Scale: of a recording in pieces (scale.py)
-    Preprocessor            what a model expects, from its folder (preprocessor.py)
+    Preprocessor, LogMel    what a model expects, from its folder: samples (preprocessor.py) or features (log_mel.py)
     bundled_clips           the recordings that come with the package (clips.py)
 
 Beside these: chunks.py cuts long recordings, segment.py reads parts of them, manifest.py reads the list of a corpus,
@@ -16,12 +16,14 @@ and corpus/ corpora of other layouts. Nothing here knows the network.
 
 from xlsr_ref.audio.array import from_array, mono
 from xlsr_ref.audio.clips import bundled_clips
+from xlsr_ref.audio.log_mel import LogMel
 from xlsr_ref.audio.preprocessor import Preprocessor
 from xlsr_ref.audio.read import blocks, pieces, read
 from xlsr_ref.audio.resample import resample
 from xlsr_ref.audio.scale import Scale, measure, normalise, rescale
 
 __all__ = [
+    "LogMel",
     "Preprocessor",
     "Scale",
     "blocks",

@@ -11,13 +11,13 @@ from __future__ import annotations
 import reprlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from xlsr_ref.audio.resample import check_rate
 from xlsr_ref.audio.scale import normalise
 from xlsr_ref.errors import AudioError, ConfigError
-from xlsr_ref.ops.conv_length import receptive_field
 from xlsr_ref.untrusted import model_folder, read_json
 
 
@@ -39,39 +39,50 @@ class Preprocessor:
 
         Raises ConfigError, naming the file: broken JSON, a wrong type, a rate that cannot be, another extractor.
         """
-        path = model_folder(folder, ConfigError) / "processor_config.json"
-        settings = None
-        if path.exists():
-            nested = read_json(path, ConfigError)
-            settings = nested.get("feature_extractor", nested.get("audio_processor"))
-        if settings is None:
-            path = path.with_name("preprocessor_config.json")
-            settings = read_json(path, ConfigError) if path.exists() else {}
-        if not isinstance(settings, dict):
-            raise ConfigError(f"{path}: feature_extractor is {reprlib.repr(settings)}; it should be a JSON object")
-        kind = settings.get("feature_extractor_type") or "Wav2Vec2FeatureExtractor"
-        if kind != "Wav2Vec2FeatureExtractor":
-            raise ConfigError(
-                f"{path}: feature_extractor_type is {reprlib.repr(kind)}; only Wav2Vec2FeatureExtractor is implemented"
-            )
+        path, settings = extractor_settings(folder, "Wav2Vec2FeatureExtractor")
         if settings.get("feature_size", 1) != 1:
             raise ConfigError(
                 f"{path}: feature_size is {reprlib.repr(settings['feature_size'])}; a waveform has size 1"
             )
-        rate = check_rate(settings.get("sampling_rate", cls.sampling_rate), f"{path}: sampling_rate", ConfigError)
         do_normalize = settings.get("do_normalize", cls.do_normalize)
         if not isinstance(do_normalize, bool):
             raise ConfigError(f"{path}: do_normalize is {reprlib.repr(do_normalize)}; it should be true or false")
-        return cls(rate, do_normalize)
+        return cls(rate_of(path, settings, cls.sampling_rate), do_normalize)
 
 
-def require_a_frame(
-    samples: int, sampling_rate: int, conv_kernel: tuple[int, ...], conv_stride: tuple[int, ...]
-) -> None:
-    """Raise AudioError if ``samples`` are too few for one frame."""
-    field = receptive_field(conv_kernel, conv_stride)
-    if samples < field:
+def extractor_settings(folder: str | Path, kind: str) -> tuple[Path, dict[str, Any]]:
+    """The settings of a feature extractor of ``kind`` in a model's folder, and the file that they stand in.
+
+    Raises ConfigError, naming the file: broken JSON, or the settings of another kind, which another network takes.
+    """
+    path = model_folder(folder, ConfigError) / "processor_config.json"
+    settings = None
+    if path.exists():
+        nested = read_json(path, ConfigError)
+        settings = nested.get("feature_extractor", nested.get("audio_processor"))
+    if settings is None:
+        path = path.with_name("preprocessor_config.json")
+        settings = read_json(path, ConfigError) if path.exists() else {}
+    if not isinstance(settings, dict):
+        raise ConfigError(f"{path}: feature_extractor is {reprlib.repr(settings)}; it should be a JSON object")
+    found = settings.get("feature_extractor_type") or kind
+    if found != kind:
+        raise ConfigError(
+            f"{path}: feature_extractor_type is {reprlib.repr(found)}, but the network of config.json takes only what "
+            f"a {kind} makes: the two files belong to different models"
+        )
+    return path, settings
+
+
+def rate_of(path: Path, settings: dict[str, Any], usual: int) -> int:
+    """The sampling rate in Hz that the ``settings`` of a file say. Raises ConfigError for one that cannot be."""
+    return check_rate(settings.get("sampling_rate", usual), f"{path}: sampling_rate", ConfigError)
+
+
+def require_a_frame(samples: int, sampling_rate: int, fewest: int) -> None:
+    """Raise AudioError if ``samples`` are too few for one frame, which needs ``fewest`` of them."""
+    if samples < fewest:
         raise AudioError(
             f"{samples} samples ({samples / sampling_rate:.4f} s at {sampling_rate} Hz) are too few: "
-            f"one frame needs {field} ({field / sampling_rate:.4f} s)"
+            f"one frame needs {fewest} ({fewest / sampling_rate:.4f} s)"
         )

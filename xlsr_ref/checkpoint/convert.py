@@ -103,7 +103,8 @@ def _sources(
     """What is to be written under each name, and the tensors that the other toolkit has no place for."""
     weights = checkpoint.weights
     group_norm = checkpoint.config.get("feat_extract_norm", "group") == "group"
-    names = weights.named if to == weights.scheme else to_scheme(weights.tensors, to, checkpoint.kind, group_norm)
+    as_they_are = to == weights.scheme and not weights.has_other_names
+    names = weights.named if as_they_are else to_scheme(weights.tensors, to, checkpoint.kind, group_norm)
     dropped = tuple(name for name in weights.tensors if name not in names)
     if lost := sorted(set(dropped) - {"masked_spec_embed"}):
         raise WeightsError(f"{to} has no place for {listed(lost)}")

@@ -25,7 +25,8 @@ from xlsr_ref.untrusted import brief
 QUANT_METHOD = "xlsr_ref_int8"
 NOTE = {"int8": "the linear layers of the blocks are weight_scale[n] * weight[n, k]; xlsr_ref reads them"}
 LAYERS = re.compile(
-    r"(.*\.)?encoder\.layers\.\d+\.(attention\.(q|k|v|out)_proj|feed_forward\.(intermediate|output)_dense)\.weight"
+    r"(.*\.)?encoder\.layers\.\d+\.(attention\.(q|k|v|out)_proj|feed_forward\.(intermediate|output)_dense"
+    r"|self_attn\.linear_(q|k|v|out)|ffn[12]\.(intermediate|output)_dense)\.weight"
 )
 
 

@@ -19,6 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from xlsr_ref.checkpoint.tensors import Tensor, Tensors
 from xlsr_ref.checkpoint.unpickle import Global, Record
 from xlsr_ref.errors import WeightsError
 from xlsr_ref.untrusted import LONGEST_JSON, brief, listed, read_text, shown
@@ -54,12 +55,22 @@ REGULARISERS = {  # of the last training: a fine-tuned model's own settings come
     "mask_channel_length": "mask_feature_length",
 }
 SPECIAL = ("<s>", "<pad>", "</s>", "<unk>")  # the first four of every dictionary
+LAYER_TYPES = (None, "transformer", "trf_adp")  # the last has adapters (MMS)
+ADAPTERS = {  # what fairseq calls the parts of an adapter, of which the first axis is the language
+    "W_a": "linear_1.weight",
+    "b_a": "linear_1.bias",
+    "W_b": "linear_2.weight",
+    "b_b": "linear_2.bias",
+    "ln_W": "norm.weight",
+    "ln_b": "norm.bias",
+}
 NOT_IMPLEMENTED = {  # settings that make another network of it, and the value that does not
     "target_glu": False,
     "quantize_input": False,
     "pos_conv_depth": 1,
     "quantizer_depth": 1,
-    "layer_type": "transformer",
+    "adp_act_fn": "relu",
+    "adp_trf_idx": "all",
     "pos_enc_type": "abs",
     "conv_pos_batch_norm": False,
     "combine_groups": False,
@@ -142,6 +153,8 @@ def config_of(settings: Mapping[str, Any]) -> dict[str, Any]:
     odd = [
         f"{name}={network[name]}" for name, usual in NOT_IMPLEMENTED.items() if network.get(name) not in (None, usual)
     ]
+    if network.get("layer_type") not in LAYER_TYPES:
+        odd.append(f"layer_type={network['layer_type']}")
     if odd:
         raise WeightsError(f"fairseq's settings ask for {listed(odd)}: such a network is not implemented")
     config = {ours: network[theirs] for theirs, ours in FIELDS.items() if network.get(theirs) is not None}
@@ -211,6 +224,26 @@ def _arithmetic(node: ast.AST) -> Any:
         if multiplied and len(many) * times <= MOST_CONVS:
             return many * times
     raise ValueError
+
+
+# --- adapters (MMS) --------------------------------------------------------------------------------------------------
+
+
+def adapters_as_modules(tensors: Tensors) -> Tensors:
+    """The tensors with each block's adapter as a norm and two linears, as everybody but fairseq has them.
+
+    Raises WeightsError where there is more than one language's.
+    """
+    found: Tensors = {}
+    for name, tensor in tensors.items():
+        stem, _, last = name.rpartition(".")
+        if stem.endswith("adapter_layer") and last in ADAPTERS:
+            if not tensor.shape or tensor.shape[0] != 1:
+                raise WeightsError(f"{brief(name)} has the shape {tensor.shape}: only one language can be read")
+            name = f"{stem}.{ADAPTERS[last]}"
+            tensor = Tensor(tensor.storage, tensor.first, tensor.shape[1:], tensor.strides[1:])
+        found[name] = tensor
+    return found
 
 
 # --- dictionaries → vocab.json ---------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from xlsr_ref.checkpoint import infer
 from xlsr_ref.checkpoint.languages import adapter_files, nearest, vocabularies
 from xlsr_ref.checkpoint.read import SIDE_FILES, WEIGHTS, shards_of
 from xlsr_ref.errors import HubError, XlsrError
@@ -78,7 +79,7 @@ def fetch(model: Named, language: str | None = None) -> Path:
     if config is None:
         raise HubError(f"{model} has no {CONFIG}, so it is no model that transformers could open, nor one here")
     kind = read_json(config, HubError).get("model_type")  # very old files have none
-    if kind not in (None, "wav2vec2"):  # known before a gigabyte of it has come
+    if kind not in (None, *infer.FAMILIES.values()):  # known before a gigabyte of it has come
         raise HubError(f"{model} is another network: its {CONFIG} says model_type {brief(kind)}")
     folder, at_commit = config.parent, Named(model.repository, config.parent.name)
     for name in SIDE_FILES:

@@ -16,24 +16,26 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
+from xlsr_ref.checkpoint import infer_bert
+from xlsr_ref.checkpoint.evidence import Evidence
 from xlsr_ref.errors import WeightsError
 
 Shapes = Mapping[str, tuple[int, ...]]
 
 RELEASED_KERNELS, RELEASED_STRIDES = [10, 3, 3, 3, 3, 2, 2], [5, 2, 2, 2, 2, 2, 2]
-RELEASED_HEADS = {768: 12, 1024: 16, 1280: 16, 1920: 16}  # by hidden_size
+RELEASED_HEADS = {768: 12, 1024: 16, 1280: 16, 1920: 16, 2048: 16}  # by hidden_size
 POSITIONAL = ("weight_v", "parametrizations.weight.original1", "weight")  # spellings of (C, C / groups, K)
 LABELS = "number of labels"  # which config.json gives as a table of them
-CLASSIFIERS = ("Wav2Vec2ForSequenceClassification", "Wav2Vec2ForAudioFrameClassification")
-OF_A_HEAD = {  # field → the kinds that use it
-    "vocab_size": ("Wav2Vec2ForCTC",),
+CLASSIFIERS = ("ForSequenceClassification", "ForAudioFrameClassification")
+OF_A_HEAD = {  # field → the ends of the kinds that use it
+    "vocab_size": ("ForCTC",),
     LABELS: CLASSIFIERS,
-    "use_weighted_layer_sum": (*CLASSIFIERS, "Wav2Vec2ForXVector"),
+    "use_weighted_layer_sum": (*CLASSIFIERS, "ForXVector"),
     **dict.fromkeys(
         ("num_codevector_groups", "num_codevectors_per_group", "codevector_dim", "proj_codevector_dim"),
-        ("Wav2Vec2ForPreTraining",),
+        ("ForPreTraining",),
     ),
 }
 REQUIRED = (
@@ -44,39 +46,68 @@ REQUIRED = (
     "num_hidden_layers",
     "intermediate_size",
 )
-NOT_INFERRED = (LABELS, "use_weighted_layer_sum", "add_adapter", "num_adapter_layers")
-KINDS = {
-    "Wav2Vec2ForCTC": "CTC model",
-    "Wav2Vec2ForPreTraining": "pretrained model",
-    "Wav2Vec2Model": "pretrained model without its heads",
-    "Wav2Vec2ForSequenceClassification": "classification model, one label for a recording",
-    "Wav2Vec2ForAudioFrameClassification": "classification model, labels for every frame",
-    "Wav2Vec2ForXVector": "speaker model (x-vectors)",
+ABOVE = ("add_adapter", "num_adapter_layers")  # an adapter, whose stride no shape tells in wav2vec 2.0
+NOT_INFERRED = (LABELS, "use_weighted_layer_sum", *ABOVE)
+TASKS = {  # the end of a kind's name → what it is
+    "ForCTC": "CTC model",
+    "ForPreTraining": "pretrained model",
+    "Model": "pretrained model without its heads",
+    "ForSequenceClassification": "classification model, one label for a recording",
+    "ForAudioFrameClassification": "classification model, labels for every frame",
+    "ForXVector": "speaker model (x-vectors)",
+}
+FAMILIES = {  # how kinds begin → model_type; what begins another one comes first
+    "Wav2Vec2Bert": "wav2vec2-bert",
+    "Wav2Vec2": "wav2vec2",
+    "Hubert": "hubert",
+    "UniSpeechSat": "unispeech-sat",
+    "UniSpeech": "unispeech",
+    "Data2VecAudio": "data2vec-audio",
 }
 
 
-class Evidence(NamedTuple):
-    """What the tensors say of one field of config.json."""
+def family_of(names: Iterable[str]) -> str:
+    """One of FAMILIES: whose network these tensors are."""
+    return "Wav2Vec2Bert" if infer_bert.is_bert(names) else "Wav2Vec2"
 
-    field: str
-    value: Any  # None: nothing
-    tensor: str  # the name that says so
-    by_name: bool = False  # by being there or not; otherwise its shape says it
+
+def task_of(kind: str) -> str:
+    """The end of a kind's name, one of TASKS where it is known: "ForCTC" of "Wav2Vec2ForCTC"."""
+    return next((kind.removeprefix(family) for family in FAMILIES if kind.startswith(family)), kind)
+
+
+def what_is(kind: str) -> str:
+    """A kind in words."""
+    of = "Wav2Vec2-BERT " if kind.startswith("Wav2Vec2Bert") else ""
+    return of + TASKS.get(task_of(kind), "model")
 
 
 def kind_of(names: Iterable[str]) -> str:
-    """One of KINDS: the heads that are there decide. Names may begin with "wav2vec2."."""
+    """The class of transformers: the heads that are there decide. Names may begin with that of the network."""
+    names = list(names)
     heads = {name.split(".")[0] for name in names}
-    tell = {"lm_head": "Wav2Vec2ForCTC", "quantizer": "Wav2Vec2ForPreTraining", "tdnn": "Wav2Vec2ForXVector"}
-    tell |= {"projector": "Wav2Vec2ForSequenceClassification", "classifier": "Wav2Vec2ForAudioFrameClassification"}
-    return next((kind for head, kind in tell.items() if head in heads), "Wav2Vec2Model")
+    tell = {"lm_head": "ForCTC", "quantizer": "ForPreTraining", "tdnn": "ForXVector"}
+    tell |= {"projector": "ForSequenceClassification", "classifier": "ForAudioFrameClassification"}
+    return family_of(names) + next((task for head, task in tell.items() if head in heads), "Model")
 
 
 def evidence(shapes: Shapes, prefix: str = "") -> list[Evidence]:
-    """Every field of config.json that the tensors' names or shapes determine; ``prefix`` begins the network's names.
+    """Every field of config.json that the tensors' names or shapes determine; ``prefix`` begins the network's names."""
+    own = infer_bert.evidence(shapes, prefix) if infer_bert.is_bert(shapes) else _of_wav2vec2(shapes, prefix)
 
-    Two fields leave no trace in them, do_stable_layer_norm and num_attention_heads.
-    """
+    def rows(name: str) -> int | None:
+        return shapes[name][0] if len(shapes.get(name, ())) == 1 else None
+
+    return [
+        *own,
+        Evidence("vocab_size", rows("lm_head.bias"), "lm_head.bias"),
+        Evidence("use_weighted_layer_sum", True if "layer_weights" in shapes else None, "layer_weights", True),
+        Evidence(LABELS, rows("classifier.bias"), "classifier.bias"),
+    ]
+
+
+def _of_wav2vec2(shapes: Shapes, prefix: str) -> list[Evidence]:
+    """Two fields of wav2vec 2.0 leave no trace in its tensors, do_stable_layer_norm and num_attention_heads."""
 
     def layers(stem: str) -> int:
         number = re.compile(re.escape(stem) + r"\.(\d{1,4})\.")
@@ -108,9 +139,6 @@ def evidence(shapes: Shapes, prefix: str = "") -> list[Evidence]:
         Evidence("adapter_attn_dim", size(narrow, 0, 1), narrow),
         Evidence("num_adapter_layers", layers(above) or None, above),
         Evidence("add_adapter", True if layers(above) else None, f"{above}.0.conv.weight", True),
-        Evidence("vocab_size", size("lm_head.bias", 0, 1), "lm_head.bias"),
-        Evidence("use_weighted_layer_sum", True if "layer_weights" in shapes else None, "layer_weights", True),
-        Evidence(LABELS, size("classifier.bias", 0, 1), "classifier.bias"),
         *_quantizer(size("quantizer.codevectors", 1, 3), size("quantizer.codevectors", 2, 3),
                     size("project_q.weight", 1, 2), size("project_q.weight", 0, 2)),
     ]  # fmt: skip
@@ -130,14 +158,24 @@ def _quantizer(entries: int | None, part: int | None, d: int | None, proj: int |
 
 def config_of(shapes: Shapes) -> dict[str, Any]:
     """Every field of config.json that the shapes determine. Raises WeightsError where they are no whole network's."""
-    if not {"feature_extractor", "encoder"} <= {name.split(".")[0] for name in shapes}:
-        raise WeightsError("the tensors are not a wav2vec 2.0 network's: there is no feature_extractor or no encoder")
+    required: tuple[str, ...]
+    if infer_bert.is_bert(shapes):
+        network, required, parts = "Wav2Vec2-BERT", infer_bert.REQUIRED, {"feature_projection", "encoder"}
+    else:
+        network, required, parts = "wav2vec 2.0", REQUIRED, {"feature_extractor", "encoder"}
+    if not parts <= {name.split(".")[0] for name in shapes}:
+        raise WeightsError(
+            f"the tensors are not a {network} network's: there is no {min(parts - {'encoder'})} or no encoder"
+        )
     found = evidence(shapes)
     for one in found:
-        if one.field in REQUIRED and one.value in (None, []):
+        if one.field in required and one.value in (None, []):
             what = f"has the shape {shapes[one.tensor]}" if one.tensor in shapes else "is missing"
-            raise WeightsError(f"the tensors are not a whole wav2vec 2.0 network's: {one.tensor} {what}")
+            raise WeightsError(f"the tensors are not a whole {network} network's: {one.tensor} {what}")
     config = {one.field: one.value for one in found if one.value is not None and one.field not in NOT_INFERRED}
+    if infer_bert.is_bert(shapes):
+        above = {one.field: one.value for one in found if one.field in ABOVE and one.value is not None}
+        return {"architectures": [kind_of(shapes)]} | config | above
     C = config["hidden_size"]
     positional = next(shapes[one.tensor] for one in found if one.field == "num_conv_pos_embeddings")
     if positional[0] != C or not positional[1] or C % positional[1]:
@@ -156,9 +194,10 @@ def contradictions(config: Mapping[str, Any], shapes: Shapes, source: str, prefi
     """
     architectures = config.get("architectures")
     kind = architectures[0] if isinstance(architectures, list | tuple) and architectures else kind_of(shapes)
+    task = task_of(str(kind))
     found = []
     for field, seen, tensor, by_name in evidence(shapes, prefix):
-        if seen is None or field not in config or kind not in OF_A_HEAD.get(field, (kind,)):
+        if seen is None or field not in config or task not in OF_A_HEAD.get(field, (task,)):
             continue
         said = list(config[field]) if isinstance(config[field], tuple) else config[field]
         if seen == said or (field == "num_adapter_layers" and not config.get("add_adapter", True)):
@@ -175,6 +214,15 @@ def _brief(value: Any) -> str:
 
 def asked_for(config: Mapping[str, Any], settings: str = "--set") -> None:
     """Raise WeightsError with each setting that no shape determines and ``config`` lacks, and what is usual."""
+    wanted = infer_bert.asked_for(config) if "feature_projection_input_dim" in config else _asked_of_wav2vec2(config)
+    if "vocab_size" in config and "pad_token_id" not in config:
+        wanted["pad_token_id=N"] = "the blank of CTC; released models: 0"
+    if wanted:
+        asked = ", ".join(f"{settings} {name}{f' ({usual})' if usual else ''}" for name, usual in wanted.items())
+        raise WeightsError(f"there is no config, and the tensors cannot tell everything: give {asked}")
+
+
+def _asked_of_wav2vec2(config: Mapping[str, Any]) -> dict[str, str]:
     wanted = {}
     kernels, heads = config.get("conv_kernel"), RELEASED_HEADS.get(config.get("hidden_size", 0))
     if "num_attention_heads" not in config:
@@ -187,11 +235,7 @@ def asked_for(config: Mapping[str, Any], settings: str = "--set") -> None:
         wanted["conv_stride=N,N,…"] = f"released models: {usual}" if kernels == RELEASED_KERNELS else ""
     if "feat_extract_norm" not in config:
         wanted["feat_extract_norm=layer|group"] = ""
-    if "vocab_size" in config and "pad_token_id" not in config:
-        wanted["pad_token_id=N"] = "the blank of CTC; released models: 0"
-    if wanted:
-        asked = ", ".join(f"{settings} {name}{f' ({usual})' if usual else ''}" for name, usual in wanted.items())
-        raise WeightsError(f"there is no config, and the tensors cannot tell everything: give {asked}")
+    return wanted
 
 
 def check(config: Mapping[str, Any]) -> None:

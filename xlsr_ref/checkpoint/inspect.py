@@ -22,6 +22,11 @@ from xlsr_ref.checkpoint.tensors import FLOATS, Tensor
 from xlsr_ref.errors import WeightsError
 from xlsr_ref.untrusted import brief, listed
 
+UNTOLD = (  # settings that leave no trace in a shape, of either network
+    "num_attention_heads", "do_stable_layer_norm", "conv_stride", "position_embeddings_type",
+    "left_max_position_embeddings", "hidden_act",
+)  # fmt: skip
+
 
 class Statistics(NamedTuple):
     """Of the numbers of a tensor that are finite; NaN and infinities are counted."""
@@ -87,21 +92,18 @@ def architecture(weights: Weights) -> Iterator[str]:
         yield f"verdict   {error}"
         return
     for field, value in config.items():
-        yield f"{field:32}{json.dumps(value)}"
+        yield f"{field:31} {json.dumps(value)}"
     try:
         checkpoint = understand(weights)
-        stated = {
-            field: checkpoint.config.get(field)
-            for field in ("num_attention_heads", "do_stable_layer_norm", "conv_stride")
-        }
+        stated = {field: checkpoint.config.get(field) for field in UNTOLD if field not in config}
         origin = "config.json" if weights.has_config else "the checkpoint's own settings"
         for field, value in stated.items():
             if value is None:  # left out of config.json: transformers' default
                 continue
-            yield f"{field:32}{json.dumps(value)}  (from {origin}: no shape tells it)"
+            yield f"{field:31} {json.dumps(value)}  (from {origin}: no shape tells it)"
     except WeightsError as error:
         yield f"config    {error}"
-    yield f"verdict   this is a {infer.KINDS[kind]} of {parameters(weights):,} parameters ({kind})"
+    yield f"verdict   this is a {infer.what_is(kind)} of {parameters(weights):,} parameters ({kind})"
 
 
 def parameters(weights: Weights) -> int:

@@ -1,8 +1,9 @@
-"""One network, three toolkits' names for its tensors.
+"""One network, four toolkits' names for its tensors.
 
     transformers   wav2vec2.encoder.layers.3.attention.q_proj.weight
     fairseq        w2v_encoder.w2v_model.encoder.layers.3.self_attn.q_proj.weight
     torchaudio     encoder.transformer.layers.3.attention.q_proj.weight
+    fairseq2       encoder.layers.3.self_attn.q_proj.weight                 (only read, as Omnilingual ASR's are)
 
 The table below has one line for each module; {i} is a layer's number. What follows the module's name (weight,
 bias, weight_g …) is the same everywhere. A name that the table lacks is refused, never dropped.
@@ -38,6 +39,7 @@ BACKBONE: tuple[tuple[str, str, str | None], ...] = (
             ("feed_forward.intermediate_dense", "fc1"),
             ("feed_forward.output_dense", "fc2"),
             ("final_layer_norm", "final_layer_norm"),
+            *((f"adapter_layer.{part}", f"adapter_layer.{part}") for part in ("norm", "linear_1", "linear_2")),
         )
     ),
 )
@@ -48,13 +50,43 @@ HEADS: tuple[tuple[str, str, str | None], ...] = (  # no prefix in transformers
     ("project_q", "project_q", None),
     ("project_hid", "final_proj", None),
 )
+FAIRSEQ2 = {  # its module → the module in transformers
+    "masker.temporal_mask_embed": "masked_spec_embed",
+    "encoder_frontend.feature_extractor.layers.{i}.conv": "feature_extractor.conv_layers.{i}.conv",
+    "encoder_frontend.feature_extractor.layers.{i}.layer_norm": "feature_extractor.conv_layers.{i}.layer_norm",
+    "encoder_frontend.feature_extractor.layers.{i}.group_norm": "feature_extractor.conv_layers.{i}.layer_norm",
+    "encoder_frontend.post_extract_layer_norm": "feature_projection.layer_norm",
+    "encoder_frontend.model_dim_proj": "feature_projection.projection",
+    "encoder_frontend.pos_encoder.conv": "encoder.pos_conv_embed.conv",
+    "encoder.layer_norm": "encoder.layer_norm",
+    **{f"encoder.layers.{{i}}.self_attn.{part}": f"encoder.layers.{{i}}.attention.{part}"
+       for part in ("q_proj", "k_proj", "v_proj")},
+    "encoder.layers.{i}.self_attn.output_proj": "encoder.layers.{i}.attention.out_proj",
+    "encoder.layers.{i}.self_attn_layer_norm": "encoder.layers.{i}.layer_norm",
+    "encoder.layers.{i}.ffn.inner_proj": "encoder.layers.{i}.feed_forward.intermediate_dense",
+    "encoder.layers.{i}.ffn.output_proj": "encoder.layers.{i}.feed_forward.output_dense",
+    "encoder.layers.{i}.ffn_layer_norm": "encoder.layers.{i}.final_layer_norm",
+    "final_proj": "lm_head",  # of a pretrained model, which has a quantizer, project_hid
+    "quantizer.entries": "quantizer.codevectors",
+    "quantizer.entry_proj": "quantizer.weight_proj",
+    "final_target_proj": "project_q",
+}  # fmt: skip
 LEAF = re.compile(r"\.(weight|bias|weight_g|weight_v|parametrizations\.weight\.original[01])$")
 LAYER = re.compile(r"(?<=layers\.)\d{1,4}(?=\.)")
 BARE = ("masked_spec_embed", "quantizer.codevectors")  # tensors themselves, not modules
 PREFIXES = {
-    "hf": ("wav2vec2.", ""),
+    "hf": ("wav2vec2.", "", "model.wav2vec2.", "model."),
     "fairseq": ("w2v_encoder.w2v_model.", "w2v_model.", ""),
     "torchaudio": ("model.", ""),
+    "fairseq2": ("", "model."),
+}
+BASES = {  # how kinds begin → transformers' prefix; what begins another one comes first
+    "Wav2Vec2Bert": "wav2vec2_bert.",
+    "Wav2Vec2": "wav2vec2.",
+    "Hubert": "hubert.",
+    "UniSpeechSat": "unispeech_sat.",
+    "UniSpeech": "unispeech.",
+    "Data2VecAudio": "data2vec_audio.",
 }
 OLD = {"encoder.readout": "lm_head"}  # what torchaudio called its head at first
 
@@ -64,12 +96,13 @@ MODULES: dict[str, dict[str, str]] = {
     for column, scheme in enumerate(SCHEMES)
 }
 MODULES["torchaudio"] |= OLD
+MODULES["fairseq2"] = FAIRSEQ2
 
 
 def scheme_of(names: Iterable[str]) -> str:
     """Which toolkit's names these are: that which knows the most of them. Raises WeightsError if none does."""
     names = list(names)
-    known = {scheme: sum(_to_hf(name, scheme) is not None for name in names) for scheme in SCHEMES}
+    known = {scheme: sum(_to_hf(name, scheme) is not None for name in names) for scheme in MODULES}
     scheme = max(known, key=lambda one: known[one])
     if known[scheme] == 0:
         found = f"none of its {len(names)} tensors has a name of wav2vec 2.0: {listed(names, 4)}"
@@ -85,13 +118,15 @@ def canonical(names: Iterable[str], scheme: str | None = None) -> dict[str, str]
     names = list(names)
     scheme = scheme_of(names) if scheme is None else scheme
     if scheme == "hf":
-        renamed = {name: name.removeprefix("wav2vec2.") for name in names}
+        renamed = {name: _without_base(name) for name in names}
     else:
         found = {name: _to_hf(name, scheme) for name in names}
         unknown = [name for name, ours in found.items() if ours is None]
         if unknown:
             raise WeightsError(f"these names are not known in {scheme}'s wav2vec 2.0: {listed(unknown)}")
         renamed = {name: ours for name, ours in found.items() if ours is not None}
+        if scheme == "fairseq2" and "quantizer.codevectors" in renamed.values():
+            renamed = {name: ours.replace("lm_head.", "project_hid.") for name, ours in renamed.items()}
     if len(set(renamed.values())) < len(renamed):
         (twice, _), *_ = Counter(renamed.values()).most_common(1)
         raise WeightsError(f"two tensors would be called {brief(twice)}: refused")
@@ -106,8 +141,10 @@ def to_scheme(names: Iterable[str], scheme: str, kind: str, group_norm: bool = F
     """
     names = list(names)
     if scheme == "hf":
-        prefix = "" if kind == "Wav2Vec2Model" else "wav2vec2."
-        parts = ("masked_spec_embed", "feature_extractor.", "feature_projection.", "encoder.", "adapter.")
+        family = next((family for family in BASES if kind.startswith(family)), "Wav2Vec2")
+        prefix = "" if kind == f"{family}Model" else BASES[family]
+        parts = ("masked_spec_embed", "feature_extractor.conv_layers.", "feature_projection.", "encoder.", "adapter.",
+                 "intermediate_ffn.")  # fmt: skip
         return {name: f"{prefix}{name}" if name.startswith(parts) else name for name in names}
     column = SCHEMES.index(scheme)
     norm = "feature_extractor.conv_layers.{i}.layer_norm"
@@ -119,6 +156,9 @@ def to_scheme(names: Iterable[str], scheme: str, kind: str, group_norm: bool = F
         if module not in rows or (leaf == "") is not (module in BARE):
             unknown.append(name)
             continue
+        if scheme == "fairseq" and ".adapter_layer." in name:  # it keeps those of all languages in one tensor
+            unknown.append(name)
+            continue
         theirs = rows[module][column]
         if theirs is not None:
             stem = theirs.replace("{hf}", module).replace("{i}", number)
@@ -126,6 +166,12 @@ def to_scheme(names: Iterable[str], scheme: str, kind: str, group_norm: bool = F
     if unknown:
         raise WeightsError(f"{scheme} has no names for {listed(unknown)}")
     return renamed
+
+
+def _without_base(name: str) -> str:
+    """A name without the network's, and without "model.", which Lightning puts before all."""
+    name = name.removeprefix("model.")
+    return next((name.removeprefix(base) for base in BASES.values() if name.startswith(base)), name)
 
 
 def _parts(name: str) -> tuple[str, str, str]:

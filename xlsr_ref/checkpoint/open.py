@@ -36,7 +36,7 @@ class Weights:
 
     tensors: Tensors  # under transformers' names, without "wav2vec2."
     named: dict[str, str]  # each of those names → the name in the file
-    scheme: str  # "hf", "fairseq" or "torchaudio": whose names the file has
+    scheme: str  # "hf", "fairseq", "torchaudio" or "fairseq2": whose names the file has
     form: str  # of the file: "torch", "flax" …
     files: tuple[Path, ...]
     folder: Path
@@ -46,6 +46,14 @@ class Weights:
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         return {name: tensor.shape for name, tensor in self.tensors.items()}
+
+    @property
+    def has_other_names(self) -> bool:
+        """Whether the toolkit could not read the file's own names: Lightning's, or those of MMS's adapters."""
+        theirs = self.named.values()
+        if self.scheme == "hf":
+            return any(name.startswith("model.") for name in theirs)
+        return self.scheme == "fairseq" and any(".adapter_layer." in name for name in theirs)
 
     @property
     def has_config(self) -> bool:
@@ -145,11 +153,12 @@ def open_weights(source: str | Path) -> Weights:
 
 def _named(found: Found, files: tuple[Path, ...], folder: Path) -> Weights:
     try:
-        scheme = scheme_of(found.tensors)
-        named = canonical(found.tensors, scheme)
+        theirs_in_file = fairseq.adapters_as_modules(found.tensors)
+        scheme = scheme_of(theirs_in_file)
+        named = canonical(theirs_in_file, scheme)
     except WeightsError as error:
         raise WeightsError(f"{shown(files[0])}: {error}") from None
-    tensors = {ours: found.tensors[theirs] for theirs, ours in named.items()}
+    tensors = {ours: theirs_in_file[theirs] for theirs, ours in named.items()}
     back = {ours: theirs for theirs, ours in named.items()}
     return Weights(tensors, back, scheme, found.form, files, folder, found.beside, found.left)
 
@@ -197,7 +206,7 @@ def _settings_inside(
     saved = fairseq.settings_of(weights.beside)
     stated = fairseq.config_of(saved)
     problems = infer.contradictions(stated, weights.shapes, "the checkpoint's own settings")
-    config = {"model_type": "wav2vec2"} | stated | inferred
+    config = {"model_type": infer.FAMILIES[infer.family_of(weights.shapes)]} | stated | inferred
     files = _vocabulary(weights, config, dictionary)
     files["preprocessor_config.json"] = to_json(_preprocessor(config, fairseq.normalize_of(saved)))
     return config, files, problems
@@ -210,7 +219,10 @@ def _side_files(folder: Path) -> dict[str, bytes]:
 
 def _vocabulary(weights: Weights, config: dict[str, Any], dictionary: str | Path | None) -> dict[str, bytes]:
     """The tokenizer's files for a CTC model; adds the ids of the special tokens to ``config``."""
-    if weights.scheme == "hf" or config["architectures"] != ["Wav2Vec2ForCTC"]:
+    if weights.scheme == "hf" or infer.task_of(config["architectures"][0]) != "ForCTC":
+        return _side_files(weights.folder)
+    if weights.scheme == "fairseq2":  # its vocabulary is a SentencePiece file, and its blank the first piece
+        config["pad_token_id"] = 0
         return _side_files(weights.folder)
     inside, path = fairseq.dictionary_in(weights.beside), find_dictionary(weights.folder, dictionary)
     symbols = fairseq.read_dictionary(path) if path is not None else inside
@@ -242,6 +254,10 @@ def find_dictionary(folder: Path, dictionary: str | Path | None) -> Path | None:
 
 
 def _preprocessor(config: dict[str, Any], normalize: bool | None) -> dict[str, Any]:
+    if config["model_type"] == "wav2vec2-bert":
+        wide = config["feature_projection_input_dim"]  # of two frames in every row, as released
+        bands = {"feature_size": wide // 2, "num_mel_bins": wide // 2, "stride": 2, "padding_value": 0.0}
+        return {"feature_extractor_type": "SeamlessM4TFeatureExtractor", "sampling_rate": 16000} | bands
     return {
         "do_normalize": True if normalize is None else normalize,
         "feature_extractor_type": "Wav2Vec2FeatureExtractor",

@@ -40,6 +40,7 @@ SIDE_FILES = (  # of a Hugging Face folder: kept as they are
     "tokenizer_config.json",
     "special_tokens_map.json",
     "added_tokens.json",
+    "tokenizer.model",
 )
 MOST_SHARED, SMALL = 8, 2**26  # tensors may share their numbers: together at most so many files, and bytes beyond
 STATE_KEYS = ("model", "state_dict", "model_state_dict")  # under which trainers keep the state dict

@@ -21,14 +21,15 @@ from pathlib import Path
 from typing import Any
 
 from xlsr_ref.errors import ConfigError, VocabularyError
+from xlsr_ref.settings import Settings
 from xlsr_ref.text.tokenizer import Tokenizer
-from xlsr_ref.wav2vec2.config import Config, read_json
+from xlsr_ref.untrusted import read_json
 
 OF_TRANSCRIPTS = ("pad_token", "unk_token", "word_delimiter_token")  # the special tokens that a transcript depends on
 OF_SOUND = ("sampling_rate", "do_normalize")
 
 
-def check_agreement(folder: Path, config: Config, rows: int | None, tokenizer: Tokenizer | None) -> None:
+def check_agreement(folder: Path, config: Settings, rows: int | None, tokenizer: Tokenizer | None) -> None:
     """Raise VocabularyError where the files of ``folder`` name two blanks; warn where they say two things of another
     fact that changes results. ``rows`` are those of lm_head, None for a model without one."""
     if tokenizer is not None:
@@ -44,7 +45,7 @@ def check_agreement(folder: Path, config: Config, rows: int | None, tokenizer: T
         warnings.warn(f"{folder}: {sentence}", stacklevel=3)
 
 
-def require_one_blank(config: Config, tokenizer: Tokenizer, rows: int, folder: Path | str = "the model") -> None:
+def require_one_blank(config: Settings, tokenizer: Tokenizer, rows: int, folder: Path | str = "the model") -> None:
     """Raise VocabularyError where the config's pad token, the blank while training, is not the tokenizer's, the blank
     of every transcript, though the network, with its ``rows`` of lm_head, could say either."""
     ours, theirs = config.pad_token_id, tokenizer.pad_id

@@ -6,7 +6,7 @@ Not everything must learn. wav2vec 2.0 never trains the convolutions here, and a
     learn = "head"      lm_head alone
             "adapters"  and the attention adapters in the blocks: all that a language of MMS has of its own
             "context"   and the context network with its projection
-            "all"       and the feature encoder
+            "all"       and the feature encoder, in a network that has one
 What does not learn is computed without keeping anything, and has no gradient. Utterances run side by side, each at its
 own length, and their gradients are added in their order.
 Where: wav2vec 2.0 §3.3 and §4.2 (fine-tuning), Appendix B (masks); the loss is losses/ctc.py.
@@ -25,10 +25,10 @@ from xlsr_ref.errors import ObjectiveError
 from xlsr_ref.losses.ctc import ctc_loss, ctc_loss_backward
 from xlsr_ref.model.network import Network
 from xlsr_ref.ops import threads
+from xlsr_ref.ops.keep import Keep
+from xlsr_ref.ops.spec_augment import NO_MASKS, Masks
 from xlsr_ref.ops.tree import add_to, read_only
-from xlsr_ref.wav2vec2.config import Config
-from xlsr_ref.wav2vec2.keep import Keep
-from xlsr_ref.wav2vec2.masks import NO_MASKS, Masks
+from xlsr_ref.settings import Settings
 
 Learn = Literal["head", "adapters", "context", "all"]
 
@@ -45,7 +45,7 @@ def ctc_losses(
     waveforms: Sequence[np.ndarray],
     targets: Sequence[Sequence[int] | np.ndarray],
     p: dict,
-    config: Config,
+    config: Settings,
     *,
     masks: Sequence[Masks] | None = None,
     weights: Sequence[float] | None = None,
@@ -93,10 +93,11 @@ def one_ctc_loss(
     blank = network.config.pad_token_id
     if blank is None:
         raise ObjectiveError("config.json has no pad_token_id, which is the blank of CTC")
-    if learn == "adapters" and network.config.adapter_attn_dim is None:
+    if learn == "adapters" and network.getattr(config, "adapter_attn_dim", None) is None:
         raise ObjectiveError("the model has no attention adapters (adapter_attn_dim): let another part learn")
     keep: Keep = False if learn == "head" else "checkpoints" if checkpoints else True
-    logits, cache = network.forward(waveform, keep, masks, freeze_feature_encoder=learn != "all")
+    options = {"freeze_feature_encoder": learn != "all"} if "feature_extractor" in network.base else {}
+    logits, cache = network.forward(waveform, keep, masks, **options)
     loss, ctc_cache = ctc_loss(logits, targets, blank)
     dlogits = ctc_loss_backward(weight, ctc_cache)  # undoes: weight · CTC loss
     _, grads = network.backward(dlogits, cache, learn == "adapters")  # undoes: the network

@@ -7,7 +7,7 @@ import numpy as np
 from xlsr_ref.model.network import require_kept
 from xlsr_ref.model.parts import Parts
 from xlsr_ref.model.stages import Stages, stages_of
-from xlsr_ref.wav2vec2.keep import Keep, require_known
+from xlsr_ref.ops.keep import Keep, require_known
 
 
 def forward(model: Parts, waveform: np.ndarray, sampling_rate: int, keep: Keep = True) -> tuple[np.ndarray, Stages]:
@@ -16,7 +16,7 @@ def forward(model: Parts, waveform: np.ndarray, sampling_rate: int, keep: Keep =
     ``waveform`` (L,) is mono, at the model's ``sampling_rate`` in Hz. A model without a head gives its last hidden
     state (T, C) in place of logits; one that classifies recordings gives (N,), a score for each label.
     ``stages["wav2vec2.encoder.layers.0"].output`` is what that module puts out and ``.cache`` what its backward
-    pass needs. ``keep`` says what is kept (wav2vec2/keep.py): True for all of it, "checkpoints" for less
+    pass needs. ``keep`` says what is kept (ops/keep.py): True for all of it, "checkpoints" for less
     memory, "outputs" for what every stage puts out, "states" and False for nothing; the logits are the same to the
     bit. Raises AudioError, and XlsrError for another ``keep``.
     """

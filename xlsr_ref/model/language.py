@@ -18,6 +18,7 @@ from xlsr_ref.checkpoint.languages import adapter_files, languages, nearest, voc
 from xlsr_ref.checkpoint.read import read_file
 from xlsr_ref.checkpoint.tensors import Flat, arrays
 from xlsr_ref.errors import WeightsError
+from xlsr_ref.settings import Settings
 from xlsr_ref.untrusted import listed
 from xlsr_ref.wav2vec2.config import Config
 from xlsr_ref.wav2vec2.shapes import expected_shapes
@@ -25,14 +26,14 @@ from xlsr_ref.wav2vec2.shapes import expected_shapes
 KIND = "Wav2Vec2ForCTC"
 
 
-def read_language(folder: Path, config: Config, language: str) -> tuple[Config, Flat, str]:
+def read_language(folder: Path, config: Settings, language: str) -> tuple[Config, Flat, str]:
     """A language's adapters and lm_head from ``folder``, the config with as many tokens, and the name of the file.
 
     Raises WeightsError for a model without adapters, for a language that is not there, with those that are nearest, and
     for a file that holds other tensors than this config's blocks and head have.
     """
     files = adapter_files(language)
-    if config.adapter_attn_dim is None:
+    if not isinstance(config, Config) or config.adapter_attn_dim is None:
         raise WeightsError(f"{folder} is a model without adapters, so it has one language: give none")
     if config.architectures not in ((), (KIND,)):
         raise WeightsError(f"{folder} is a {config.architectures[0]}; only a {KIND} can change its language")

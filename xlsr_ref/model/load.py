@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 
-from xlsr_ref.audio import Preprocessor
 from xlsr_ref.checkpoint.eight_bits import in_eight_bits
 from xlsr_ref.checkpoint.open import open as open_checkpoint
 from xlsr_ref.errors import WeightsError, XlsrError
@@ -20,11 +19,11 @@ from xlsr_ref.model.agreement import check_agreement
 from xlsr_ref.model.language import read_language
 from xlsr_ref.model.load_params import load_params
 from xlsr_ref.model.model import Model
+from xlsr_ref.model.networks import read_settings
 from xlsr_ref.model.source import Source
 from xlsr_ref.ops.memory import keep_freed_memory
 from xlsr_ref.ops.tree import flatten, nest
-from xlsr_ref.text.read_tokenizer import read_tokenizer
-from xlsr_ref.wav2vec2.config import Config
+from xlsr_ref.text.read_tokenizer import has_tokenizer, read_tokenizer
 
 BUNDLED = Path(__file__).parents[1] / "data" / "small-ctc"
 
@@ -69,8 +68,7 @@ def load(
     keep_freed_memory()
     opened = open_checkpoint(BUNDLED if source is None else source, language=language)
     with opened.in_folder(source) as folder:
-        config = Config.from_folder(folder)
-        preprocessor = Preprocessor.from_folder(folder)
+        config, preprocessor = read_settings(folder)
         of_the_language = None
         if language is not None:
             config, of_the_language, file = read_language(folder, config, language)
@@ -79,7 +77,7 @@ def load(
             params = nest(in_eight_bits(flatten(params)))
         if language is not None:
             report = replace(report, files=(*report.files, file), language=language)
-        tokenizer = read_tokenizer(folder, language) if (folder / "vocab.json").exists() else None
+        tokenizer = read_tokenizer(folder, language, config.pad_token_id) if has_tokenizer(folder) else None
         if tokenizer is not None and "lm_head" in params:
             tokenizer.check_rows(len(params["lm_head"]["weight"]))
         check_agreement(folder, config, len(params["lm_head"]["weight"]) if "lm_head" in params else None, tokenizer)

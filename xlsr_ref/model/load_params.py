@@ -23,12 +23,14 @@ from xlsr_ref.checkpoint.floats import to_float
 from xlsr_ref.checkpoint.read import read_folder
 from xlsr_ref.checkpoint.tensors import DTYPE_NAMES, FLOATS, Flat, Tensors, arrays
 from xlsr_ref.errors import WeightsError
+from xlsr_ref.model.networks import architecture_of
 from xlsr_ref.model.report import LoadReport
 from xlsr_ref.ops.micro_kernel import BLOCK
+from xlsr_ref.ops.shapes import Shapes
 from xlsr_ref.ops.tree import nest
+from xlsr_ref.settings import Settings
 from xlsr_ref.untrusted import brief, listed
-from xlsr_ref.wav2vec2.config import Config
-from xlsr_ref.wav2vec2.shapes import CLASSIC, PARAMETRIZED, Shapes, expected_shapes
+from xlsr_ref.wav2vec2.shapes import CLASSIC, PARAMETRIZED
 
 # Names of what a second array of the same size is derived from (ops/derived.py) end so: every convolution's kernel, and
 # where weights are packed (ops/product.py) the matrix of every linear layer.
@@ -38,15 +40,15 @@ POSITIONAL = (f".conv.{PARAMETRIZED[1]}", f".conv.{CLASSIC[1]}")
 class Fit(NamedTuple):
     """How a config's network is called in a checkpoint."""
 
-    kind: str  # one of wav2vec2.config.KINDS
-    prefix: str  # "wav2vec2." or ""
-    weight_norm: tuple[str, str]  # PARAMETRIZED or CLASSIC
+    kind: str  # one of the config's kinds()
+    prefix: str  # the network's name with a dot, or ""
+    weight_norm: tuple[str, ...]  # PARAMETRIZED or CLASSIC; () in a network without one
     shapes: Shapes  # of every tensor that the network needs
 
 
 def load_params(
     folder: str | Path,
-    config: Config,
+    config: Settings,
     dtype: str = "float32",
     found: tuple[Tensors, tuple[Path, ...]] | None = None,
     *,
@@ -96,18 +98,21 @@ def load_params(
     return nest(params), report
 
 
-def _fit(config: Config, flat: Flat) -> Fit:
+def _fit(config: Settings, flat: Flat) -> Fit:
     """Which kind, prefix and spelling of the weight norm fit the names best."""
-    kind = config.architectures[0] if config.architectures else infer.kind_of(flat)
-    weight_norm = CLASSIC if any(name.endswith("pos_conv_embed.conv.weight_v") for name in flat) else PARAMETRIZED
-    candidates = [Fit(kind, prefix, weight_norm, expected_shapes(config, kind, prefix, weight_norm))
-                  for prefix in ("wav2vec2.", "")]  # fmt: skip
+    kind = config.architectures[0] if config.architectures else config.family + infer.task_of(infer.kind_of(flat))
+    network = architecture_of(config)
+    candidates = [
+        Fit(kind, prefix, spelling, network.shapes(config, kind, prefix, spelling))
+        for spelling in network.spellings
+        for prefix in (f"{config.base}.", "")
+    ]
     fit = max(candidates, key=lambda fit: len(fit.shapes.keys() & flat.keys()))
     eight_bits = [name for name in fit.shapes if may_be_int8(name) and name in flat and flat[name].dtype == np.int8]
     return fit._replace(shapes=fit.shapes | {scale_of(name): fit.shapes[name][:1] for name in eight_bits})
 
 
-def _problems(config: Config, fit: Fit, flat: Flat, instead: Mapping[str, np.ndarray]) -> list[str]:
+def _problems(config: Settings, fit: Fit, flat: Flat, instead: Mapping[str, np.ndarray]) -> list[str]:
     """Why the tensors cannot be this config's: one kind of reason, the first that there is; [] where they can."""
     expected = fit.shapes
     if stray := [name for name in instead if name not in expected]:

@@ -11,6 +11,7 @@ from xlsr_ref.model import finetune, pretrain
 from xlsr_ref.model.parts import Parts
 from xlsr_ref.ops import threads
 from xlsr_ref.unmasked import refuse_masked
+from xlsr_ref.wav2vec2.config import Config
 
 
 def ctc_loss(
@@ -73,12 +74,15 @@ def pretrain_loss(
     for name, arrays in (("spans", spans), ("negatives", negatives), ("gumbel", gumbel)):
         for array in arrays:
             refuse_masked(array, name, ObjectiveError)
+    config = model.config
+    if not isinstance(config, Config):
+        raise ObjectiveError(f"this is a {model.report.kind}, and only wav2vec 2.0 can be pre-trained: give one of it")
     inputs = [model.input(waveform, sampling_rate) for waveform in waveforms]
     with threads.computing(model.threads):
         return pretrain.pretrain_loss(
             inputs,
             model.params,
-            model.config,
+            config,
             spans,
             negatives,
             gumbel,

@@ -11,22 +11,16 @@ import numpy as np
 
 from xlsr_ref import audio
 from xlsr_ref.audio.chunks import Chunking, chunking
+from xlsr_ref.audio.log_mel import LogMel
 from xlsr_ref.audio.preprocessor import Preprocessor, require_a_frame
 from xlsr_ref.audio.resample import check_rate
 from xlsr_ref.errors import AudioError, CannotClassifyError, CannotTranscribeError
 from xlsr_ref.heads.xvector import fewest_frames
+from xlsr_ref.model.heads import head_of
 from xlsr_ref.model.network import Network
 from xlsr_ref.model.report import LoadReport
+from xlsr_ref.settings import Settings
 from xlsr_ref.text.tokenizer import Tokenizer
-from xlsr_ref.wav2vec2.adapter import adapter_frames
-from xlsr_ref.wav2vec2.config import Config
-
-USES = {  # of a model with each head: what to call, and from the command line
-    "ctc": "transcribe(…), or xlsr-ref transcribe",
-    "sequence classification": "classify(…), or xlsr-ref classify",
-    "frame classification": "frame_labels(…), from Python",
-    "xvector": "embed(…), from Python",
-}
 
 
 class Parts:
@@ -35,9 +29,9 @@ class Parts:
 
     def __init__(
         self,
-        config: Config,
+        config: Settings,
         params: dict[str, Any],
-        preprocessor: Preprocessor,
+        preprocessor: Preprocessor | LogMel,
         tokenizer: Tokenizer | None,
         report: LoadReport,
         threads: int | None = None,
@@ -50,7 +44,7 @@ class Parts:
         return f"Model({self.report.kind}, {self.report.parameters:,} parameters, {self.dtype.name})"
 
     @property
-    def config(self) -> Config:
+    def config(self) -> Settings:
         """The settings of config.json."""
         return self.network.config
 
@@ -99,18 +93,18 @@ class Parts:
         return audio.from_array(waveform, sampling_rate, rate, self.dtype)
 
     def normalised(self, waveform: np.ndarray) -> np.ndarray:
-        """A whole mono recording (L,) with zero mean and unit variance, where the model asks for that."""
+        """A whole mono recording (L,) as the network takes it: normalised samples (L,), or features (rows, F)."""
         self.require_a_frame(len(waveform))
         return self.preprocessor.normalised(waveform)
 
     def require_a_frame(self, samples: int) -> None:
         """Raise AudioError where ``samples`` are too few for one frame, or for what stands above the frames."""
         c = self.config
-        require_a_frame(samples, self.preprocessor.sampling_rate, c.conv_kernel, c.conv_stride)
+        require_a_frame(samples, self.preprocessor.sampling_rate, c.fewest_samples)
         T = c.frames(samples)
         fewest = fewest_frames(c.tdnn_kernel, c.tdnn_dilation) if self.network.head == "xvector" else 1
         if "layer_weights" not in self.params:
-            T = adapter_frames(T, c)
+            T = c.adapter_frames(T)
         if fewest > T:
             what = f"an x-vector needs {fewest}" if fewest > 1 else "the convolutional adapter needs more"
             raise AudioError(f"{samples} samples make too few frames, {what}: the recording is too short")
@@ -135,7 +129,9 @@ class Parts:
         """Raise CannotTranscribeError for a model that writes no text."""
         head = self.network.head
         if head not in (None, "ctc"):
-            raise CannotTranscribeError(f"this is a {self.report.kind}, which writes no text: use {USES[head]}")
+            raise CannotTranscribeError(
+                f"this is a {self.report.kind}, which writes no text: use {head_of(self.params).use}"
+            )
         if head is None:
             raise CannotTranscribeError(
                 f"this is a {self.report.kind}, pretrained on sound alone: it has no lm_head and no vocabulary, so "
@@ -155,5 +151,5 @@ class Parts:
         """Raise CannotClassifyError for a model with another head."""
         own = self.network.head
         if own != head:
-            instead = "" if own is None else f": use {USES[own]}"
+            instead = "" if own is None else f": use {head_of(self.params).use}"
             raise CannotClassifyError(f"this is a {self.report.kind}, which {lacks}{instead}")

@@ -31,17 +31,18 @@ from xlsr_ref.losses.diversity import (
     diversity_loss_backward,
 )
 from xlsr_ref.losses.feature_penalty import feature_penalty, feature_penalty_backward
-from xlsr_ref.model.network import BASE
 from xlsr_ref.ops import threads
 from xlsr_ref.ops.conv_length import frames
 from xlsr_ref.ops.dropout import DropoutCache, dropout, dropout_backward
+from xlsr_ref.ops.keep import Keep
 from xlsr_ref.ops.linear import LinearCache, linear, linear_backward
+from xlsr_ref.ops.spec_augment import NO_MASKS, Masks
 from xlsr_ref.ops.tree import add_to, read_only
 from xlsr_ref.wav2vec2.backbone import BackboneCache, backbone, backbone_backward
 from xlsr_ref.wav2vec2.config import Config
-from xlsr_ref.wav2vec2.keep import Keep
-from xlsr_ref.wav2vec2.masks import NO_MASKS, Masks
 from xlsr_ref.wav2vec2.quantizer import QuantizerCache, quantize, quantize_backward
+
+BASE = Config.base  # the backbone's name among the parameters
 
 
 class PretrainLosses(NamedTuple):

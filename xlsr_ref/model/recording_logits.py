@@ -5,22 +5,26 @@
        long              it is read again, in the chunks of chunks.py, and is never whole in memory
 
 A model whose first layer is normalised over time needs that layer's moments of the whole recording: they are taken in
-a pass of their own, before the first chunk.
+a pass of their own, before the first chunk. A model that takes log-mel features has those of the whole recording in
+memory, half as many numbers as samples, and its chunks are cut from them.
 Letters: L samples, T frames, V tokens.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
 from xlsr_ref import audio
-from xlsr_ref.audio import Scale
+from xlsr_ref.audio import Preprocessor, Scale
 from xlsr_ref.audio.chunks import Chunking, chunks, cut, first_pass
+from xlsr_ref.audio.log_mel import LogMel
 from xlsr_ref.model.parts import Parts
 from xlsr_ref.model.source import Source
 from xlsr_ref.ops import threads
+from xlsr_ref.wav2vec2.config import Config
 from xlsr_ref.wav2vec2.feature_encoder import first_moments
 
 Pieces = Callable[[], Iterable[np.ndarray]]  # a recording, piece by piece, as often as it is called
@@ -62,21 +66,37 @@ def pieces_of(model: Parts, recording: Source | np.ndarray, sampling_rate: int |
 
 def in_chunks(model: Parts, pieces: Pieces, scale: Scale, how: Chunking) -> Iterator[Part]:
     """Each chunk's own frames and their logits. Raises AudioError."""
-    c, p = model.config, model.network.base["feature_extractor"]
     model.require_a_frame(scale.samples)
+    if isinstance(model.preprocessor, LogMel):
+        return _of_features(model, model.preprocessor.features(pieces(), scale.samples, model.dtype), how)
+    return _of_samples(model, pieces, scale, how)
+
+
+def _of_features(model: Parts, features: np.ndarray, how: Chunking) -> Iterator[Part]:
+    """The chunks of a network that takes ``features`` (T, F): those of the whole recording are in memory."""
+    for chunk in chunks(len(features), how.size, how.context, (1,), (1,)):
+        logits, _ = model.network.forward(features[chunk.samples], keep=False)
+        yield chunk.frames, logits[chunk.own]
+
+
+def _of_samples(model: Parts, pieces: Pieces, scale: Scale, how: Chunking) -> Iterator[Part]:
+    """The chunks of a network that takes samples, read as they are needed."""
+    c, p, preprocessor = model.config, model.network.base["feature_extractor"], model.preprocessor
+    assert isinstance(c, Config)
+    assert isinstance(preprocessor, Preprocessor)
 
     def normalised(parts: Sequence[slice]) -> Iterator[np.ndarray]:
         for x in cut(pieces(), parts):
-            yield audio.rescale(x, scale) if model.preprocessor.do_normalize else x
+            yield audio.rescale(x, scale) if preprocessor.do_normalize else x
 
     plan = chunks(scale.samples, how.size, how.context, c.conv_kernel, c.conv_stride)
-    stats = None
+    options: dict[str, Any] = {}
     if c.feat_extract_norm == "group" and len(plan) > 1:  # its statistics are those of the whole recording
         rows = chunks(scale.samples, STATISTICS_ROWS, 0, c.conv_kernel[:1], c.conv_stride[:1])
         with threads.computing(model.threads):
-            stats = first_moments(normalised([row.samples for row in rows]), p, c)
+            options["stats"] = first_moments(normalised([row.samples for row in rows]), p, c)
     for chunk, x in zip(plan, normalised([chunk.samples for chunk in plan])):
-        logits, _ = model.network.forward(x, keep=False, stats=stats)
+        logits, _ = model.network.forward(x, keep=False, **options)
         yield chunk.frames, logits[chunk.own]
 
 

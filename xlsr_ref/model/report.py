@@ -14,9 +14,9 @@ class LoadReport:
     """What a load used and what it left: printed by ``xlsr-ref inspect``."""
 
     files: tuple[str, ...]
-    kind: str  # one of KINDS
-    prefix: str  # "wav2vec2." or ""
-    weight_norm: tuple[str, str]  # PARAMETRIZED or CLASSIC
+    kind: str  # one of the config's kinds()
+    prefix: str  # the network's name with a dot, or ""
+    weight_norm: tuple[str, ...]  # PARAMETRIZED or CLASSIC; () in a network without one
     tensors: int  # used
     parameters: int  # in them
     stored: tuple[tuple[str, int], ...]  # (dtype name, number of used tensors), the commonest first
@@ -53,11 +53,12 @@ class LoadReport:
         mapped, copied, prepared = (f"{size / 2**20:,.1f} MiB" for size in sizes)
         missing = f"{listed(self.missing)} (only masking needs it)" if self.missing else "none"
         surplus = f"{len(self.surplus)}: {listed(self.surplus)}" if self.surplus else "none"
+        norm = f", weight norm in {', '.join(self.weight_norm)}" if self.weight_norm else ""
         switched = f"language {self.language}: its adapters, lm_head and vocabulary, from {self.files[-1]}"
         return "\n".join(
             (
                 f"files    {listed(self.files)}",
-                f"model    {self.kind}, prefix {self.prefix!r}, weight norm in {', '.join(self.weight_norm)}",
+                f"model    {self.kind}, prefix {self.prefix!r}{norm}",
                 f"used     {self.tensors} tensors, {self.parameters:,} parameters",
                 f"stored   {stored}; used as {self.dtype}: {mapped} mapped, {copied} copied",
                 f"prepared {prepared} beside them at the first pass: the convolutions' kernels",

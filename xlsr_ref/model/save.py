@@ -16,6 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from xlsr_ref.audio import LogMel
 from xlsr_ref.checkpoint.safetensors_file import write_arrays
 from xlsr_ref.errors import XlsrError
 from xlsr_ref.files import whole_folder
@@ -23,6 +24,7 @@ from xlsr_ref.model.parts import Parts
 from xlsr_ref.ops.tree import flatten
 from xlsr_ref.text.tokenizer import Tokenizer
 from xlsr_ref.text.vocabulary import DEFAULTS, ROLES
+from xlsr_ref.wav2vec2.config import Config
 
 NULL_SAYS_SOMETHING = ("pad_token_id",)  # else what is null is left out, and means the default
 
@@ -52,9 +54,14 @@ def _files(model: Parts) -> dict[str, dict[str, Any]]:
 
 
 def _config(model: Parts) -> dict[str, Any]:
-    fields = asdict(model.config)
+    of_the_input = asdict(model.preprocessor)  # what both have stands in the preprocessor's file
+    fields = {name: value for name, value in asdict(model.config).items() if name not in of_the_input}
     known = {name: value for name, value in fields.items() if value is not None or name in NULL_SAYS_SOMETHING}
-    own: dict[str, Any] = {"model_type": "wav2vec2", "architectures": [model.report.kind], "dtype": model.dtype.name}
+    own: dict[str, Any] = {
+        "model_type": model.config.model_type,
+        "architectures": [model.report.kind],
+        "dtype": model.dtype.name,
+    }
     if model.config.id2label is not None:
         own["id2label"] = {str(id): label for id, label in model.config.id2label.items()}
         own["label2id"] = {label: id for id, label in model.config.id2label.items()}
@@ -62,13 +69,22 @@ def _config(model: Parts) -> dict[str, Any]:
 
 
 def _preprocessor(model: Parts) -> dict[str, Any]:
+    own = model.preprocessor
+    if isinstance(own, LogMel):
+        return {
+            "feature_extractor_type": "SeamlessM4TFeatureExtractor",
+            "feature_size": own.num_mel_bins,
+            "padding_side": "right",
+            "return_attention_mask": True,
+        } | asdict(own)
+    config = model.config
     return {
         "feature_extractor_type": "Wav2Vec2FeatureExtractor",
         "feature_size": 1,
-        "sampling_rate": model.preprocessor.sampling_rate,
+        "sampling_rate": own.sampling_rate,
         "padding_value": 0.0,
-        "do_normalize": model.preprocessor.do_normalize,
-        "return_attention_mask": model.config.feat_extract_norm == "layer",
+        "do_normalize": own.do_normalize,
+        "return_attention_mask": isinstance(config, Config) and config.feat_extract_norm == "layer",
     }
 
 

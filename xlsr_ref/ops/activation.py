@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -55,6 +55,21 @@ def relu_backward(dy: np.ndarray, cache: ReluCache) -> tuple[np.ndarray, dict]:
     return dy * cache.positive, {}  # undoes: max(x, 0)
 
 
+class SwishCache(NamedTuple):
+    x: np.ndarray  # any shape  the slope σ(x) (1 + x (1 − σ(x))) is a function of x alone
+
+
+def swish(x: np.ndarray) -> tuple[np.ndarray, SwishCache]:
+    """x σ(x) of every element, which is also called SiLU: y with the shape and dtype of ``x``."""
+    return _swish(x), SwishCache(x)
+
+
+def swish_backward(dy: np.ndarray, cache: SwishCache) -> tuple[np.ndarray, dict]:
+    """Gradient with respect to x, from ``dy`` of the same shape."""
+    require_upstream(dy, cache.x.shape, cache.x.dtype)
+    return _swish_backward(dy, cache.x), {}  # undoes: x σ(x)
+
+
 class GluCache(NamedTuple):
     value: np.ndarray  # (T, C)
     gate: np.ndarray  # (T, C)  σ(b), from 0 to 1: how much of the value passes
@@ -78,6 +93,15 @@ def glu_backward(dy: np.ndarray, cache: GluCache) -> tuple[np.ndarray, dict]:
 def sigmoid(x: np.ndarray) -> np.ndarray:
     """σ(x) = 1 / (1 + exp(−x)) of every element, written so that no exp overflows."""
     return np.exp(-np.logaddexp(0, -x))
+
+
+# by the names that a config.json has: forward, and back
+ACTIVATIONS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
+    "gelu": (gelu, gelu_backward),
+    "relu": (relu, relu_backward),
+    "swish": (swish, swish_backward),
+    "silu": (swish, swish_backward),
+}
 
 
 # --- kernels ---------------------------------------------------------------------------------------------------------
@@ -164,5 +188,47 @@ def _gelu_backward_float32_loop(dy, x, dx):
         dx[i] = dy[i] * (_normal_distribution(float(x[i])) + x[i] * density)
 
 
+def _swish_numpy(x: np.ndarray) -> np.ndarray:
+    """The specification."""
+    return x * sigmoid(x)
+
+
+def _swish_backward_numpy(dy: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """The specification of the backward pass: dy times the slope."""
+    share = sigmoid(x)
+    return dy * share * (1 + x * (1 - share))
+
+
+def _swish_numba(x: np.ndarray) -> np.ndarray:
+    return _elementwise(_swish_float32_loop, x) if x.dtype == np.float32 else _swish_numpy(x)
+
+
+def _swish_backward_numba(dy: np.ndarray, x: np.ndarray) -> np.ndarray:
+    return _elementwise(_swish_backward_float32_loop, dy, x) if x.dtype == np.float32 else _swish_backward_numpy(dy, x)
+
+
+@njit(fastmath={"contract"})
+def _sigmoid_float32(x):
+    """σ(x), by e^−|x|, which does not overflow. NaN stays NaN."""
+    e = exp_float32(-abs(x))
+    larger = np.float32(1) / (np.float32(1) + e)
+    return larger if x >= 0 else larger * e if x < 0 else x
+
+
+@njit(fastmath={"contract"})
+def _swish_float32_loop(x, y):
+    for i in range(x.size):
+        y[i] = x[i] * _sigmoid_float32(x[i])
+
+
+@njit(fastmath={"contract"})
+def _swish_backward_float32_loop(dy, x, dx):
+    for i in range(x.size):
+        share = _sigmoid_float32(x[i])
+        dx[i] = dy[i] * share * (np.float32(1) + x[i] * (np.float32(1) - share))
+
+
+_swish = choose(_swish_numba, _swish_numpy)
+_swish_backward = choose(_swish_backward_numba, _swish_backward_numpy)
 _gelu = choose(_gelu_numba, _gelu_numpy)
 _gelu_backward = choose(_gelu_backward_numba, _gelu_backward_numpy)

@@ -20,6 +20,7 @@ import numpy as np
 
 from xlsr_ref.ops import threads
 from xlsr_ref.ops.linear import LinearCache, linear, linear_backward, linears
+from xlsr_ref.ops.relative_positions import Positions, add_positions, add_positions_backward
 from xlsr_ref.ops.rows import ROWS, by_rows
 from xlsr_ref.ops.softmax import SoftmaxCache, softmax_backward, softmax_in_place
 from xlsr_ref.ops.upstream import require_upstream
@@ -34,11 +35,12 @@ class ScaledDotProductCache(NamedTuple):
     v: np.ndarray  # (T, C)
     heads: int
     factor: np.ndarray | None  # (H, T, T)  dropout of the weights
+    positions: Positions | None = None  # where the scores depend on the distance, too
 
     @property
     def weights(self) -> np.ndarray:
         """The attention weights (H, T', T), before dropout: computed when they are asked for."""
-        return attention_weights(self.q, self.k, self.heads)
+        return attention_weights(self.q, self.k, self.heads, self.positions)
 
 
 class AttentionCache(NamedTuple):
@@ -101,11 +103,17 @@ def attention_backward(dy: np.ndarray, cache: Any) -> tuple[np.ndarray, dict]:
 
 
 def scaled_dot_product(
-    q: np.ndarray, k: np.ndarray, v: np.ndarray, heads: int, factor: np.ndarray | None = None
+    q: np.ndarray,
+    k: np.ndarray,
+    v: np.ndarray,
+    heads: int,
+    factor: np.ndarray | None = None,
+    positions: Positions | None = None,
 ) -> tuple[np.ndarray, ScaledDotProductCache]:
     """softmax(q kᵀ / √D) v for each head's columns of ``q`` (T', C) and ``k``, ``v`` (T, C): (T', C), and the cache.
 
-    ``factor`` (H, T', T) is the dropout of the weights. The queries may be some of the frames only.
+    ``factor`` (H, T', T) is the dropout of the weights. The queries may be some of the frames only. ``positions`` add
+    to q kᵀ what depends on the distance of query and key (relative_positions.py).
     """
     (rows, C), T = q.shape, len(k)
     scale = 1 / math.sqrt(C // heads)
@@ -114,6 +122,8 @@ def scaled_dot_product(
 
     def some(these: slice, queries: slice) -> None:  # some heads, and some of their queries
         scores = (q_heads[these, queries] * scale) @ k_heads[these].swapaxes(1, 2)  # (these heads, queries, T)
+        if positions is not None:
+            _add_position_scores(scores, positions, heads, these, queries, scale)
         weights = _softmax_of_rows(scores)
         if factor is not None:
             weights *= factor[these, queries]
@@ -121,29 +131,43 @@ def scaled_dot_product(
 
     head_blocks, query_blocks = _blocks(heads, rows, T)
     threads.run((partial(some, these, queries) for these in head_blocks for queries in query_blocks), 2 * rows * T * C)
-    return mixed, ScaledDotProductCache(q, k, v, heads, factor)
+    return mixed, ScaledDotProductCache(q, k, v, heads, factor, positions)
 
 
 def scaled_dot_product_backward(
     dmixed: np.ndarray, cache: ScaledDotProductCache
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Gradients with respect to q, k and v, each (T, C), from ``dmixed`` (T, C).
+    """Gradients with respect to q, k and v, each (T, C), from ``dmixed`` (T, C). Those of positions: the next function.
 
     The weights are made again from q and k: the same numbers, for one more product.
     """
-    q, k, v, heads, factor = cache
+    (dq, dk, dv), _ = relative_dot_product_backward(dmixed, cache)
+    return dq, dk, dv
+
+
+def relative_dot_product_backward(
+    dmixed: np.ndarray, cache: ScaledDotProductCache
+) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray] | None]:
+    """The same, and the gradients with respect to the positions' q (T, C) and table, where there are positions."""
+    q, k, v, heads, factor, positions = cache
     require_upstream(dmixed, q.shape, q.dtype)
     T, C = k.shape
     scale = 1 / math.sqrt(C // heads)
     dq, dk, dv = np.empty_like(q), np.zeros_like(k), np.zeros_like(v)
     q_heads, k_heads, v_heads, dmixed_heads = (_by_head(each, heads) for each in (q, k, v, dmixed))  # (H, T, D)
     dq_heads, dk_heads, dv_heads = (_by_head(each, heads) for each in (dq, dk, dv))
+    dpositions = (
+        None if positions is None else (np.empty_like(q), np.zeros((heads, *positions.table.shape[1:]), q.dtype))
+    )
     head_blocks, query_blocks = _blocks(heads, len(q), T)
 
     def some(these: slice) -> None:
         for queries in query_blocks:  # in order: dk and dv are sums over all queries
             scaled = q_heads[these, queries] * scale
-            weights = _softmax_of_rows(scaled @ k_heads[these].swapaxes(1, 2))
+            scores = scaled @ k_heads[these].swapaxes(1, 2)
+            if positions is not None:
+                _add_position_scores(scores, positions, heads, these, queries, scale)
+            weights = _softmax_of_rows(scores)
             dropped = weights if factor is None else weights * factor[these, queries]
             dv_heads[these] += dropped.swapaxes(1, 2) @ dmixed_heads[these, queries]  # undoes: weights v, seen from v
             dweights = dmixed_heads[these, queries] @ v_heads[these].swapaxes(1, 2)  # and from the weights
@@ -152,23 +176,52 @@ def scaled_dot_product_backward(
             dscores, _ = softmax_backward(dweights, SoftmaxCache(weights))  # undoes: softmax
             dq_heads[these, queries] = (dscores @ k_heads[these]) * scale  # undoes: q kᵀ / √D, seen from q
             dk_heads[these] += dscores.swapaxes(1, 2) @ scaled  # and from k
+            if positions is not None and dpositions is not None:  # undoes: … + g[i, j − i]
+                dq_table, dtable = _position_scores_backward(dscores, positions, heads, these, queries, scale)
+                _by_head(dpositions[0], heads)[these, queries] = dq_table
+                dpositions[1][these] += dtable
 
     threads.run((partial(some, these) for these in head_blocks), 5 * T * T * C)
-    return dq, dk, dv
+    if positions is not None and dpositions is not None and len(positions.table) < heads:  # the heads share it
+        dpositions = dpositions[0], dpositions[1].sum(axis=0, keepdims=True)
+    return (dq, dk, dv), dpositions
 
 
-def attention_weights(q: np.ndarray, k: np.ndarray, heads: int) -> np.ndarray:
+def attention_weights(q: np.ndarray, k: np.ndarray, heads: int, positions: Positions | None = None) -> np.ndarray:
     """The attention weights softmax(q kᵀ / √D) of each head, (H, T', T): rows sum to 1.
 
     ``q`` (T', C) and ``k`` (T, C) are those of a ScaledDotProductCache. Those of a long recording take gigabytes.
     """
     scale = 1 / math.sqrt(q.shape[1] // heads)
-    return _softmax_of_rows((_by_head(q, heads) * scale) @ _by_head(k, heads).swapaxes(1, 2))
+    scores = (_by_head(q, heads) * scale) @ _by_head(k, heads).swapaxes(1, 2)
+    if positions is not None:
+        _add_position_scores(scores, positions, heads, slice(0, heads), slice(0, len(q)), scale)
+    return _softmax_of_rows(scores)
 
 
 def _by_head(x: np.ndarray, heads: int) -> np.ndarray:
     """``x`` (T, C) seen as (H, T, D): no copy."""
     return x.reshape(len(x), heads, -1).swapaxes(0, 1)
+
+
+def _add_position_scores(
+    scores: np.ndarray, positions: Positions, heads: int, these: slice, queries: slice, scale: float
+) -> None:
+    """Add to ``scores`` (these heads, queries, T), in place, those of the distances: q · table, looked up."""
+    table = positions.table if len(positions.table) == 1 else positions.table[these]  # (1 or these heads, P, D)
+    g = (_by_head(positions.q, heads)[these, queries] * scale) @ table.swapaxes(1, 2)  # (these heads, queries, P)
+    add_positions(scores, g, positions.first + queries.start, positions.left)
+
+
+def _position_scores_backward(
+    dscores: np.ndarray, positions: Positions, heads: int, these: slice, queries: slice, scale: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Gradients with respect to the positions' q (these heads, queries, D) and table (these heads, P, D)."""
+    P = positions.table.shape[1]
+    table = positions.table if len(positions.table) == 1 else positions.table[these]
+    dg = add_positions_backward(dscores, P, positions.first + queries.start, positions.left)  # undoes: the look-up
+    scaled = _by_head(positions.q, heads)[these, queries] * scale
+    return (dg @ table) * scale, dg.swapaxes(1, 2) @ scaled  # undoes: q · table
 
 
 def _blocks(heads: int, queries: int, T: int) -> tuple[list[slice], list[slice]]:

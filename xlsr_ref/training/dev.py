@@ -41,7 +41,7 @@ def errors_on(
 
     The transcript of one that is too short for a frame is empty.
     """
-    report = LoadReport.of_arrays(start.params, "Wav2Vec2ForCTC")
+    report = LoadReport.of_arrays(start.params, f"{start.config.family}ForCTC")
     model = Model(start.config, nest(start.params), start.preprocessor, tokenizer, report)
     long_enough = [x for x in sounds if frames_of(len(x), start.config)]
     transcripts = iter(model.transcribe(long_enough, start.preprocessor.sampling_rate))

@@ -28,10 +28,10 @@ from typing import Any, Literal
 
 from xlsr_ref.errors import TrainingError
 from xlsr_ref.model.finetune import Learn
+from xlsr_ref.model.networks import NETWORKS
 from xlsr_ref.text.preparation import Preparation
 from xlsr_ref.training.augment import Augmentation
 from xlsr_ref.untrusted import read_toml, shown
-from xlsr_ref.wav2vec2.config import Config
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ def read_recipe(path: str | Path) -> Recipe:
 def from_table(table: dict[str, Any]) -> Recipe:
     """The recipe that a TOML table says. Raises TrainingError."""
     recipe = _read(Recipe, table, "")
-    known = [one.name for one in dataclasses.fields(Config)]
+    known = ["model_type", *(one.name for network in NETWORKS for one in dataclasses.fields(network.Config))]
     for key in recipe.model.config:
         if key not in known:
             raise TrainingError(_no_such(f"model.config.{key}", [f"model.config.{name}" for name in known]))

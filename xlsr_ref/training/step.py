@@ -25,25 +25,28 @@ from xlsr_ref.errors import ObjectiveError
 from xlsr_ref.losses.ctc import reduction_weights
 from xlsr_ref.losses.masking import draw_negatives, draw_spans
 from xlsr_ref.model.finetune import ctc_losses
+from xlsr_ref.model.networks import architecture_of
 from xlsr_ref.model.pretrain import pretrain_loss
 from xlsr_ref.ops import threads
 from xlsr_ref.ops.lattice import frames_needed
+from xlsr_ref.ops.spec_augment import NO_MASKS, Masks
 from xlsr_ref.ops.tree import flatten
+from xlsr_ref.settings import Settings
 from xlsr_ref.training.augment import augment
 from xlsr_ref.training.recipe import Recipe, TrainingStage
-from xlsr_ref.wav2vec2.adapter import adapter_frames
 from xlsr_ref.wav2vec2.config import Config
-from xlsr_ref.wav2vec2.masks import NO_MASKS, Masks, draw_masks
+from xlsr_ref.wav2vec2.masks import draw_masks
 from xlsr_ref.wav2vec2.quantizer import gumbel_noise, temperature
 
 Result = TypeVar("Result")
-Fits = Callable[[np.ndarray, np.ndarray, Config], bool]  # can this clip with these targets be learnt from?
+Input = audio.Preprocessor | audio.LogMel
+Fits = Callable[[np.ndarray, np.ndarray, Settings], bool]  # can this clip with these targets be learnt from?
 
 
 class Utterance(NamedTuple):
     """A clip, ready to learn from."""
 
-    x: np.ndarray  # (L,) normalised
+    x: np.ndarray  # (L,) normalised, or features (T, F)
     targets: np.ndarray  # (S,) ids; empty in pre-training
     frames: int  # T
     rng: np.random.Generator  # for all that is still to be drawn
@@ -62,23 +65,23 @@ class Batch:
 Numbers = dict[str, Any]  # what a step reports
 
 
-def frames_of(samples: int, config: Config) -> int:
+def frames_of(samples: int, config: Settings) -> int:
     """How many frames the network makes of a clip: T, or fewer above a convolutional adapter."""
-    return adapter_frames(config.frames(samples), config)
+    return config.adapter_frames(config.frames(samples))
 
 
-def fits_ctc(x: np.ndarray, targets: np.ndarray, config: Config) -> bool:
+def fits_ctc(x: np.ndarray, targets: np.ndarray, config: Settings) -> bool:
     """Has a clip ``x`` (L,) as many frames as its ``targets`` (S,) need, and at least one?"""
     return frames_of(len(x), config) >= max(frames_needed(targets), 1)
 
 
-def fits_masks(x: np.ndarray, targets: np.ndarray, config: Config) -> bool:
+def fits_masks(x: np.ndarray, targets: np.ndarray, config: Settings) -> bool:
     """Does a masked span fit into a clip ``x`` (L,)?"""
     return config.frames(len(x)) >= config.mask_time_length
 
 
 def finetune_step(
-    params: dict, config: Config, recipe: Recipe, preprocessor: audio.Preprocessor, batch: Batch
+    params: dict, config: Settings, recipe: Recipe, preprocessor: Input, batch: Batch
 ) -> tuple[Numbers, dict]:
     """The CTC loss of a batch, as transformers reduces it, and its gradient.
 
@@ -110,12 +113,14 @@ def finetune_step(
 
 
 def pretrain_step(
-    params: dict, config: Config, recipe: Recipe, preprocessor: audio.Preprocessor, batch: Batch
+    params: dict, config: Settings, recipe: Recipe, preprocessor: Input, batch: Batch
 ) -> tuple[Numbers, dict]:
     """The loss of pre-training per masked frame, and its gradient.
 
     Raises ObjectiveError for NaN, and where a masked span fits into no clip.
     """
+    if not isinstance(config, Config):
+        raise ObjectiveError(f"only wav2vec 2.0 can be pre-trained, not {config.model_type}")
     part, c = recipe.pretrain, config
     fit = _fitting(fits_masks, batch, config, f"the {config.mask_time_length} frames of a masked span")
     made = _side_by_side(lambda i: _utterance(config, recipe, preprocessor, batch, fit[i]), len(fit))
@@ -163,7 +168,7 @@ def generator(recipe: Recipe, step: int, i: int) -> np.random.Generator:
     return np.random.default_rng([recipe.seed, step, i])
 
 
-def _fitting(fits: Fits, batch: Batch, config: Config, needed: str) -> list[int]:
+def _fitting(fits: Fits, batch: Batch, config: Settings, needed: str) -> list[int]:
     """The numbers of the clips that can be learnt from. Raises ObjectiveError where there is none."""
     pairs = zip(batch.waveforms, batch.targets)
     fitting = [i for i, (x, targets) in enumerate(pairs) if fits(x, targets, config)]
@@ -172,7 +177,7 @@ def _fitting(fits: Fits, batch: Batch, config: Config, needed: str) -> list[int]
     return fitting
 
 
-def _utterance(config: Config, recipe: Recipe, preprocessor: audio.Preprocessor, batch: Batch, i: int) -> Utterance:
+def _utterance(config: Settings, recipe: Recipe, preprocessor: Input, batch: Batch, i: int) -> Utterance:
     x, targets = batch.waveforms[i], batch.targets[i]
     rng = generator(recipe, batch.step, i)
 
@@ -183,11 +188,12 @@ def _utterance(config: Config, recipe: Recipe, preprocessor: audio.Preprocessor,
     return Utterance(preprocessor.normalised(x), targets, config.frames(len(x)), rng)
 
 
-def _masks(config: Config, stage: TrainingStage, one: Utterance) -> Masks:
+def _masks(config: Settings, stage: TrainingStage, one: Utterance) -> Masks:
     """Dropout, and spans of frames and channels, as the config has them."""
     if not stage.noise:
         return NO_MASKS
-    masks, c = draw_masks(one.rng, one.frames, config, one.x.dtype), config
+    draw = architecture_of(config).draw_masks
+    masks, c = draw(one.rng, one.frames, config, one.x.dtype), config
     if not c.apply_spec_augment:
         return masks
     frames = channels = None

@@ -19,7 +19,6 @@ import numpy as np
 
 from xlsr_ref.ops.activation import GluCache, glu, glu_backward
 from xlsr_ref.ops.conv import ConvCache, conv1d, conv1d_backward
-from xlsr_ref.ops.conv_length import conv_length
 from xlsr_ref.ops.linear import LinearCache, linear, linear_backward
 from xlsr_ref.ops.norm import LayerNormCache, layer_norm, layer_norm_backward
 from xlsr_ref.wav2vec2.config import Config
@@ -82,6 +81,4 @@ def adapter_backward(dy: np.ndarray, cache: AdapterCache) -> tuple[np.ndarray, d
 
 def adapter_frames(T: int, config: Config) -> int:
     """How many frames the layers make of ``T``; 0 where a kernel is longer than what is left, with its zeros."""
-    for _ in range(config.num_adapter_layers if config.add_adapter else 0):
-        T = conv_length(T, config.adapter_kernel_size, config.adapter_stride, PADDING)
-    return T
+    return config.adapter_frames(T)

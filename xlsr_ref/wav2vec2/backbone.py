@@ -12,20 +12,21 @@ Letters: L samples, T frames, T' frames after an adapter, C channels.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import zip_longest
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from xlsr_ref.ops.dropout import DropoutCache, dropout, dropout_backward
+from xlsr_ref.ops.feature_projection import feature_projection, feature_projection_backward
+from xlsr_ref.ops.keep import Keep, kept_cache, kept_output
 from xlsr_ref.ops.norm import Moments
+from xlsr_ref.ops.spec_augment import NO_MASKS, MaskCache, Masks, mask_spans, mask_spans_backward
 from xlsr_ref.wav2vec2.adapter import AdapterCache, adapter, adapter_backward
 from xlsr_ref.wav2vec2.config import Config
 from xlsr_ref.wav2vec2.encoder import EncoderCache, encoder, encoder_backward
 from xlsr_ref.wav2vec2.feature_encoder import FeatureEncoderCache, feature_encoder, feature_encoder_backward
-from xlsr_ref.wav2vec2.feature_projection import feature_projection, feature_projection_backward
-from xlsr_ref.wav2vec2.keep import Keep, kept_cache, kept_output
-from xlsr_ref.wav2vec2.masks import NO_MASKS, MaskCache, Masks, mask_spans, mask_spans_backward
 
 
 class BackboneCache(NamedTuple):
@@ -120,3 +121,25 @@ def backbone_backward(
         dfeatures, cache.feature_encoder
     )  # undoes: feature_encoder
     return dx, grads
+
+
+def stages(cache: BackboneCache, config: Config) -> Iterator[tuple[str, np.ndarray, Any]]:
+    """Each stage of a pass by its path in the checkpoint, with what it put out and its cache."""
+    pre_norm = config.do_stable_layer_norm
+    for i, (output, convolution) in enumerate(zip_longest(*cache.feature_encoder)):
+        yield f"feature_extractor.conv_layers.{i}", output, convolution
+    yield "feature_projection", cache.projected, cache.feature_projection
+    encoder = cache.encoder
+    yield "encoder.pos_conv_embed", encoder.position, encoder.positional
+    norm = "encoder.layer_norm", encoder.states[0] if not pre_norm else cache.context, encoder.layer_norm
+    if not pre_norm:
+        yield norm
+    for i, block in enumerate(encoder.blocks):
+        yield f"encoder.layers.{i}", encoder.states[i + 1], block
+    if pre_norm:
+        yield norm
+    if cache.adapter is not None:
+        if cache.adapter.projected is not None:
+            yield "adapter.proj_layer_norm", cache.adapter.projected, cache.adapter.projection
+        for i, (output, layer) in enumerate(zip(cache.adapter.outputs, cache.adapter.layers)):
+            yield f"adapter.layers.{i}", output, layer

@@ -21,6 +21,7 @@ import numpy as np
 from xlsr_ref.ops import threads
 from xlsr_ref.ops.activation import GeluCache, gelu, gelu_backward
 from xlsr_ref.ops.conv import ConvCache, conv1d, conv1d_backward
+from xlsr_ref.ops.keep import Keep, kept_cache, kept_output
 from xlsr_ref.ops.norm import (
     GroupNormCache,
     LayerNormCache,
@@ -33,7 +34,6 @@ from xlsr_ref.ops.norm import (
     moments,
 )
 from xlsr_ref.wav2vec2.config import Config
-from xlsr_ref.wav2vec2.keep import Keep, kept_cache, kept_output
 from xlsr_ref.wav2vec2.tiles import Tile, tiles
 
 EPS = 1e-5

@@ -14,9 +14,10 @@ from xlsr_ref.errors import AudioError
 from xlsr_ref.measure.bench import stages
 from xlsr_ref.measure.bench.random_model import SIZES
 from xlsr_ref.ops import attention, norm
+from xlsr_ref.ops.stage_table import ONLY_PRETRAINING, total
 from xlsr_ref.wav2vec2 import block
 from xlsr_ref.wav2vec2.config import CLASSIFIERS, KINDS, Config
-from xlsr_ref.wav2vec2.summary import ONLY_PRETRAINING, stage_table, total
+from xlsr_ref.wav2vec2.summary import stage_table
 
 XLSR_53 = Config.from_dict(SIZES["xlsr-53"])
 BASE = Config.from_dict(SIZES["base"])
@@ -124,7 +125,7 @@ def test_a_norm_belongs_to_the_stage_around_it(ticks, rng):
     with stages.watch() as spent:
         norm.layer_norm(x, p)
         assert spent["norms"] == 1
-        from xlsr_ref.wav2vec2.feature_projection import feature_projection
+        from xlsr_ref.ops.feature_projection import feature_projection
 
         feature_projection(x, {"layer_norm": p, "projection": {"weight": np.eye(4), "bias": np.zeros(4)}}, 1e-5)
     assert (spent["norms"], spent["projection"]) == (1, 1)

@@ -20,6 +20,7 @@ from xlsr_ref.measure.bench.programs import OURS
 from xlsr_ref.measure.bench.result import Result
 
 # Okabe & Ito's colours can be told apart by colour-blind readers; one for each stage that multiplies, black for all.
+# Wav2Vec2-BERT's convolution module has that of the positional convolution: no network has both.
 COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7")
 MARKERS = "osD^vP*X"  # one for each workload
 
@@ -63,7 +64,7 @@ def draw(results: Sequence[Result], title: str) -> Any:
         f"copy: {bandwidth:.1f} GB/s", (left, bandwidth * left), (6, -2), textcoords="offset points", va="top"
     )
     multiplying = [stage for stage in stages.FUNCTIONS if stage != "norms"]
-    colours = {**dict(zip(multiplying, COLOURS)), "total": "black"}
+    colours = {**dict(zip(multiplying, COLOURS)), "convolution module": COLOURS[2], "total": "black"}
     for number, result in enumerate(results):
         for stage, intensity, speed in _points(result):
             marker = MARKERS[number % len(MARKERS)]

@@ -20,9 +20,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from xlsr_ref import audio
-from xlsr_ref.audio import Preprocessor
 from xlsr_ref.measure.bench import machine, stages, turns
 from xlsr_ref.measure.bench.turns import Job
+from xlsr_ref.model.networks import read_settings
 
 OURS, OURS_INT8, PEAK, EXPORT = "xlsr_ref", "xlsr_ref-int8", "peak", "export"  # the last writes the graph of a peer
 INT8 = "-int8"  # what the names of programs with rounded weights end with
@@ -93,7 +93,7 @@ def ours(folder: str, weights: str | None = None) -> Run:
     import xlsr_ref
 
     model = xlsr_ref.load(folder, weights=weights)
-    spent = TO_THE_END.enter_context(stages.watch())
+    spent = TO_THE_END.enter_context(stages.watch(stages.functions_of(model.config)))
 
     def run(given: list[np.ndarray]) -> tuple[Any, dict[str, float]]:
         if len(given) > 1:
@@ -141,7 +141,7 @@ def prepare(name: str, folder: str, threads: int) -> Job:
     if name == PEAK:
         return machine.peak(threads)
     weights = "int8" if name == OURS_INT8 else None
-    return job_of(ours(folder, weights), Preprocessor.from_folder(folder).sampling_rate)
+    return job_of(ours(folder, weights), read_settings(folder)[1].sampling_rate)
 
 
 if __name__ == "__main__":

@@ -54,9 +54,8 @@ class Benchmark:
         self._cleanup.__exit__(*error)
 
     def _open(self, cleanup: ExitStack) -> None:
-        from xlsr_ref.audio import Preprocessor
         from xlsr_ref.model.load_params import load_params
-        from xlsr_ref.wav2vec2.config import Config
+        from xlsr_ref.model.networks import read_settings
 
         wanted = self.settings
         if wanted.size is None:
@@ -67,7 +66,8 @@ class Benchmark:
                 gigabytes = size_in_bytes(SIZES[wanted.size]) / 1e9
                 self._tell(f"writing a model of {wanted.size}'s size with random weights: {gigabytes:.2f} GB")
                 write_random_model(folder, SIZES[wanted.size])
-        self._config, self._rate = Config.from_folder(folder), Preprocessor.from_folder(folder).sampling_rate
+        self._config, preprocessor = read_settings(folder)
+        self._rate = preprocessor.sampling_rate
         report = load_params(folder, self._config)[1]
         self._kind = report.kind
         for workload in wanted.workloads:
@@ -107,7 +107,7 @@ class Benchmark:
         return Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="xlsr-ref-bench-")))
 
     def _spells(self, folder: Path) -> bool:
-        return self._kind == "Wav2Vec2ForCTC" and (folder / "vocab.json").exists()
+        return self._kind.endswith("ForCTC") and (folder / "vocab.json").exists()
 
     def _graph(self, name: str, folder: Path, cleanup: ExitStack) -> str | None:
         """The graph that peer ``name`` runs, "" for one that needs none, None for a peer that must be left out."""

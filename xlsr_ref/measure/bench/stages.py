@@ -15,25 +15,36 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from typing import Any, NamedTuple
 
-from xlsr_ref.wav2vec2.config import Config
-from xlsr_ref.wav2vec2.summary import EVERY_BLOCK, ONLY_PRETRAINING, stage_table, total
+from xlsr_ref.model.networks import architecture_of
+from xlsr_ref.ops.stage_table import EVERY_BLOCK, ONLY_PRETRAINING, Row, total
+from xlsr_ref.settings import Settings
+from xlsr_ref.wav2vec2_bert.config import Config as BertConfig
 
 FLOAT32 = 4  # bytes
 
 FUNCTIONS = {  # stage: where its function is at home
     "feature encoder": ("xlsr_ref.wav2vec2.feature_encoder", "feature_encoder"),
-    "projection": ("xlsr_ref.wav2vec2.feature_projection", "feature_projection"),
+    "projection": ("xlsr_ref.ops.feature_projection", "feature_projection"),
     "positional convolution": ("xlsr_ref.wav2vec2.positional", "positional"),
     "attention: q, k, v, out": ("xlsr_ref.ops.attention", "attention"),
     "attention: softmax(q kᵀ) v": ("xlsr_ref.ops.attention", "scaled_dot_product"),
     "feed-forward": ("xlsr_ref.ops.feed_forward", "feed_forward"),
     "norms": ("xlsr_ref.ops.norm", "layer_norm"),
     "head": ("xlsr_ref.heads.ctc", "ctc_head"),
+}
+BERT_FUNCTIONS = {  # of Wav2Vec2-BERT
+    "projection": FUNCTIONS["projection"],
+    "attention: q, k, v, out": ("xlsr_ref.wav2vec2_bert.relative_attention", "self_attention"),
+    "attention: softmax(q kᵀ) v": FUNCTIONS["attention: softmax(q kᵀ) v"],
+    "convolution module": ("xlsr_ref.wav2vec2_bert.conv_module", "conv_module"),
+    "feed-forward": ("xlsr_ref.ops.activated_feed_forward", "feed_forward"),
+    "norms": FUNCTIONS["norms"],
+    "head": FUNCTIONS["head"],
 }
 OPEN = {"attention: q, k, v, out"}  # a stage that has another one inside; in the others everything is theirs
 REST = "the rest"  # normalising the waveform, adding what goes around a block's halves
@@ -51,18 +62,30 @@ class Work(NamedTuple):
         return self.flops / self.bytes if self.bytes else 0.0
 
 
-def work(config: Config, kind: str, samples: int) -> dict[str, Work]:
+Counts = dict[str, tuple[int, int, int]]  # of each stage: FLOPs, parameters, numbers that come in and go out
+
+
+def work(config: Settings, kind: str, samples: int) -> dict[str, Work]:
     """The work of each stage on ``samples`` samples, for a model of ``kind``. Raises AudioError for too few.
 
     Adapters, and heads other than CTC's, are small and have no clock: they belong to the rest.
     """
-    rows = {row.prefix: row for row in reversed(stage_table(config, kind, samples, prefix=""))}  # the first of a name
+    table = architecture_of(config).table(config, kind, samples, "")
+    rows = {row.prefix: row for row in reversed(table)}  # the first of a name
+    T, C = rows["feature_projection"].output
+    counts = _of_bert(config, rows) if isinstance(config, BertConfig) else _of_wav2vec2(config, rows, samples)
+    if "lm_head" in rows:
+        counts["head"] = (*_counts(rows["lm_head"]), T * C + T * rows["lm_head"].output[1])
+    return {stage: Work(flops, FLOAT32 * (held + moved)) for stage, (flops, held, moved) in counts.items()}
+
+
+def _of_wav2vec2(config: Settings, rows: dict[str, Row], samples: int) -> Counts:
     T, features = rows["feature_extractor"].output
     C, N = config.hidden_size, config.num_hidden_layers
     attention, feed_forward = rows[f"{EVERY_BLOCK}.attention"], rows[f"{EVERY_BLOCK}.feed_forward"]
     norms = [rows[f"{EVERY_BLOCK}.layer_norm"], rows[f"{EVERY_BLOCK}.final_layer_norm"], rows["encoder.layer_norm"]]
     mixing = N * 4 * T * T * C  # q kᵀ, and weights · v
-    counts = {  # stage: FLOPs, parameters, numbers that come in and go out
+    return {
         "feature encoder": (*_counts(rows["feature_extractor"]), samples + T * features),
         "projection": (*_counts(rows["feature_projection"]), T * features + T * C),
         "positional convolution": (*_counts(rows["encoder.pos_conv_embed"]), 2 * T * C),
@@ -71,14 +94,33 @@ def work(config: Config, kind: str, samples: int) -> dict[str, Work]:
         "feed-forward": (*_counts(feed_forward), N * 2 * T * C),
         "norms": (0, sum(row.parameters for row in norms), (2 * N + 1) * 2 * T * C),
     }
-    if "lm_head" in rows:
-        counts["head"] = (*_counts(rows["lm_head"]), T * C + T * rows["lm_head"].output[1])
-    return {stage: Work(flops, FLOAT32 * (held + moved)) for stage, (flops, held, moved) in counts.items()}
 
 
-def all_flops(config: Config, kind: str, samples: int) -> int:
+def _of_bert(config: BertConfig, rows: dict[str, Row]) -> Counts:
+    T, C = rows["feature_projection"].output
+    N, F = config.num_hidden_layers, config.feature_projection_input_dim
+    parts = {part: rows[f"{EVERY_BLOCK}.{part}"] for part in ("ffn1", "ffn2", "self_attn", "conv_module")}
+    attention, mixing = parts["self_attn"], N * 4 * T * T * C  # q kᵀ, and weights · v
+    norms = [rows[f"{EVERY_BLOCK}.{name}_layer_norm"] for name in ("ffn1", "self_attn", "ffn2", "final")]
+    both = [parts["ffn1"].flops + parts["ffn2"].flops, parts["ffn1"].parameters + parts["ffn2"].parameters]
+    return {
+        "projection": (*_counts(rows["feature_projection"]), T * F + T * C),
+        "attention: q, k, v, out": (attention.flops - mixing, attention.parameters, N * 6 * T * C),
+        "attention: softmax(q kᵀ) v": (mixing, 0, N * 4 * T * C),
+        "convolution module": (*_counts(parts["conv_module"]), N * 2 * T * C),
+        "feed-forward": (both[0], both[1], N * 4 * T * C),
+        "norms": (0, sum(row.parameters for row in norms), N * 4 * 2 * T * C),
+    }
+
+
+def functions_of(config: Settings) -> dict[str, tuple[str, str]]:
+    """The stages of a network, and where the function of each is at home."""
+    return BERT_FUNCTIONS if isinstance(config, BertConfig) else FUNCTIONS
+
+
+def all_flops(config: Settings, kind: str, samples: int) -> int:
     """FLOPs of the whole forward pass, by summary.py."""
-    return total(stage_table(config, kind, samples), without=ONLY_PRETRAINING)[1]
+    return total(architecture_of(config).table(config, kind, samples, None), without=ONLY_PRETRAINING)[1]
 
 
 def _counts(row: Any) -> tuple[int, int]:
@@ -89,9 +131,9 @@ def _counts(row: Any) -> tuple[int, int]:
 
 
 @contextmanager
-def watch() -> Iterator[dict[str, float]]:
+def watch(functions: Mapping[str, tuple[str, str]] = FUNCTIONS) -> Iterator[dict[str, float]]:
     """While it lasts, the calling thread's seconds in each stage are added to the dict that it yields."""
-    spent = dict.fromkeys(FUNCTIONS, 0.0)
+    spent = dict.fromkeys(functions, 0.0)
     under_way: list[list[Any]] = []  # of each stage that has begun: its name, the seconds of those inside it
     owner = threading.get_ident()
 
@@ -113,7 +155,7 @@ def watch() -> Iterator[dict[str, float]]:
         return called
 
     with ExitStack() as restore:
-        for stage, (home, name) in FUNCTIONS.items():
+        for stage, (home, name) in functions.items():
             function = getattr(import_module(home), name)
             replacement = stand_in(stage, function)
             for module in [module for key, module in sys.modules.items() if key.startswith("xlsr_ref.")]:

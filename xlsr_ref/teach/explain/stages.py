@@ -59,7 +59,7 @@ def _front(seen: Trace) -> tuple[PageStage, ...]:
             f"({T:,}, {C})",
             f"Every frame is brought to {C} channels, the width of all that follows. "
             "It is one multiplication by a matrix, the same for every frame.",
-            ("wav2vec2.feature_projection.feature_projection",),
+            ("ops.feature_projection.feature_projection",),
         ),
     )
 

@@ -90,6 +90,7 @@ def trace_of(model: Model, waveform: np.ndarray, sampling_rate: int) -> Trace:
     """
     tokenizer = require_text(model)
     rate, c = model.preprocessor.sampling_rate, model.config
+    assert isinstance(c, Config)
     waveform = audio.from_array(waveform, sampling_rate, rate, model.dtype)
     if len(waveform) > LONGEST * rate:
         raise AudioError(f"{len(waveform) / rate:.1f} s are too long for one page: give at most {LONGEST:g} s")
@@ -119,6 +120,10 @@ def trace_of(model: Model, waveform: np.ndarray, sampling_rate: int) -> Trace:
 def require_text(model: Model) -> Tokenizer:
     """The tokenizer of a model whose transcription can be shown. Raises CannotTranscribeError for any other."""
     tokenizer = model.tokenizer
+    if not isinstance(model.config, Config):
+        raise CannotTranscribeError(
+            f"this is a {model.report.kind}, and the page shows the stages of wav2vec 2.0 only: give a model of that"
+        )
     if model.network.head != "ctc":
         raise CannotTranscribeError(
             f"this is a {model.report.kind}, which has no CTC head and writes no text: give a model fine-tuned with CTC"
@@ -147,7 +152,7 @@ def attention_of(model: Model, states: Sequence[np.ndarray]) -> Attention:
     with threads.computing(model.threads):
         for i in range(N):
             x, block = states[i], p[str(i)]
-            if c.do_stable_layer_norm:
+            if c.has_final_norm:  # pre-norm
                 x, _ = layer_norm(x, block["layer_norm"], c.layer_norm_eps)
             (q, k), _ = linears(x, [block["attention"]["q_proj"], block["attention"]["k_proj"]])
             weights = attention_weights(q, k, H)  # (H, T, T)
