@@ -93,7 +93,7 @@ def one_ctc_loss(
     blank = network.config.pad_token_id
     if blank is None:
         raise ObjectiveError("config.json has no pad_token_id, which is the blank of CTC")
-    if learn == "adapters" and network.getattr(config, "adapter_attn_dim", None) is None:
+    if learn == "adapters" and getattr(network.config, "adapter_attn_dim", None) is None:
         raise ObjectiveError("the model has no attention adapters (adapter_attn_dim): let another part learn")
     keep: Keep = False if learn == "head" else "checkpoints" if checkpoints else True
     options = {"freeze_feature_encoder": learn != "all"} if "feature_extractor" in network.base else {}
