@@ -32,7 +32,7 @@ LINK = re.compile(r"\[([^\]]*)\]\(([^)\s]+)\)")
 NOT_OURS = {  # files of other projects, and those that a user writes or a command makes
     "fairseq/models/wav2vec/wav2vec2.py", "wav2vec2_asr.py", "fairseq/data/dictionary.py", "flax/serialization.py",
     "torch/_utils.py", "import_fairseq.py", "convert_wav2vec2_original_pytorch_checkpoint_to_pytorch.py",
-    "solution.py", "recipe.toml", "RUN/recipe.toml", "mine.toml", "tiny.toml", "tiny.tsv", "corpus.tsv",
+    "solution.py", "FILE.py", "recipe.toml", "RUN/recipe.toml", "mine.toml", "tiny.toml", "tiny.tsv", "corpus.tsv",
     "train.tsv", "list.tsv", "asterisk.tsv", "fsdd.tsv", "librivox.tsv", "tuxpaint.tsv", "kokoro.tsv",
     "CORPUS/tuxpaint.tsv", "FOLDER/source/ASSIGNMENT/NAME.ipynb",
 }  # fmt: skip

@@ -112,8 +112,7 @@ def start_of(
     if folder is not None:
         old_config, preprocessor = read_settings(folder)
         old, _ = load_params(folder, old_config, dtype)
-        if any(array.dtype == np.int8 for array in flatten(old).values()):
-            raise TrainingError(f"{folder} holds int8 weights, which have no gradient: start from the model in float32")
+        _require_floats(old, folder)
         wanted = (*SOUND_FILES, *(TEXT_FILES if task == "ForCTC" else ()))
         files |= {name: _text(folder / name) for name in wanted if (folder / name).exists()}
     kind = network.Config.family + task
@@ -136,8 +135,7 @@ def start_of(
         config = config_of(values, preprocessor)
     except ConfigError as error:
         raise ConfigError(f"model.config: {error}") from None
-    if part.language:
-        _require_adapters(config, part.language, part.head)
+    _require_adapters(config, part.language, part.head)
     shapes = architecture_of(config).shapes(config, kind)
     params = _take_over(old, shapes, config) if old is not None else {}
     missing = [name for name in shapes if name not in params]
@@ -155,8 +153,16 @@ def start_of(
     return Start(config, preprocessor, {name: params[name] for name in shapes}, files, notes)
 
 
+def _require_floats(params: dict[str, Any], folder: Path) -> None:
+    """Raise TrainingError where weights are int8."""
+    if any(array.dtype == np.int8 for array in flatten(params).values()):
+        raise TrainingError(f"{folder} holds int8 weights, which have no gradient: start from the model in float32")
+
+
 def _require_adapters(config: Settings, language: str, head: str) -> None:
-    """Raise TrainingError for a language that this run could not save by itself."""
+    """Raise TrainingError for a ``language``, where one is named, that this run could not save by itself."""
+    if not language:
+        return
     adapter_files(language)  # refuses what is no code
     if getattr(config, "adapter_attn_dim", None) is None:
         raise TrainingError(
