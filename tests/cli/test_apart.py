@@ -17,7 +17,8 @@ from xlsr_ref.errors import XlsrError
 DATA = Path(xlsr_ref.__file__).parent / "data"
 CLIP = DATA / "clips" / "es" / "vm-savefolder.flac"
 NO_FILES = {"text", "split", "language", "names", "name", "exercise", "size", "seconds", "against", "hotwords",
-            "format", "dtype", "preparation", "tiers", "scheduler", "level", "to", "settings", "keep"}  # fmt: skip
+            "format", "dtype", "preparation", "tiers", "scheduler", "level", "to", "settings", "keep",
+            "weights", "by"}  # fmt: skip
 
 
 @pytest.fixture

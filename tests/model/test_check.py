@@ -59,17 +59,17 @@ def test_the_right_text_raises_few_doubts(model, joined):
 def test_a_sentence_that_was_not_said_and_one_that_is_not_in_the_text(model, joined):
     x, texts, times = joined
     extra = "escriba después números secretos quizás"
-    found = model.align(x, "\n".join([texts[0], texts[1], extra, texts[3]]), RATE, check=True)  # texts[2] is missing
-    first = len(texts[0].split()) + len(texts[1].split())
+    found = model.align(x, "\n".join([texts[0], extra, texts[2], texts[3]]), RATE, check=True)  # texts[1] is missing
+    first = len(texts[0].split())
     said = [one.said for one in found.check.words]
     assert np.mean(np.array(said[first : first + 5]) < 0.5) > 0.5
     assert np.mean(np.array(said[:first]) > 0.5) > 0.85
     assert any("was probably not said" in one.text and "secretos" in one.text for one in found.check.doubts)
-    start, end = times[2]
+    start, end = times[1]
     covered = sum(min(one.end, end) - max(one.start, start) for one in found.check.other if one.start < end)
     assert covered > 0.5 * (end - start)
     long = [one for one in found.check.other if one.end - one.start >= 1.0]
-    assert all(start - 0.1 < one.start and one.end < end + 1.0 for one in long)
+    assert all(start - 1.0 < one.start and one.end < end + 1.0 for one in long)  # with the pauses of a second
 
 
 def test_intervals_are_those_of_the_distribution(rng):

@@ -14,8 +14,8 @@ from xlsr_ref.text.search.beam import beam_search
 from xlsr_ref.text.search.kneser_ney import train
 from xlsr_ref.text.search.lm import read_lm
 
-CLIP = Path(xlsr_ref.__file__).parent / "data" / "clips" / "en" / "vm-review-urgent.flac"
-SAID = "press four to mark this message as urgent"
+CLIP = Path(xlsr_ref.__file__).parent / "data" / "clips" / "it" / "tt-weasels.flac"
+SAID = "le donnole hanno mangiato il nostro sistema telefonico"
 
 pytestmark = pytest.mark.filterwarnings("ignore:too little text")
 
@@ -27,7 +27,7 @@ def model():
 
 @pytest.fixture
 def lm_file(tmp_path):
-    text = [SAID.split(), ["press", "five", "to", "mark", "this", "message"], ["this", "message", "is", "urgent"]]
+    text = [SAID.split(), SAID.split()[:4], SAID.split()[2:]]
     (tmp_path / "lm.arpa").write_text("".join(write_arpa(train(text, 3))))
     return tmp_path / "lm.arpa"
 
@@ -59,9 +59,12 @@ def test_a_model_makes_words_of_it(model, lm_file):
 
 
 def test_hotwords(model):
-    assert "mark" not in model.transcribe(CLIP, beam=100).text.split()
-    assert "mark" in model.transcribe(CLIP, hotwords={"mark": 20.0}).text.split()
-    assert "mark" in model.transcribe(CLIP, beam=model.search(50, hotwords=["mark"], hotword_weight=20.0)).text.split()
+    assert "donnole" not in model.transcribe(CLIP, beam=100).text.split()
+    assert "donnole" in model.transcribe(CLIP, hotwords={"donnole": 20.0}).text.split()
+    assert (
+        "donnole"
+        in model.transcribe(CLIP, beam=model.search(50, hotwords=["donnole"], hotword_weight=20.0)).text.split()
+    )
 
 
 def test_in_chunks_the_pieces_are_one_search(model, lm_file):

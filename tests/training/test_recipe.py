@@ -16,7 +16,7 @@ def table(**parts):
 @pytest.mark.parametrize("path", sorted(RECIPES.glob("*.toml")), ids=lambda path: path.name)
 def test_every_committed_recipe_can_be_read(path):
     recipe = read_recipe(path)
-    assert recipe.data.manifests
+    assert recipe.data.manifests or path.stem == "adapters"  # which takes any corpus as it is
     assert path.read_text("utf-8").startswith("# ")  # says what it is for
 
 

@@ -41,7 +41,7 @@ def add(commands: Any) -> None:
         default="textgrid",
         help=f"{FORMATS[0]} (default), {', '.join(FORMATS[1:])}",
     )
-    p.add_argument("-o", "--output", metavar="FILE", help="write into this file; of a corpus, into this folder")
+    p.add_argument("-o", "--output", metavar="FILE", help="write into this file; of a corpus, this folder")
     p.add_argument("--chunk", metavar="SEC", type=float, help="as in transcribe")
     p.add_argument("--stride", metavar="SEC", type=float, help="as in transcribe")
     p.add_argument("--check", action="store_true", help="say where text and sound differ")

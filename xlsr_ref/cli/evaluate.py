@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from xlsr_ref.cli.apart import require_apart
 from xlsr_ref.cli.item import Item, keyed
-from xlsr_ref.cli.many import HELP, Results, add_many, check_many, progress, to_do, transcribed, work
+from xlsr_ref.cli.many import Results, add_many, check_many, progress, to_do, transcribed, work
 from xlsr_ref.cli.options import add_model, load_model
 from xlsr_ref.cli.say import STYLE, WrongUsage, complain, say, sentence
 from xlsr_ref.cli.sources import add_source_options, failed_of, name_of, open_source, preparation
@@ -27,15 +27,13 @@ def add(commands: Any) -> None:
     p = commands.add_parser(
         "evaluate",
         usage="xlsr-ref evaluate [options] SOURCE [SOURCE ...]",
-        description="Transcribe the recordings of a corpus and compare with their texts: word and character\n"
-        "error rates by language in percent, with intervals of 95 % (bootstrap over recordings),\n"
-        "match errors, words' information lost and preserved; a source is as in xlsr-ref data.",
-        epilog="example:\n  xlsr-ref evaluate corpus.tsv --split dev --output hypotheses.tsv\n" + HELP,
+        description="Transcribe a corpus and compare with its texts: word and character error rates in percent,\n"
+        "intervals of 95 % (bootstrap over recordings), match errors, information lost and kept.",
+        epilog="example:\n  xlsr-ref evaluate corpus.tsv --split dev --output hypotheses.tsv\n"
+        "many recordings: --jobs, --skip-existing, --results, --dask-workers as in transcribe",
         **STYLE,
     )
-    p.add_argument(
-        "manifests", metavar="SOURCE", nargs="+", help="lists or folders; paths in lists are relative to them"
-    )
+    p.add_argument("manifests", metavar="SOURCE", nargs="+", help="lists or folders, as in xlsr-ref data")
     p.add_argument("--split", metavar="NAME", default="test", help="the split to read (default: test)")
     p.add_argument("--by", metavar="COLUMNS", default="lang", help="group by these: speaker; lang,speaker; list,lang …")
     add_model(p)

@@ -19,12 +19,12 @@ GIVEN = ("language", "threads", "weights")  # what xlsr_ref.load is told only wh
 
 def add_model(p: argparse.ArgumentParser) -> None:
     """--model, --language, --dtype, --weights, --threads, --copy and --quiet: of commands that compute with a model."""
-    p.add_argument("--model", metavar="MODEL", help="folder, or OWNER/NAME[@REVISION] on the Hugging Face Hub")
+    p.add_argument("--model", metavar="MODEL", help="folder, or OWNER/NAME[@REVISION] of the Hub")
     p.add_argument("--language", metavar="CODE", help="of a multilingual model (MMS), such as fra")
     p.add_argument("--dtype", metavar="DTYPE", choices=DTYPES, default=DTYPES[0], help="float32 (default) or float64")
     p.add_argument("--weights", choices=("float32", "int8"), help="int8: a quarter of the memory, a little less exact")
     p.add_argument("--threads", metavar="N", type=int, help="how many to compute on (default: all cores)")
-    p.add_argument("--copy", action="store_true", help="read the weights into memory, so that their file may change")
+    p.add_argument("--copy", action="store_true", help="read the weights: their file may change then")
     add_quiet(p)
 
 

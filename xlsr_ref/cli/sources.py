@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def add_source_options(p: argparse.ArgumentParser, shown_in_help: bool = True) -> None:
     """--text and --tier: of every command that reads a corpus with its texts."""
-    text = "prepare texts: nfc, lower, no-punctuation, no-numerals …" if shown_in_help else argparse.SUPPRESS
+    text = "prepare: nfc, lower, no-punctuation, no-numerals …" if shown_in_help else argparse.SUPPRESS
     p.add_argument("--text", metavar="STEPS", dest="preparation", default="", help=text)
     add_tier(p, shown_in_help)
 

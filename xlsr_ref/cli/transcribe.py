@@ -53,18 +53,14 @@ def add(commands: Any) -> None:
         "  xlsr-ref transcribe talks --format srt --output out   a folder: subtitles, a file each\n" + HELP,
         **STYLE,
     )
-    p.add_argument(
-        "files", metavar="FILE", nargs="*", help="recordings, folders or lists of them, or - for the standard input"
-    )
+    p.add_argument("files", metavar="FILE", nargs="*", help="recordings, folders, lists; - for standard input")
     add_model(p)
-    p.add_argument(
-        "--format", metavar="FORMAT", choices=SUFFIXES, default="text", help=f"{', '.join(SUFFIXES)} (default: text)"
-    )
+    p.add_argument("--format", metavar="FORMAT", choices=SUFFIXES, default="text", help=", ".join(SUFFIXES))
     p.add_argument("--output", metavar="DIR", help="write one file per recording into this folder")
     p.add_argument("--chunk", metavar="SEC", type=float, help="cut into pieces (default: 30 s over 60; 0: none)")
-    p.add_argument("--stride", metavar="SEC", type=float, help="of a piece, context on each side (default: a sixth)")
+    p.add_argument("--stride", metavar="SEC", type=float, help="of a piece, context on each side (a sixth)")
     p.add_argument("--beam", metavar="N", type=int, help="search among N texts (with one of the next: 100)")
-    p.add_argument("--lm", metavar="FILE", help="language model: ARPA, KenLM binary, a folder, or bundled")
+    p.add_argument("--lm", metavar="FILE", help="ARPA or KenLM file, a folder, or bundled")
     p.add_argument("--hotwords", metavar="LIST", help="words to listen for: anna,zagreb:5 (default: 10)")
     p.add_argument("--alpha", metavar="X", type=float, help="weight of the language model (default: 0.5)")
     p.add_argument("--beta", metavar="X", type=float, help="what each word is worth (default: 1.5)")
@@ -82,7 +78,6 @@ class Own(NamedTuple):
 
 def run(arguments: argparse.Namespace) -> int:
     """Write down what is said in each recording. A bad one does not stop the others."""
-    from xlsr_ref.cli.demonstration import demonstrate
     from xlsr_ref.cli.recordings import find, is_there, missing, passed_over, renamed, targets
 
     form = arguments.format
@@ -103,6 +98,8 @@ def run(arguments: argparse.Namespace) -> int:
         if not recordings:
             return 1
         if not arguments.files and form == "text" and arguments.output is None and arguments.results is None:
+            from xlsr_ref.cli.demonstration import demonstrate
+
             model, how = ready_model(arguments)
             demonstrate(model, how, decoding(arguments), arguments.model is None)
             return 0
