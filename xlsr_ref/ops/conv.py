@@ -22,7 +22,7 @@ from xlsr_ref.ops.product import product
 from xlsr_ref.ops.sums import sum_over_time
 from xlsr_ref.ops.upstream import require_upstream
 
-BACKWARD_ROWS = 4096  # and of the backward pass, whose windows are copied
+BACKWARD_ROWS = 4096  # output frames whose windows the backward pass copies at a time
 
 
 class ConvCache(NamedTuple):

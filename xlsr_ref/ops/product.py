@@ -8,9 +8,9 @@ into panels of as many output channels as a block of registers has columns, [pan
 a convolution do. A tile of y begins as the bias, and each panel is used for all its rows while a core's cache holds it.
 
 Every y[m, n] is one sum over k in the same order, whatever M, the tile and the number of threads: the same bits.
-Where: every layer that multiplies by a weight. In float64, or where the processor lacks the instructions, BLAS
-multiplies (matmul.py), which is the specification. Goto & van de Geijn 2008, "Anatomy of high-performance matrix
-multiplication".
+Where: linear layers and the feature encoder's convolutions, on the way forward. In float64, or where the processor
+lacks the instructions, BLAS multiplies (matmul.py), which is the specification. Goto & van de Geijn 2008, "Anatomy of
+high-performance matrix multiplication".
 """
 
 from __future__ import annotations
@@ -39,10 +39,6 @@ PARTIAL = 256  # of K: so many products are added up before they join the sum of
 
 def as_it_is(weight: np.ndarray) -> np.ndarray:
     return weight
-
-
-def transposed(weight: np.ndarray) -> np.ndarray:
-    return weight.T
 
 
 def product(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None = None, rows: Rows = as_it_is) -> np.ndarray:
@@ -86,8 +82,8 @@ def products(
 
 
 def _matrix(rows: Rows, weight: np.ndarray) -> np.ndarray:
-    """``rows(weight)``, kept if it is a copy; a view would keep the weight itself alive."""
-    return rows(weight) if rows in (as_it_is, transposed) else derived(rows, weight)
+    """``rows(weight)``, kept where it is a copy: a kept weight would live for ever."""
+    return weight if rows is as_it_is else derived(rows, weight)
 
 
 # --- packing ----------------------------------------------------------------------------------------------------------
