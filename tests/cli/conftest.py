@@ -12,6 +12,8 @@ from xlsr_ref.text.metrics import word_errors
 def compiled():
     """The kernels are in the cache on disk: a command that finds none there says so on the standard error."""
     noise = np.random.default_rng(0).standard_normal(16000)
-    xlsr_ref.load().align(noise, "a", 16000)
-    explain(xlsr_ref.load(), noise, 16000, "noise")
+    model = xlsr_ref.load()
+    model.align(noise, "a", 16000, check=True)
+    model.transcribe(noise, 16000, lm="bundled")
+    explain(model, noise, 16000, "noise")
     word_errors("a", "b")
