@@ -61,7 +61,7 @@ class LoadReport:
                 f"model    {self.kind}, prefix {self.prefix!r}{norm}",
                 f"used     {self.tensors} tensors, {self.parameters:,} parameters",
                 f"stored   {stored}; used as {self.dtype}: {mapped} mapped, {copied} copied",
-                f"prepared {prepared} beside them at the first pass: the convolutions' kernels",
+                f"prepared {prepared} beside them at the first pass: packed weights and kernels",
                 f"missing  {missing}",
                 f"surplus  {surplus}",
                 *([switched] if self.language is not None else []),
