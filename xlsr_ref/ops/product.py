@@ -24,7 +24,7 @@ import numpy as np
 from xlsr_ref.ops import threads
 from xlsr_ref.ops.backend import njit
 from xlsr_ref.ops.derived import derived
-from xlsr_ref.ops.matmul import matmul
+from xlsr_ref.ops.matmul import matmuls
 from xlsr_ref.ops.memory import give_back_mapped
 from xlsr_ref.ops.micro_kernel import BLOCK, BYTES, multiply_add_for, pointer_type
 
@@ -58,7 +58,7 @@ def products(
     Raises ValueError where x and a weight do not have the same K.
     """
     if BLOCK is None or x.dtype != np.float32:
-        return [matmul(x, _matrix(rows, weight).T, bias) for weight, bias in layers]
+        return matmuls(x, [(_matrix(rows, weight).T, bias) for weight, bias in layers])
     M, K = x.shape
     if BLOCK.rows > M:  # the inner loop reads whole blocks of rows
         padded = np.zeros((BLOCK.rows, K), x.dtype)
