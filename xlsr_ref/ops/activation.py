@@ -76,9 +76,8 @@ class GluCache(NamedTuple):
 
 def glu(x: np.ndarray) -> tuple[np.ndarray, GluCache]:
     """The gated linear unit, a σ(b): ``x`` (T, 2C) holds the values a, then the scores b of their gates. y (T, C)."""
-    value, score = np.split(x, 2, axis=1)
-    gate = sigmoid(score)
-    return value * gate, GluCache(value, gate)
+    y, gate = _glu(x)
+    return y, GluCache(x[:, : y.shape[1]], gate)
 
 
 def glu_backward(dy: np.ndarray, cache: GluCache) -> tuple[np.ndarray, dict]:
@@ -230,6 +229,33 @@ def _swish_backward_float32_loop(dy, x, dx):
         dx[i] = dy[i] * share * (np.float32(1) + x[i] * (np.float32(1) - share))
 
 
+def _glu_numpy(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The specification: y, and the gate."""
+    value, score = np.split(x, 2, axis=1)
+    gate = sigmoid(score)
+    return value * gate, gate
+
+
+def _glu_numba(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    if x.dtype != np.float32:
+        return _glu_numpy(x)
+    T, C = len(x), x.shape[1] // 2
+    x, y, gate = np.ascontiguousarray(x), np.empty((T, C), x.dtype), np.empty((T, C), x.dtype)
+    rows = max(1, BLOCK // (2 * C))
+    threads.run_blocks(lambda some: _glu_float32_loop(x[some], y[some], gate[some]), T, rows, OPERATIONS * y.size)
+    return y, gate
+
+
+@njit(fastmath={"contract"})
+def _glu_float32_loop(x, y, gate):
+    T, C = y.shape
+    for t in range(T):
+        for c in range(C):
+            gate[t, c] = _sigmoid_float32(x[t, C + c])
+            y[t, c] = x[t, c] * gate[t, c]
+
+
+_glu = choose(_glu_numba, _glu_numpy)
 _swish = choose(_swish_numba, _swish_numpy)
 _swish_backward = choose(_swish_backward_numba, _swish_backward_numpy)
 _gelu = choose(_gelu_numba, _gelu_numpy)
