@@ -3,8 +3,6 @@
 A function is called EXERCISE__WORD; its docstring is what a teacher would say of it.
 """
 
-import math
-
 import numpy as np
 
 
@@ -39,7 +37,7 @@ def _scores(context, quantized, masked, negatives, kappa):
 
 def contrastive_loss__no_positive(context, quantized, codes, masked, negatives, kappa):
     """the positive is missing from the denominator"""
-    s, index = _scores(context, quantized, masked, negatives, kappa)
+    s, _index = _scores(context, quantized, masked, negatives, kappa)
     same = (codes[negatives] == codes[masked][:, None]).all(-1)
     rest = np.where(same, -np.inf, s[:, 1:])
     m = s.max(1)
@@ -48,7 +46,7 @@ def contrastive_loss__no_positive(context, quantized, codes, masked, negatives, 
 
 def contrastive_loss__mean(context, quantized, codes, masked, negatives, kappa):
     """the mean over the frames"""
-    s, index = _scores(context, quantized, masked, negatives, kappa)
+    s, _index = _scores(context, quantized, masked, negatives, kappa)
     same = (codes[negatives] == codes[masked][:, None]).all(-1)
     s[:, 1:][same] = -np.inf
     return -np.log(_softmax(s)[:, 0]).mean()
@@ -56,7 +54,7 @@ def contrastive_loss__mean(context, quantized, codes, masked, negatives, kappa):
 
 def contrastive_loss__any(context, quantized, codes, masked, negatives, kappa):
     """a negative is left out when any group agrees"""
-    s, index = _scores(context, quantized, masked, negatives, kappa)
+    s, _index = _scores(context, quantized, masked, negatives, kappa)
     same = (codes[negatives] == codes[masked][:, None]).any(-1)
     s[:, 1:][same] = -np.inf
     return -np.log(_softmax(s)[:, 0]).sum()

@@ -41,7 +41,10 @@ def conv1d__loops(x, p, stride):
     O, I, K = W.shape
     T = (x.shape[0] - K) // stride + 1
     y = [
-        [sum(float(W[o, i, k]) * float(x[t * stride + k, i]) for k in range(K) for i in range(I)) + b[o] for o in range(O)]
+        [
+            sum(float(W[o, i, k]) * float(x[t * stride + k, i]) for k in range(K) for i in range(I)) + b[o]
+            for o in range(O)
+        ]
         for t in range(T)
     ]
     return np.asarray(y, dtype=x.dtype).reshape(T, O)
@@ -54,7 +57,7 @@ def conv1d_backward__add_at(dy, x, p, stride):
     rows = np.arange(len(dy))[:, None] * stride + np.arange(K)
     dx = np.zeros(x.shape, x.dtype)
     np.add.at(dx, rows, np.einsum("to,oik->tki", dy, W))
-    return dx, dict(bias=np.ones(len(dy), dy.dtype) @ dy, weight=np.einsum("to,tki->oik", dy, x[rows]))
+    return dx, {"bias": np.ones(len(dy), dy.dtype) @ dy, "weight": np.einsum("to,tki->oik", dy, x[rows])}
 
 
 def group_norm__transposed(x, p, eps):
@@ -242,7 +245,7 @@ def negatives_from_draws__delete(mask, draws):
 
 def spans_from_draws__sets(T, epsilon, starts, M, p):
     """a set of frames"""
-    used = list(starts)[: max(int(math.floor(p * T + epsilon)), 1)] if T >= M else []
+    used = list(starts)[: max(math.floor(p * T + epsilon), 1)] if T >= M else []
     covered = set().union(*(range(s, s + M) for s in used))
     return [t in covered for t in range(T)]
 
