@@ -3,6 +3,8 @@
 A function is called EXERCISE__WORD; its docstring is what a teacher would say of it.
 """
 
+import math
+
 import numpy as np
 
 
@@ -263,11 +265,11 @@ def ctc_loss__scaled(logits, targets, blank):
 
 def ctc_loss__per_frame(logits, targets, blank):
     """divided by the number of targets"""
-    loss = ctc_loss__right(logits, targets, blank)
+    loss = _right_ctc(logits, targets, blank)
     return loss / max(len(targets), 1)
 
 
-def ctc_loss__right(logits, targets, blank):
+def _right_ctc(logits, targets, blank):
     logp = np.log(_softmax(logits.astype(float)))
     ext = [blank]
     for t in targets:
@@ -292,3 +294,14 @@ def ctc_loss_backward__softmax_only(dloss, logits, targets, blank):
     for t in range(len(y)):
         d[t, blank] -= 1
     return dloss * d
+
+
+def contrastive_loss__loops(context, quantized, codes, masked, negatives, kappa):
+    """frame by frame; the positive's score is taken out, not the maximum, and exp overflows"""
+    total = 0.0
+    cos = lambda a, b: float(a @ b) / math.sqrt(float(a @ a) * float(b @ b))  # noqa: E731
+    for c, t, row in zip(context, masked, negatives):
+        s = [cos(c, quantized[t]) / kappa]
+        s += [cos(c, quantized[k]) / kappa for k in row if tuple(codes[k]) != tuple(codes[t])]
+        total += math.log(sum(math.exp(v - s[0]) for v in s))
+    return total

@@ -226,17 +226,6 @@ def log_sum_exp__reduce(logits):
     return np.logaddexp.reduce(logits, axis=-1)
 
 
-def contrastive_loss__loops(context, quantized, codes, masked, negatives, kappa):
-    """frame by frame"""
-    total = 0.0
-    cos = lambda a, b: float(a @ b) / math.sqrt(float(a @ a) * float(b @ b))  # noqa: E731
-    for c, t, row in zip(context, masked, negatives):
-        s = [cos(c, quantized[t]) / kappa]
-        s += [cos(c, quantized[k]) / kappa for k in row if tuple(codes[k]) != tuple(codes[t])]
-        total += math.log(sum(math.exp(v - s[0]) for v in s))
-    return total
-
-
 def negatives_from_draws__delete(mask, draws):
     """np.delete for each row"""
     frames = np.flatnonzero(mask)
