@@ -108,6 +108,16 @@ COLLAPSE = exercise(
             "            elif path[first] != blank:\n                runs",
         ),
         "blank is taken to be 0": ("path[first] != blank", "path[first] != 0"),
+        "only neighbours of one token are merged, and the blanks left in the way are not dropped": (
+            "path[first] != blank:",
+            "path[first] != blank or t - first > 1:",
+        ),
+        "first and stop count the runs, not the frames": ("first, t))", "len(runs), len(runs) + 1))"),
+        "one frame late": ("first, t))", "first + 1, t + 1))"),
+        "each token once: the same token later is dropped": (
+            "if path[first] != blank:",
+            "if path[first] != blank and path[first] not in [run[0] for run in runs]:",
+        ),
         "blanks are kept": ("if path[first] != blank:", "if True:"),
         "stop is the last frame, not the one after it": ("first, t))", "first, t - 1))"),
         "stop is the number of frames": ("first, t))", "first, t - first))"),
@@ -137,6 +147,21 @@ EDIT_DISTANCE = exercise(
             "deletion = d[i - 1, j]",
             "d[:, 0] = np.arange(len(said) + 1)",
             "d[:, 0] = 0",
+        ),
+        "the difference of the lengths": ("return int(d[-1, -1])", "return abs(len(said) - len(read))"),
+        "hits are counted, not edits": (
+            "return int(d[-1, -1])",
+            "return sum(a == b for a, b in zip(said, read))",
+        ),
+        "1 is counted for a hit, 0 for a substitution": ("said[i - 1] != read[j - 1]", "said[i - 1] == read[j - 1]"),
+        "how many of what was said are not read, as sets": (
+            "return int(d[-1, -1])",
+            "return len(set(said) ^ set(read))",
+        ),
+        "max in place of min": ("min(both, deletion, insertion)", "max(both, deletion, insertion)"),
+        "the last letter is left out": (
+            "return int(d[-1, -1])",
+            "return int(d[max(len(said) - 1, 0), max(len(read) - 1, 0)])",
         ),
         "the first row of d is 0": ("d[0, :] = np.arange(len(read) + 1)", "d[0, :] = 0"),
         "the first column of d is 0": ("d[:, 0] = np.arange(len(said) + 1)", "d[:, 0] = 0"),
