@@ -338,3 +338,34 @@ def test_the_page_has_every_file_of_the_script(made):
     assert sorted(files) == sorted(SCRIPT)
     places = [made.index(files[name]) for name in SCRIPT]
     assert places == sorted(places)
+
+
+def test_units_are_not_torn_from_their_numbers(made):
+    words = re.sub(r"<(script|style)\b.*?</\1>|<[^>]+>", " ", made, flags=re.DOTALL)
+    assert "2.00\u00a0s" in words
+    assert not re.search(r"\d (?:s|ms|%|kHz)\b", words.replace("\n", " ").partition("The whole way")[0])
+
+
+def test_the_way_forks_into_the_text_and_its_times(made):
+    fork = re.search(r'<li class="fork">(.*?)</ul></li>', made, re.DOTALL)[1]
+    assert re.findall(r'href="#(\w+)"', fork) == ["path", "lattice"]
+    assert re.findall(r'<a href="#(\w+)"', made) == [
+        "sound", "features", "projection", "positions", "blocks", "scores", "path", "lattice", "words"
+    ]  # fmt: skip
+
+
+def test_every_map_has_its_colours_and_what_they_mean(seen, made):
+    captions = re.findall(r"<figcaption>(.*?)</figcaption>", made, re.DOTALL)
+    with_colours = [caption for caption in captions if "class='scale'" in caption]
+    assert len(with_colours) == 7  # spectrogram, features, projection, positions, attention, states, scores
+    for caption in with_colours:
+        assert re.search(
+            r"<span class='scale'><span>[^<]+</span><i style='--day:linear-gradient.*?</i><span>[^<]+</span>", caption
+        )
+
+
+def test_the_text_that_was_said_is_shown_when_it_is_given(model, sound, seen, made):
+    assert "What was said" not in made
+    html = page(seen, "talk.wav", "", "they have been")
+    assert "What was said" in html
+    assert "<del>" in html

@@ -108,26 +108,27 @@ def _text(seen: Trace) -> tuple[PageStage, ...]:
             "path",
             "Best path",
             f"({S},)",
-            "Every frame takes its likeliest character, repeats become one, and blanks go. "
-            "This way of reading is called <dfn>CTC</dfn>: a blank between two equal letters keeps them two.",
+            "The first way from the scores leads to the text: every frame takes its likeliest character, repeats "
+            "become one, and blanks go. This way of reading is called <dfn>CTC</dfn>: a blank between two equal "
+            "letters keeps them two.",
             ("text.greedy.best_path", "text.greedy.collapse"),
         ),
         PageStage(
             "lattice",
             "Lattice",
             f"({T:,}, {2 * S + 1})",
-            "The same text can be spread over the frames in very many ways: the <dfn>lattice</dfn> shows all of them. "
-            "Down are the characters with a blank around each, across are the frames, and a path stays, takes a step "
-            "down, or jumps over a blank between two different characters.",
+            "The second way takes the text as known and asks when: the <dfn>lattice</dfn> shows all ways to spread it "
+            "over the frames. Down are the characters with a blank around each, across are the frames, and a path "
+            "stays, takes a step down, or jumps over a blank between two different characters.",
             ("losses.ctc.posteriors", "text.align.align"),
         ),
         PageStage(
             "words",
             "Words",
             plural(len(seen.words), "word"),
-            "The likeliest path through the lattice says when each character begins and ends, and so when each word "
-            "does. The <dfn>confidence</dfn> is how probable the model finds its own characters: it can be sure, and "
-            "wrong.",
+            "Here both ways meet: the words are those of the best path, and the likeliest path through the lattice "
+            "says when each begins and ends. The <dfn>confidence</dfn> is how probable the model finds its own "
+            "characters: it can be sure, and wrong.",
             ("Model.transcribe", "Model.align"),
         ),
     )
