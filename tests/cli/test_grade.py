@@ -49,7 +49,18 @@ def test_only_the_one_that_is_asked_for(folder, capsys):
     assert main(["grade", "solution.py", "--exercise", "layer_norm", "--seconds", "60"]) == 0
     out = capsys.readouterr().out
     assert "layer_norm: passed, all" in out
-    assert out.endswith("\n1 of 1 passed; 100% of the properties hold\n")
+    assert out.endswith("\n1 of 1 passed; 100% of the points\n")
+
+
+def test_a_hint_says_no_more_than_it_should(folder, capsys):
+    said = []
+    for hint in ("1", "2", "3"):
+        main(["grade", "solution.py", "--exercise", "gelu", "--seconds", "60", "--seed", "5", "--hint", hint])
+        said.append(capsys.readouterr().out)
+    assert ["tanh GELU" in text for text in said] == [False, False, True]
+    assert ["what is returned" in text for text in said] == [False, True, False]
+    assert ["line 5: return 0.5 * x" in text for text in said] == [False, False, True]
+    assert all("where tanh departs" in text for text in said)
 
 
 def test_a_name_that_is_nearly_an_exercise_is_pointed_out(folder, capsys):

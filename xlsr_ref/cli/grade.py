@@ -8,6 +8,8 @@ from typing import Any
 from xlsr_ref.cli.say import STYLE, WrongUsage, complain, say, status_line
 from xlsr_ref.errors import ExerciseError
 
+HINT = "1: what fails; 2: and in which part; 3: and the line (default: 3)"
+
 
 def add(commands: Any) -> None:
     p = commands.add_parser(
@@ -26,6 +28,7 @@ def add(commands: Any) -> None:
     p.add_argument("--list", action="store_true", help="list the exercises with their modules and notebooks")
     p.add_argument("--json", action="store_true", help="write one JSON document instead of tables")
     p.add_argument("--seed", metavar="N", type=int, help="of the numbers to try with (default: new ones each time)")
+    p.add_argument("--hint", metavar="N", type=int, choices=(1, 2, 3), default=3, help=HINT)
     p.add_argument("--seconds", metavar="S", type=float, default=5.0, help="time for a function (default: 5)")
     p.add_argument("--memory", metavar="MB", type=int, default=1024, help="memory for a function (default: 1024)")
     p.set_defaults(call=run)
@@ -53,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
         status_line(f"{number} of {len(names)}: {name}")
         how = {"seed": seed, "seconds": arguments.seconds, "memory_mb": arguments.memory, "path": arguments.file}
         try:
-            verdict = sandbox.run(name, text, None, **how)
+            verdict = sandbox.run(name, text, None, **how).hinted(arguments.hint)
         except ExerciseError as error:
             raise ExerciseError(f"{shown(arguments.file)}: {error}") from None
         finally:
@@ -67,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
         whole = {"file": arguments.file, "seed": seed, "passed": passed == len(verdicts), "score": score}
         say(json.dumps(whole | {"exercises": [verdict.to_dict() for verdict in verdicts]}, indent=2) + "\n")
     else:
-        say(f"{passed} of {len(verdicts)} passed; {score:.0%} of the properties hold\n")
+        say(f"{passed} of {len(verdicts)} passed; {score:.0%} of the points\n")
     return int(passed < len(verdicts))
 
 

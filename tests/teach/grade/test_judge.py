@@ -61,19 +61,18 @@ def _nested_dict(x, p, eps):
 
 
 RUBBISH = {
-    "None": (lambda x, p, eps: None, "y is None, expected an array"),
+    "None": (lambda x, p, eps: None, "returned nothing: end the function with return y"),
     "text": (lambda x, p, eps: "0.5", "y is a str"),
     "a number": (lambda x, p, eps: 3, r"y has the shape \(\), expected \(6, 8\)"),
     "another shape": (lambda x, p, eps: _right(x, p, eps).T, r"y has the shape \(8, 6\), expected \(6, 8\)"),
     "objects": (lambda x, p, eps: _right(x, p, eps).astype(object), "of the dtype object"),
     "texts": (lambda x, p, eps: x.astype(str), "of the dtype <U32"),
     "complex": (lambda x, p, eps: _right(x, p, eps) + 0j, "complex numbers"),
-    "a list": (lambda x, p, eps: _right(x, p, eps).tolist(), "y is a list of 6, expected an array"),
     "three results": (lambda x, p, eps: (x, x, x), "y is a tuple of 3"),
     "a generator without end": (lambda x, p, eps: itertools.count(), "y is a count"),
     "a function": (lambda x, p, eps: _right, "y is a function"),
     "a dict": (lambda x, p, eps: {"y": x}, "y.y is not asked for"),
-    "rows of other lengths": (_ragged, "y is a list of 2"),
+    "rows of other lengths": (_ragged, "y is a list of 2 that is no array: its rows are not equally long"),
     "a list of itself": (_itself, "y is a list of 1"),
     "a dict of itself": (_nested_dict, "is not asked for"),
     "not started": (_raiser(NotImplementedError()), "raised NotImplementedError"),
@@ -83,7 +82,10 @@ RUBBISH = {
     "the end of the program": (_raiser(SystemExit(3)), "raised SystemExit: 3"),
     "no Exception": (_raiser(NotAnException("so")), "raised NotAnException: so"),
     "an exception without words": (_raiser(Unspeakable()), "cannot be shown"),
-    "other arguments": (lambda x: x, "raised TypeError"),
+    "other arguments": (
+        lambda x: x,
+        r"raised TypeError.*; it is called as layer_norm\(x, p, eps\), and yours takes \(x\)",
+    ),
     "too deep": (lambda x, p, eps: _deep(0), "raised RecursionError"),
 }
 
@@ -162,9 +164,38 @@ def test_an_input_may_be_returned_or_reshaped():
 
 def test_another_dtype_is_named():
     verdict = _judged(lambda x, p, eps: _right(x.astype(np.float64), p, eps).astype(np.float64))
-    assert _row(verdict, "dtype kept") == (False, "float32 in, float64 out (y)")
+    holds, what = _row(verdict, "dtype kept")
+    assert not holds
+    assert what.startswith("float32 in, float64 out (y); first in line ")
     assert _row(verdict, "float32")[0]  # the numbers are right
     assert verdict.mistake is None
+
+
+def test_why_the_dtype_is_another_is_said():
+    def promoted(q, k, v, heads):
+        D = q.shape[1] // heads
+        y = np.zeros_like(v)
+        for c in np.arange(q.shape[1]).reshape(heads, D):
+            s = q[:, c] @ k[:, c].T / np.sqrt(D)
+            w = np.exp(s - s.max(1, keepdims=True))
+            y[:, c] = w / w.sum(1, keepdims=True) @ v[:, c]
+        return y.astype(s.dtype)
+
+    def zeros(x):
+        e = np.zeros(x.shape)
+        e += np.exp(x - x.max(axis=-1, keepdims=True))
+        return e / e.sum(axis=-1, keepdims=True)
+
+    what = _row(_judged(promoted, "scaled_dot_product"), "dtype kept")[1]
+    assert "s = q[:, c] @ k[:, c].T / np.sqrt(D): of a Python number np.sqrt(D) is a np.float64" in what
+    assert "np.zeros(x.shape) is float64 unless it is given a dtype" in _row(_judged(zeros, "softmax"), "dtype kept")[1]
+
+
+def test_a_list_has_the_right_numbers_and_no_dtype():
+    verdict = _judged(lambda x, p, eps: _right(x, p, eps).tolist())
+    assert not verdict.passed
+    assert _row(verdict, "dtype kept") == (False, "y is a list, which has no dtype: return an array")
+    assert all(holds for name, holds, _ in verdict.properties if name != "dtype kept")
 
 
 def test_float32_that_loses_digits_is_told_apart_from_a_wrong_formula():

@@ -59,7 +59,7 @@ def test_each_mistake_gives_numbers_of_its_own(task):
         return tuple(_rounded(function, case) for case in battery)
 
     seen = {numbers(task.function()): "right"}
-    for mistake, (words, function) in zip(task.mistakes, mutants(task)):
+    for mistake, (words, function, _) in zip(task.mistakes, mutants(task)):
         if not mistake.rounding:
             assert seen.setdefault(numbers(function), words) == words
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
+from xlsr_ref.errors import ExerciseError
 from xlsr_ref.teach.grade.verdict import Verdict
 
 ROWS = (("float64", False, "y: error 1.0e-01, 1e-10 allowed"), ("dtype kept", True, "in 3 cases"))
@@ -62,3 +65,16 @@ def test_notes_are_added_at_the_end():
     verdict = Verdict("gelu", True, ROWS[1:], notes=("one",))
     assert verdict.noted("two", "three").notes == ("one", "two", "three")
     assert verdict.notes == ("one",)
+
+
+def test_hints_say_more_and_more():
+    notes = ("seed 3", "your numbers: the right ones times 2")
+    found = Verdict("gelu", False, ROWS, "tanh GELU", 0.0, notes, part="what is returned", line="line 2: return x")
+    first, second, third = (found.hinted(hint) for hint in (1, 2, 3))
+    assert third == found
+    assert str(first).splitlines()[-2:] == ["gelu: not yet, 1 of 2 properties hold", "seed 3"]
+    assert second.sentence.endswith("One known mistake gives your numbers; it is in this part: what is returned")
+    assert "tanh" not in str(second) + json.dumps(second.to_dict())
+    assert "The line of yours that is most like it: line 2: return x" in str(third)
+    with pytest.raises(ExerciseError, match="hint 4: give 1"):
+        found.hinted(4)

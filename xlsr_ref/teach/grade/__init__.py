@@ -30,9 +30,12 @@ def grade(
     seed: int | None = None,
     seconds: float = sandbox.SECONDS,
     memory_mb: float = sandbox.MEMORY_MB,
+    hint: int = 3,
 ) -> Verdict:
     """Hold ``function`` against the library's function ``name``. Raises ExerciseError for a name that is unknown.
 
     ``seed`` decides the numbers that it is tried on; without one they are new each time, and the verdict says which.
+    ``hint`` is how much it says: 1, what fails; 2, also in which part the mistake is; 3, also which mistake and line.
     """
-    return sandbox.run(name, None, function, seed=seed, seconds=seconds, memory_mb=memory_mb)
+    verdict = sandbox.run(name, None, function, seed=seed, seconds=seconds, memory_mb=memory_mb)
+    return verdict.hinted(hint)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import io
 import itertools
 import math
@@ -15,7 +16,7 @@ import numpy as np
 
 from xlsr_ref.teach.grade.battery import arrays, copied, in_float64, mapped
 from xlsr_ref.teach.grade.definition import Case, Exercise
-from xlsr_ref.teach.grade.result import largest_error, read_result
+from xlsr_ref.teach.grade.result import largest_error, lists_in, read_result
 
 SAID = 160  # characters of an exception's text: NumPy's on shapes that do not fit needs 130
 PRINTED = 2000  # characters of what a function prints that are kept
@@ -28,6 +29,8 @@ class Outcome(NamedTuple):
     problem: str = ""  # why they cannot be compared: an exception, or something else than numbers of the right shape
     raised: bool = False
     modified: str = ""  # which argument was written to
+    lists: tuple[str, ...] = ()  # results that are lists, not arrays
+    arithmetic: bool = False  # raised where NumPy gives NaN or infinity: OverflowError, "math domain error"
 
 
 class Tried(NamedTuple):
@@ -62,11 +65,14 @@ def run_case(exercise: Exercise, function: Callable[..., Any], case: Case, right
 def _call(exercise: Exercise, function: Callable[..., Any], case: Case, right: Mapping[str, np.ndarray]) -> Outcome:
     arguments = mapped(copied, case.arguments)
     try:
-        values, problem = read_result(function(*arguments), right, exercise.returns)
+        result = function(*arguments)
+        values, problem = read_result(result, right, exercise.returns)
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        return Outcome({}, _said(error), raised=True)
+        said = _said(error)
+        arithmetic = isinstance(error, ArithmeticError) or said.startswith("raised ValueError: math domain error")
+        return Outcome({}, said + _expected_call(exercise, function, error), raised=True, arithmetic=arithmetic)
     named = (arrays(each, name) for name, each in zip(exercise.parameters(), arguments))
     before = (array for each in case.arguments for _, array in arrays(each, ""))
     modified = [
@@ -74,7 +80,21 @@ def _call(exercise: Exercise, function: Callable[..., Any], case: Case, right: M
         for (name, now), was in zip(itertools.chain.from_iterable(named), before)
         if now.shape != was.shape or not np.array_equal(now, was, equal_nan=was.dtype.kind == "f")
     ]
-    return Outcome(values, problem, modified=", ".join(modified))
+    return Outcome(values, problem, modified=", ".join(modified), lists=lists_in(result, exercise.returns))
+
+
+def _expected_call(exercise: Exercise, function: Callable[..., Any], error: BaseException) -> str:
+    """How the function is called, where it does not take that."""
+    if not isinstance(error, TypeError):
+        return ""
+    try:
+        own = inspect.signature(function)
+        own.bind(*exercise.parameters())
+    except TypeError:
+        return f"; it is called as {exercise.signature}, and yours takes {own}"
+    except ValueError:  # of a function in C
+        return ""
+    return ""
 
 
 def _said(error: BaseException) -> str:

@@ -40,12 +40,12 @@ def main() -> None:
     request = json.loads(mapped.request())
     import numpy as np  # all that is heavy comes before the limits
 
-    from xlsr_ref.teach.grade import transfer
+    from xlsr_ref.teach.grade import answers, transfer
     from xlsr_ref.teach.grade.catalogue import find
-    from xlsr_ref.teach.grade.judge import judge
+    from xlsr_ref.teach.grade.judge import judge_prepared, prepare
 
     task, packed = find(request["exercise"]), transfer.PackedFunction(*request["function"])
-    rng = np.random.default_rng(request["seed"])
+    questions = prepare(task, np.random.default_rng(request["seed"]))
     exchange.inside_child = True
     sys.path.extend(folder for folder in request["path"] if folder not in sys.path)
 
@@ -55,15 +55,19 @@ def main() -> None:
     faulthandler.dump_traceback_later(request["seconds"], exit=True, file=crash)
     sys.addaudithook(refuse_events)
     refuse_processes()
+    answers.begin(task)
     mapped.begin()
     me = os.getpid()
     try:
         try:
-            answer: dict[str, Any] = {"verdict": judge(task, transfer.unpack(packed), rng).to_dict()}
+            verdict = judge_prepared(task, transfer.unpack(packed), questions)
+            answer: dict[str, Any] = {"verdict": verdict.to_dict()}
         except transfer.CannotUnpack as error:
             answer = {"broken": str(error)}
         except BaseException as error:
             answer = {"stopped": transfer.happened(error, packed)}
+        if answers.used():
+            answer = {"refused": answers.REFUSED.format(answers.used())}
         if os.getpid() == me:
             faulthandler.cancel_dump_traceback_later()
             mapped.answer(json.dumps(answer | {"notes": notes}))

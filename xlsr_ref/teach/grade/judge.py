@@ -8,38 +8,89 @@ Nothing that the student's function does, short of never returning, gets past :f
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from xlsr_ref.teach.grade.case_run import Tried, expected_numbers, quiet, run_case
-from xlsr_ref.teach.grade.definition import Exercise
+from xlsr_ref.teach.grade.definition import Case, Exercise
+from xlsr_ref.teach.grade.dtype_reason import why_another_dtype
+from xlsr_ref.teach.grade.hints import line_like, part_of
 from xlsr_ref.teach.grade.mistakes import nearest_mistake
+from xlsr_ref.teach.grade.observe import observations
 from xlsr_ref.teach.grade.result import largest_error
+from xlsr_ref.teach.grade.scoring import AGAIN, DTYPE, FORM, UNMODIFIED, is_ordinary, weights
 from xlsr_ref.teach.grade.verdict import Verdict
 
 Row = tuple[str, bool, str]  # of a verdict
 
 
+class Question(NamedTuple):
+    """A case with what the library gives for it."""
+
+    case: Case
+    right: dict[str, np.ndarray]
+
+
+def prepare(exercise: Exercise, rng: np.random.Generator) -> tuple[Question, ...]:
+    """All that the library is asked: nothing after this calls its function."""
+    return tuple(Question(case, expected_numbers(exercise, case)) for case in exercise.battery(rng))
+
+
 def judge(exercise: Exercise, function: Any, rng: np.random.Generator) -> Verdict:
     """Run ``function``, a student's, in this process. It must return; whatever else it does is in the verdict."""
+    return judge_prepared(exercise, function, prepare(exercise, rng))
+
+
+def judge_prepared(exercise: Exercise, function: Any, questions: Sequence[Question], explain: bool = True) -> Verdict:
+    """The verdict on ``function`` from its answers to the ``questions`` of :func:`prepare`.
+
+    Without ``explain`` it is not said which mistake was made: looking for it takes most of the time.
+    """
     if not callable(function):
         row = ("is a function", False, f"a {type(function).__name__} was handed in: hand in a function")
         return Verdict(exercise.name, False, (row,))
-    battery = exercise.battery(rng)
-    rights = [expected_numbers(exercise, case) for case in battery]
     with quiet() as printed:
-        tried = [run_case(exercise, function, case, right) for case, right in zip(battery, rights)]
-        again = run_case(exercise, function, battery[0], rights[0])
-    rows = [*_by_property(tried), *_of_all(tried, again)]
-    passed = all(holds for _, holds, _ in rows)
-    text = printed.getvalue()
-    notes = [f"it printed {text[:200].strip()!r}{' and more' if len(text) > 200 else ''}"] if text.strip() else []
-    mistake, distance = None, None
-    if not all(one.holds for one in tried):
-        mistake, distance, more = nearest_mistake(exercise, tried)
-        notes += more
-    return Verdict(exercise.name, passed, tuple(rows), mistake, distance, tuple(notes))
+        tried = [run_case(exercise, function, *question) for question in questions]
+        again = run_case(exercise, function, *questions[0])
+        reason = why_another_dtype(function, next((one for one in tried if _other_dtype(one)), None))
+    rows = [*_by_property(tried), *_of_all(tried, again, reason)]
+    verdict = Verdict(
+        exercise.name,
+        passed=all(holds for _, holds, _ in rows),
+        properties=tuple(rows),
+        notes=tuple(_said(printed.getvalue())),
+        weights=weights([name for name, _, _ in rows]),
+        counts=any(holds and name in _ordinary(tried) for name, holds, _ in rows),
+    )
+    looked_for = explain and not all(one.holds for one in tried)
+    return _explained(verdict, exercise, function, tried) if looked_for else verdict
+
+
+def _explained(verdict: Verdict, exercise: Exercise, function: Any, tried: Sequence[Tried]) -> Verdict:
+    """The verdict with the mistake that was made, as far as it is known."""
+    found = nearest_mistake(exercise, tried)
+    with quiet():
+        seen = () if found.distance == 0 else observations(tried)
+    return replace(
+        verdict,
+        mistake=found.words,
+        distance=found.distance,
+        part=part_of(exercise, found.mistakes) if found.distance == 0 else None,
+        line=line_like(exercise, found.mistakes, function) if found.distance == 0 else None,
+        notes=(*verdict.notes, *seen, *found.notes),
+    )
+
+
+def _ordinary(tried: Sequence[Tried]) -> set[str]:
+    """The properties that a function which does nothing does not have."""
+    return {one.case.property for one in tried if is_ordinary(one.case, one.right)}
+
+
+def _said(text: str) -> Iterator[str]:
+    if text.strip():
+        yield f"it printed {text[:200].strip()!r}{' and more' if len(text) > 200 else ''}"
 
 
 # --- the rows of the verdict -----------------------------------------------------------------------------------------
@@ -71,30 +122,36 @@ def _what(one: Tried) -> str:
     return f"{one.where}: error {one.error:.1e}, {allowed}"
 
 
-def _of_all(tried: Sequence[Tried], again: Tried) -> Iterator[Row]:
+def _of_all(tried: Sequence[Tried], again: Tried, reason: str) -> Iterator[Row]:
     """What every case must have. Nothing counts as passed of a function that never returned the right form."""
     returned = [one for one in tried if not one.outcome.problem]
     unformed = next((one.outcome.problem for one in tried if one.outcome.problem), "")
-    yield "right form every time", not unformed, unformed or f"{len(tried)} of {len(tried)} cases"
+    yield FORM, not unformed, unformed or f"{len(tried)} of {len(tried)} cases"
     if any(one.case.dtype and array.ndim and array.dtype.kind == "f" for one in tried for array in one.right.values()):
-        wrong = [text for one in returned for text in _other_dtypes(one)]
-        yield "dtype kept", bool(returned) and not wrong, wrong[0] if wrong else _reached(returned)
+        wrong = next((text for one in returned if (text := _other_dtype(one))), "")
+        yield DTYPE, bool(returned) and not wrong, f"{wrong}{reason}" if wrong else _reached(returned)
     modified = [one.outcome.modified for one in tried if one.outcome.modified]
     what = f"wrote to {modified[0]}: work on a copy" if modified else _reached(returned)
-    yield "inputs not modified", bool(returned) and not modified, what
+    yield UNMODIFIED, bool(returned) and not modified, what
     first = tried[0].outcome
     same = (
         not first.problem and not again.outcome.problem and largest_error(again.outcome.numbers, first.numbers)[0] == 0
     )
-    yield "same again", same, "the same call gave " + ("the same numbers" if same else "other numbers, or none")
+    yield AGAIN, same, "the same call gave " + ("the same numbers" if same else "other numbers, or none")
 
 
 def _reached(returned: Sequence[Tried]) -> str:
     return f"in {len(returned)} cases" if returned else "not reached"
 
 
-def _other_dtypes(one: Tried) -> Iterator[str]:
+def _other_dtype(one: Tried) -> str:
+    """The first result that has not the dtype of the arguments; "" where all have."""
     for name, array in one.outcome.numbers.items():
-        expected = one.right[name]
-        if expected.ndim and expected.dtype.kind == "f" and array.dtype != one.case.dtype:
-            yield f"{one.case.dtype} in, {array.dtype} out ({name})"
+        expected = one.right.get(name)
+        if expected is None or expected.ndim == 0 or expected.dtype.kind != "f":
+            continue
+        if name in one.outcome.lists and one.case.dtype:
+            return f"{name} is a list, which has no dtype: return an array"
+        if array.dtype != one.case.dtype:
+            return f"{one.case.dtype} in, {array.dtype} out ({name})"
+    return ""

@@ -20,20 +20,18 @@ def read_result(
 
     ``right`` are those that are expected; None for the reference itself.
     """
-    parts: Sequence[Any]
-    if len(returns) == 1:
-        parts = (result[0] if type(result) is tuple and len(result) == 2 else result,)  # (y, cache)
-    elif isinstance(result, tuple | list) and len(result) == len(returns):
-        parts = result
-    else:
+    if result is None:
+        wanted = returns[0] if len(returns) == 1 else f"({', '.join(returns)})"
+        return {}, f"returned nothing: end the function with return {wanted}"
+    parts = _parts(result, returns)
+    if parts is None:
         return {}, f"returned {_form(result)}, expected {len(returns)} results: {', '.join(returns)}"
     values: dict[str, np.ndarray] = {}
     problems: list[str] = []
     for name, part in zip(returns, parts):
         for leaf, value in _leaves(part, name):
             expected = None if right is None else right.get(leaf)
-            listed = expected is None or expected.dtype.kind in "biu" or expected.ndim == 0
-            problem, array = _number(value, listed)
+            problem, array = _number(value)
             if right is not None and expected is None:
                 nested = any(known.startswith(f"{leaf}.") for known in right)
                 problem = f"expected a dict, not {_form(value)}" if nested else "is not asked for"
@@ -48,6 +46,20 @@ def read_result(
     return values, problems[0] if problems else ""
 
 
+def lists_in(result: Any, returns: Sequence[str]) -> tuple[str, ...]:
+    """The names of the results that are lists or tuples of numbers."""
+    parts = _parts(result, returns) or ()
+    every = (leaf for name, part in zip(returns, parts) for leaf in _leaves(part, name))
+    return tuple(name for name, value in every if isinstance(value, list | tuple))
+
+
+def _parts(result: Any, returns: Sequence[str]) -> Sequence[Any] | None:
+    """The results in the order of their names; None where their number is another."""
+    if len(returns) == 1:
+        return (result[0] if type(result) is tuple and len(result) == 2 else result,)  # (y, cache)
+    return result if isinstance(result, tuple | list) and len(result) == len(returns) else None
+
+
 def _leaves(value: Any, name: str, depth: int = 0) -> Iterator[tuple[str, Any]]:
     if isinstance(value, dict) and depth < 5:
         for key, inner in value.items():
@@ -56,18 +68,18 @@ def _leaves(value: Any, name: str, depth: int = 0) -> Iterator[tuple[str, Any]]:
         yield name, value
 
 
-def _number(value: Any, listed: bool) -> tuple[str, np.ndarray]:
+def _number(value: Any) -> tuple[str, np.ndarray]:
     """What keeps ``value`` from being an array of numbers ("" if nothing does), and the array, a copy."""
     nothing = np.zeros(0)
     if isinstance(value, numbers.Number | np.generic):
         array = np.array(value)
     elif isinstance(value, np.ndarray):
         array = np.array(value, subok=False)
-    elif listed and isinstance(value, tuple | list):
+    elif isinstance(value, list) or (isinstance(value, tuple) and not any(isinstance(v, np.ndarray) for v in value)):
         try:
             array = np.array(value)
-        except ValueError:
-            return "is a list whose rows are not equally long", nothing
+        except (ValueError, TypeError, RecursionError):
+            return f"is {_form(value)} that is no array: its rows are not equally long", nothing
     else:
         return f"is {_form(value)}, expected an array", nothing
     if array.dtype.kind not in "biuf":

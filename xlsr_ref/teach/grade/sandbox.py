@@ -36,6 +36,7 @@ START = 30.0  # seconds that Python may take to start, on a machine that has muc
 LATE = 5.0  # seconds after the limit in which the process ends itself, unless it is stopped (SIGSTOP)
 POLL = 0.01  # seconds
 RUNS = "runs to its end"  # the property that a function lacks whose process does not come back
+OWN = "own work"  # the property that a function lacks which asks the library for the answer
 
 
 def run(
@@ -54,11 +55,11 @@ def run(
     gives the same numbers; without one they are new each time, and a note says which. Raises ExerciseError for an
     unknown exercise, for limits that are none, and for a text that does not run.
     """
+    if exchange.inside_child:
+        return Verdict(name, True, (), notes=("grade() was called while a file was being graded: nothing was checked",))
     task = find(name)
     if not (seconds > 0 and memory_mb > 0):
         raise ExerciseError(f"limits of {seconds:g} s and {memory_mb:g} MB: both must be above 0")
-    if exchange.inside_child:
-        return Verdict(name, True, (), notes=("grade() was called while a file was being graded: nothing was checked",))
     if source is not None:
         packed: PackedFunction | None = pack_file(name, source, path)
     elif not callable(function):
@@ -84,6 +85,8 @@ def run(
         return _in_process(task, function if source is None else packed, seed, why)
     if answer is None:
         return failed(name, _why_it_ended(status, crash, packed, seconds, memory_mb))
+    if "refused" in answer:
+        return Verdict(name, False, ((OWN, False, answer["refused"]),), notes=(f"seed {seed}",))
     if "broken" in answer:
         if function is None:
             raise ExerciseError(answer["broken"])

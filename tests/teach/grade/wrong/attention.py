@@ -41,7 +41,7 @@ def scaled_dot_product__unscaled(q, k, v, heads):
 
 
 def scaled_dot_product__too_much(q, k, v, heads):
-    """divided by D, not by √D"""
+    """divided by D, not by √D, as when q is scaled, too"""
     return _heads(q, k, v, heads, scale=heads / q.shape[1])
 
 
@@ -110,7 +110,7 @@ def scaled_dot_product_backward__unscaled_queries(dy, q, k, v, heads):
 
 
 def scaled_dot_product_backward__unscaled_both(dy, q, k, v, heads):
-    """missing 1/√D in dq and missing 1/√D in dk"""
+    """missing 1/√D in dq and in dk"""
     return _back(dy, q, k, v, heads, q_scale=1, k_scale=1)
 
 

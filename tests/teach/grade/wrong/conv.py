@@ -71,7 +71,7 @@ def conv1d_backward__windows(dy, x, p, stride):
 
 
 def conv1d_backward__overwrites(dy, x, p, stride):
-    """windows that overlap overwrite each other in dx"""
+    """= in place of += in dx: windows that overlap overwrite each other"""
     W = p["weight"]
     dx = np.zeros_like(x)
     for k in range(W.shape[2]):

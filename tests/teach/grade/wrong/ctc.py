@@ -162,7 +162,7 @@ def ctc_loss_backward__log_probabilities(dloss, logits, targets, blank):
 
 
 def ctc_loss_backward__last_place(dloss, logits, targets, blank):
-    """a token's last place counts, not the sum of all its places"""
+    """a token's last place counts, not the sum of all its places: = in place of +="""
     return _gradient(dloss, logits, targets, blank, sum_all=False)
 
 

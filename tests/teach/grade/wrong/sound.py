@@ -46,7 +46,7 @@ def normalise__one_pass(x):
 
 
 def normalise__peak(x):
-    """scaled by the largest sample"""
+    """scaled by the largest sample: peak normalisation"""
     return np.divide(x, max(map(abs, x)))
 
 

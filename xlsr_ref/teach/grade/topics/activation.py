@@ -80,6 +80,12 @@ GELU = exercise(
         "x/2 forgotten: x (1 + erf …)": ("x / 2 * (", "x * ("),
         "1 + forgotten": ("(1 + erf(z))", "erf(z)"),
         "x forgotten: this is Φ(x) alone": ("x / 2 * (", "0.5 * ("),
+        "this is swish: x σ(x)": ("x / 2 * (1 + erf(z))", "x * np.exp(-np.logaddexp(0, -x))"),
+        "x is multiplied by √2, not divided": ("z = x / math.sqrt(2)", "z = x * math.sqrt(2)"),
+        "the density φ in place of Φ": ("x / 2 * (1 + erf(z))", "x * np.exp(-x * x / 2) / math.sqrt(2 * math.pi)"),
+        "erf of |x|": ("erf(z)", "erf(abs(z))"),
+        "tanh GELU without √(2/π)": ("erf(z)", "np.tanh(x + 0.044715 * x**3)"),
+        "tanh GELU without the cube": ("erf(z)", "np.tanh(math.sqrt(2 / math.pi) * x)"),
         "this is ReLU": ("return x / 2 * (1 + erf(z))", "return np.maximum(x, 0)"),
     },
 )
@@ -101,6 +107,10 @@ GELU_BACKWARD = exercise(
         "φ without 1/√(2π)": (" / math.sqrt(2 * math.pi)", ""),
         "φ with exp(−x²), not exp(−x²/2)": ("-x * x / 2", "-x * x"),
         "x is not divided by √2": ("erf(x / math.sqrt(2))", "erf(x)"),
+        "x Φ(x), the forward pass, times dy": ("dy * (probability + x * density)", "dy * x * probability"),
+        "Φ is not halved": ("(1 + erf(x / math.sqrt(2))) / 2", "1 + erf(x / math.sqrt(2))"),
+        "φ with exp(+x²/2)": ("-x * x / 2", "np.minimum(x * x / 2, 700)"),
+        "the slope of ReLU": ("dy * (probability + x * density)", "dy * (x > 0)"),
         "the slope of tanh GELU": (
             "return dy * (probability + x * density)",
             "u = math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)\n"

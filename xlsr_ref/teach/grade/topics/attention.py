@@ -14,6 +14,8 @@ from xlsr_ref.teach.grade.definition import Case, backward_of, exercise
 FLOAT32 = 5e-6  # three or four products in a row, with sums of at most ten terms each
 LARGE = 1e-3  # a score near 500 is a sum that float32 knows to 1e-4, and exp makes that a relative error
 
+APART = "frames of very different size"
+
 
 def scaled_dot_product(q, k, v, heads):
     """Scaled dot-product attention: every frame takes from all frames, in proportion to how well they match.
@@ -112,7 +114,9 @@ def _tries(rng: np.random.Generator) -> dict[str, tuple]:
 
 def _forward(rng: np.random.Generator) -> tuple[Case, ...]:
     q, k, v, heads = _projected(rng, 6, 8, 2)
-    return cases(_tries(rng) | {"large scores": (60 * q, 60 * k, v, heads)}, FLOAT32, {"large scores": LARGE})
+    size = np.array([[1.0], [40.0], [80.0], [1.0], [0.1], [20.0]])
+    large = {"large scores": (60 * q, 60 * k, v, heads), APART: (size * q, size * k, v, heads)}
+    return cases(_tries(rng) | large, FLOAT32, dict.fromkeys(large, LARGE))
 
 
 def _backward(rng: np.random.Generator) -> tuple[Case, ...]:
@@ -137,7 +141,8 @@ def _whole(rng: np.random.Generator) -> tuple[Case, ...]:
         "as many frames as channels of a head": arguments(4, 8, 2),
     }
     x, p, heads = arguments(4, 6, 2)
-    return cases(tries | {"large scores": (40 * x, p, heads)}, FLOAT32, {"large scores": LARGE})
+    large = {"large scores": (40 * x, p, heads), APART: (x * np.array([[1.0], [60.0], [0.1], [20.0]]), p, heads)}
+    return cases(tries | large, FLOAT32, dict.fromkeys(large, LARGE))
 
 
 def _feed_forward(rng: np.random.Generator) -> tuple[Case, ...]:
@@ -155,9 +160,14 @@ def _feed_forward(rng: np.random.Generator) -> tuple[Case, ...]:
     return cases(tries | {"large values": (50 * x, p)}, FLOAT32)
 
 
-_HEADS = {
+_HEADS: dict[str, tuple[str, ...] | list[tuple[str, ...]]] = {
+    "heads split by reshape alone, (H, T, D), without a transpose": (
+        "D = q.shape[1] // heads\n",
+        "D = q.shape[1] // heads\n"
+        "    q, k, v = (a.reshape(heads, -1, D).swapaxes(0, 1).reshape(a.shape) for a in (q, k, v))\n",
+    ),
     "missing 1/√D": (".T / math.sqrt(D)\n        e =", ".T\n        e ="),
-    "divided by D, not by √D": (".T / math.sqrt(D)\n        e =", ".T / D\n        e ="),
+    "divided by D, not by √D, as when q is scaled, too": (".T / math.sqrt(D)\n        e =", ".T / D\n        e ="),
     "divided by √C, not by √D": (".T / math.sqrt(D)\n        e =", ".T / math.sqrt(q.shape[1])\n        e ="),
     "softmax without the maximum": ("scores - scores.max(axis=1, keepdims=True)", "scores"),
     "softmax over the wrong axis": ("scores.max(axis=1", "scores.max(axis=0", "e.sum(axis=1", "e.sum(axis=0"),
@@ -168,7 +178,40 @@ _FORWARD: dict[str, tuple[str, ...] | list[tuple[str, ...]]] = {
     **_HEADS,
     "no frame sees the frames after it": ("e = np.exp(", "e = np.tri(len(q)) * np.exp("),
     "queries and keys exchanged": ("q[:, head] @ k[:, head].T", "k[:, head] @ q[:, head].T"),
+    "no softmax: the scores themselves": (
+        "np.exp(scores - scores.max(axis=1, keepdims=True))",
+        "scores",
+        "e / e.sum(axis=1, keepdims=True)",
+        "e",
+    ),
+    "softmax is not divided by its sum": ("e / e.sum(axis=1, keepdims=True)", "e"),
+    "one maximum for the whole array": ("scores.max(axis=1, keepdims=True)", "scores.max()"),
+    "multiplied by √D, not divided": (".T / math.sqrt(D)\n        e =", ".T * math.sqrt(D)\n        e ="),
+    "divided by √T, not by √D": (".T / math.sqrt(D)\n        e =", ".T / math.sqrt(len(q))\n        e ="),
+    "divided by √H, not by √D": (".T / math.sqrt(D)\n        e =", ".T / math.sqrt(heads)\n        e ="),
 }
+
+
+def _merged(last: str, name: str) -> dict[str, tuple[str, ...] | list[tuple[str, ...]]]:
+    """The mistakes of putting heads together: ``name`` holds them before the line ``last``."""
+    return {
+        "heads not merged back: (H, T, D) reshaped to (T, C) without a transpose": (
+            last,
+            f"    {name} = {name}.reshape(-1, heads, D).swapaxes(0, 1).reshape({name}.shape)\n{last}",
+        ),
+        "heads split and merged by reshape alone, (H, T, D), without a transpose": (
+            "D = q.shape[1] // heads\n",
+            "D = q.shape[1] // heads\n"
+            "    q, k, v = (a.reshape(heads, -1, D).swapaxes(0, 1).reshape(a.shape) for a in (q, k, v))\n",
+            last,
+            f"    {name} = {name}.reshape(-1, heads, D).swapaxes(0, 1).reshape({name}.shape)\n{last}",
+        ),
+        "heads merged channel by channel, (T, D, H)": (
+            last,
+            f"    {name} = {name}.reshape(-1, heads, D).swapaxes(1, 2).reshape({name}.shape)\n{last}",
+        ),
+    }
+
 
 SCALED_DOT_PRODUCT = exercise(
     scaled_dot_product,
@@ -177,7 +220,7 @@ SCALED_DOT_PRODUCT = exercise(
     notebook="05",
     title="Scaled dot-product attention",
     battery=_forward,
-    mistakes=_FORWARD,
+    mistakes=_FORWARD | _merged("    return y\n", "y"),
 )
 
 SCALED_DOT_PRODUCT_BACKWARD = exercise(
@@ -197,6 +240,30 @@ SCALED_DOT_PRODUCT_BACKWARD = exercise(
         "the gradient through softmax's sum is forgotten": ("(dweights - through_sum)", "dweights"),
         "softmax over the wrong axis": _HEADS["softmax over the wrong axis"],
         "softmax is passed over": ("dscores = weights * (dweights - through_sum)", "dscores = dweights"),
+        "missing 1/√D in dq and in dk": (
+            "dscores @ k[:, head] / math.sqrt(D)",
+            "dscores @ k[:, head]",
+            "dscores.T @ q[:, head] / math.sqrt(D)",
+            "dscores.T @ q[:, head]",
+        ),
+        "divided by D, not by √D, in dq and dk, as when dscores is divided, too": (
+            "dscores @ k[:, head] / math.sqrt(D)",
+            "dscores @ k[:, head] / D",
+            "dscores.T @ q[:, head] / math.sqrt(D)",
+            "dscores.T @ q[:, head] / D",
+        ),
+        "softmax's sum runs over the queries": ("* weights).sum(axis=1", "* weights).sum(axis=0"),
+        "only the diagonal of softmax's Jacobian: w (1 − w)": (
+            "weights * (dweights - through_sum)",
+            "weights * (1 - weights) * dweights",
+        ),
+        "no frame sees the frames after it": ("e = np.exp(", "e = np.tri(len(q)) * np.exp("),
+        "heads split by reshape alone, (H, T, D), without a transpose": (
+            "D = q.shape[1] // heads\n",
+            "D = q.shape[1] // heads\n"
+            "    dy, q, k, v = (a.reshape(heads, -1, D).swapaxes(0, 1).reshape(a.shape) for a in (dy, q, k, v))\n",
+        ),
+        "one head in place of several": _HEADS["one head in place of several"],
         "dq and dk exchanged": ("return dq, dk, dv", "return dk, dq, dv"),
         "sign wrong in the gradient through softmax": ("dweights - through_sum", "dweights + through_sum"),
     },
@@ -211,6 +278,7 @@ ATTENTION = exercise(
     battery=_whole,
     mistakes={
         **_FORWARD,
+        **_merged("    return mixed @", "mixed"),
         "transposed weights": tuple(
             text.format(name)
             for name in ("q_proj", "k_proj", "v_proj", "out_proj")
@@ -220,6 +288,13 @@ ATTENTION = exercise(
         "output projection forgotten": ('mixed @ p["out_proj"]["weight"].T + p["out_proj"]["bias"]', "mixed"),
         "bias of the output projection forgotten": (' + p["out_proj"]["bias"]', ""),
         "x added to the result": ("return mixed @", "return x + mixed @"),
+        "biases of q, k and v forgotten": tuple(
+            text for name in ("q_proj", "k_proj", "v_proj") for text in (f' + p["{name}"]["bias"]', "")
+        ),
+        "all biases forgotten": tuple(
+            text for name in ("q_proj", "k_proj", "v_proj", "out_proj") for text in (f' + p["{name}"]["bias"]', "")
+        ),
+        "keys in place of values": ('x @ p["v_proj"]["weight"].T + p["v_proj"]["bias"]', "k"),
     },
 )
 
@@ -242,6 +317,18 @@ FEED_FORWARD = exercise(
             for name in ("intermediate_dense", "output_dense")
             for text in ('["{}"]["weight"].T', '["{}"]["weight"]')
         ),
+        "sigmoid GELU": ("erf(wide / math.sqrt(2))", "np.tanh(1.702 * wide / 2)"),
+        "swish in place of GELU": (
+            "wide / 2 * (1 + erf(wide / math.sqrt(2)))",
+            "wide * np.exp(-np.logaddexp(0, -wide))",
+        ),
+        "GELU after the second layer": (
+            "active = wide / 2 * (1 + erf(wide / math.sqrt(2)))\n"
+            '    return active @ p["output_dense"]["weight"].T + p["output_dense"]["bias"]',
+            'out = wide @ p["output_dense"]["weight"].T + p["output_dense"]["bias"]\n'
+            "    return out / 2 * (1 + erf(out / math.sqrt(2)))",
+        ),
+        "GELU without √2": ("erf(wide / math.sqrt(2))", "erf(wide)"),
         "first bias forgotten": (' + p["intermediate_dense"]["bias"]', ""),
         "second bias forgotten": (' + p["output_dense"]["bias"]', ""),
         "x added to the result": ("return active @", "return x + active @"),

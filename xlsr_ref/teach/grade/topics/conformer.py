@@ -1,4 +1,4 @@
-"""Exercises: what Wav2Vec2-BERT has that wav2vec 2.0 has not (audio/log_mel.py, ops, wav2vec2_bert)."""
+"""Exercises: what the blocks of Wav2Vec2-BERT have that those of wav2vec 2.0 have not (ops, wav2vec2_bert)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from xlsr_ref.audio import log_mel
 from xlsr_ref.ops import activation, causal_conv
 from xlsr_ref.ops.relative_positions import add_positions
 from xlsr_ref.teach.grade.battery import cases
@@ -16,45 +15,6 @@ from xlsr_ref.wav2vec2_bert import conformer_block
 from xlsr_ref.wav2vec2_bert.masks import FeedForwardMasks
 
 FLOAT32 = 4e-6  # sums of at most some forty products, each rounded to 6e-8
-
-
-def mel_filterbank(rate, bands):
-    """Triangles on the mel scale: how much each bin of a spectrum counts in each band.
-
-        mel(f) = 1127 ln(1 + f / 700)          bins k = 0 … 256 stand at k · rate / 512 Hz
-
-    bands + 2 edges lie equally far apart in mel, from 20 Hz to rate // 2. Band m rises in a straight line *in mel* from
-    0 at edge m to 1 at edge m + 1, falls to 0 at edge m + 2, and is 0 elsewhere. Return (257, bands), float64.
-    Source: Povey et al. 2011 (Kaldi); the features of Wav2Vec2-BERT.
-    """
-    mel = lambda hertz: 1127 * np.log(1 + hertz / 700)  # noqa: E731
-    edges = np.linspace(mel(20), mel(rate // 2), bands + 2)
-    places = mel(np.arange(257) * rate / 512)
-    weights = np.zeros((257, bands))
-    for m in range(bands):
-        left, peak, right = edges[m : m + 3]
-        rising = (places - left) / (peak - left)
-        falling = (right - places) / (right - peak)
-        weights[:, m] = np.clip(np.minimum(rising, falling), 0, None)
-    return weights
-
-
-def feature_rows(energies):
-    """From log energies to rows of features: each band to mean 0 and variance 1, then two frames to a row.
-
-        z[t, m] = (e[t, m] - mean_m) / sqrt(var_m + 1e-7)          var_m: Σ_t (e[t, m] - mean_m)² / (n - 1)
-
-    energies e is (n, M), n at least 2. Where n is odd, a frame of zeros follows the last z. Row t of the result is z of
-    frame 2t, then of frame 2t + 1. Return (⌈n/2⌉, 2M), in the dtype of energies.
-    Source: the features of Wav2Vec2-BERT.
-    """
-    n = len(energies)
-    mean = energies.mean(axis=0)
-    var = ((energies - mean) ** 2).sum(axis=0) / (n - 1)
-    z = (energies - mean) / np.sqrt(var + 1e-7)
-    if n % 2:
-        z = np.concatenate([z, np.zeros_like(z[:1])])
-    return np.concatenate([z[0::2], z[1::2]], axis=1)
 
 
 def relative_key_scores(q, k, table, left):
@@ -126,20 +86,6 @@ def half_step(x, norm, ffn, eps):
     return x + step / 2
 
 
-def _filters(rng: np.random.Generator) -> tuple[Case, ...]:
-    return cases({"usual": (16000, 80), "few bands": (16000, 7), "another rate": (8000, 20), "one band": (22050, 1)})
-
-
-def _energies(rng: np.random.Generator) -> tuple[Case, ...]:
-    tries = {
-        "usual": (rng.standard_normal((8, 5)) * 2 + 3,),
-        "odd number of frames": (rng.standard_normal((7, 3)) - 1,),
-        "two frames": (rng.standard_normal((2, 4)),),
-        "nearly constant": (5 + 1e-4 * rng.standard_normal((6, 3)),),
-    }
-    return cases(tries, 1e-5, {"nearly constant": 1e-2})
-
-
 def _scores(rng: np.random.Generator) -> tuple[Case, ...]:
     def drawn(T: int, D: int, left: int, right: int) -> tuple:
         return (
@@ -196,55 +142,6 @@ def _their_scores(q: np.ndarray, k: np.ndarray, table: np.ndarray, left: int) ->
     return (scores[0] / math.sqrt(q.shape[1])).astype(q.dtype)
 
 
-MEL_FILTERBANK = exercise(
-    mel_filterbank,
-    log_mel.mel_filters,
-    module="audio.log_mel",
-    notebook="17",
-    title="Mel filters",
-    battery=_filters,
-    mistakes={
-        "triangles are linear in Hz, not in mel": (
-            "places = mel(np.arange(257) * rate / 512)",
-            "edges = 700 * (np.exp(edges / 1127) - 1)\n    places = np.arange(257) * rate / 512",
-        ),
-        "Slaney's mel scale": (
-            "1127 * np.log(1 + hertz / 700)",
-            "np.where(np.asarray(hertz) < 1000, 3 * np.asarray(hertz) / 200, "
-            "15 + 27 * np.log(np.maximum(hertz, 1e-9) / 1000) / np.log(6.4))",
-        ),
-        "the lowest edge is 0 Hz, not 20": ("mel(20)", "mel(0)"),
-        "triangles of equal area, not of equal height": (
-            "np.clip(np.minimum(rising, falling), 0, None)",
-            "np.clip(np.minimum(rising, falling), 0, None) * 2 / (right - left)",
-        ),
-        "no triangle stops at 0": ("np.clip(np.minimum(rising, falling), 0, None)", "np.minimum(rising, falling)"),
-    },
-)
-
-FEATURE_ROWS = exercise(
-    feature_rows,
-    lambda energies: log_mel.rows_of(energies, 2),
-    module="audio.log_mel",
-    notebook="17",
-    title="Features of two frames",
-    battery=_energies,
-    mistakes={
-        "variance divided by n, not by n − 1": ("/ (n - 1)", "/ n"),
-        "mean and variance over all bands together": (
-            "    mean = energies.mean(axis=0)\n    var = ((energies - mean) ** 2).sum(axis=0) / (n - 1)\n",
-            "    mean = energies.mean()\n    var = ((energies - mean) ** 2).sum() / (energies.size - 1)\n",
-        ),
-        "frame t beside frame t + n/2, not beside its neighbour": (
-            "[z[0::2], z[1::2]]",
-            "[z[: len(z) // 2], z[len(z) // 2 :]]",
-        ),
-        "1e-7 forgotten": (" + 1e-7", ""),
-        "the mean is not taken out": ("z = (energies - mean)", "z = energies"),
-        "the two frames of a row exchanged": ("[z[0::2], z[1::2]]", "[z[1::2], z[0::2]]"),
-    },
-)
-
 RELATIVE_KEY_SCORES = exercise(
     relative_key_scores,
     _their_scores,
@@ -264,6 +161,20 @@ RELATIVE_KEY_SCORES = exercise(
         ),
         "nothing divided by √D": (" / math.sqrt(D)", ""),
         "divided by D, not √D": ("math.sqrt(D)", "D"),
+        "distances that are further away count for nothing, not as the last": (
+            "* table[rows]).sum(axis=2)",
+            "* table[rows]).sum(axis=2) * (np.clip(distance, -left, right) == distance)",
+        ),
+        "the row is not moved by left": ("np.clip(distance, -left, right) + left", "np.clip(distance, -left, right)"),
+        "not clipped: distances go round": ("np.clip(distance, -left, right) + left", "(distance + left) % len(table)"),
+        "no frame sees the frames after it": (
+            "return (q @ k.T",
+            "distance = np.where(distance > 0, -np.inf, 0)\n    return distance + (q @ k.T",
+        ),
+        "the vectors are taken in the order of the table, from the right": (
+            "+ left\n",
+            "+ left\n    table = table[::-1]\n",
+        ),
         "distance term forgotten": (" + by_position", ""),
         "the key in place of the query in the distance term": ("q[:, None, :] * table", "k[None, :, :] * table"),
     },
@@ -277,11 +188,24 @@ CAUSAL_DEPTHWISE_CONV = exercise(
     title="Causal depthwise convolution",
     battery=_causal,
     mistakes={
-        "padded on both sides: half of what it sees is the future": ("K - 1, 0", "K // 2, K - 1 - K // 2"),
+        "padded on both sides: half of what it sees is the future": [
+            ("K - 1, 0", "K // 2, K - 1 - K // 2"),
+            ("K - 1, 0", "(K - 1) // 2, K - 1 - (K - 1) // 2"),
+        ],
         "padded on the right: all that it sees is the future": ("K - 1, 0", "0, K - 1"),
         "kernel turned round in time": ("weight[:, 0, k]", "weight[:, 0, K - 1 - k]"),
         "one frame of zeros too many before": ("before, after = K - 1, 0", "before, after = K, 0"),
         "the last tap forgotten": ("in range(K)", "in range(K - 1)"),
+        "= in place of +=: only the last tap is kept": ("y += weight", "y = weight"),
+        "every channel has the first channel's kernel": ("weight[:, 0, k]", "weight[0, 0, k]"),
+        "summed over the channels": (
+            "    return y",
+            "    return np.broadcast_to(y.sum(axis=1, keepdims=True), y.shape).copy()",
+        ),
+        "a reshape for a transpose: kernels as (K, C)": (
+            "    y = np.zeros_like(x)",
+            "    weight = weight.reshape(K, 1, C).T\n    y = np.zeros_like(x)",
+        ),
     },
 )
 
@@ -298,6 +222,15 @@ GATED_LINEAR_UNIT = exercise(
         "σ forgotten: the product of the halves": ("np.exp(-np.logaddexp(0, -score))", "score"),
         "tanh in place of σ": ("np.exp(-np.logaddexp(0, -score))", "np.tanh(score)"),
         "this is swish of the scores": ("value * gate", "score * gate"),
+        "the gate is swish, b σ(b)": ("value * gate", "value * score * gate"),
+        "both halves go through σ": ("value * gate", "np.exp(-np.logaddexp(0, -value)) * gate"),
+        "ReLU in place of σ": ("np.exp(-np.logaddexp(0, -score))", "np.maximum(score, 0)"),
+        "softmax in place of σ": (
+            "np.exp(-np.logaddexp(0, -score))",
+            "np.exp(score - np.logaddexp.reduce(score, axis=1, keepdims=True))",
+        ),
+        "the sum, not the product": ("value * gate", "value + gate"),
+        "1 − σ in place of σ": ("np.exp(-np.logaddexp(0, -score))", "np.exp(-np.logaddexp(0, score))"),
     },
 )
 
@@ -315,6 +248,32 @@ HALF_STEP = exercise(
         "the normalised x goes around": ("return x + step", "return n + step"),
         "σ forgotten in swish: a linear map": ("wide * np.exp(-np.logaddexp(0, -wide))", "wide"),
         "this is ReLU, not swish": ("wide * np.exp(-np.logaddexp(0, -wide))", "np.maximum(wide, 0)"),
+        "this is GELU, not swish": (
+            "wide * np.exp(-np.logaddexp(0, -wide))",
+            "wide / 2 * (1 + np.vectorize(math.erf)(wide / math.sqrt(2)))",
+        ),
+        "post-norm: the sum is normalised, not the input": (
+            '    n = (x - mean) / np.sqrt(var + eps) * norm["weight"] + norm["bias"]\n',
+            "    n = x\n",
+            "    return x + step / 2",
+            "    y = x + step / 2\n    mean, var = y.mean(axis=1, keepdims=True), y.var(axis=1, keepdims=True)\n"
+            '    return (y - mean) / np.sqrt(var + eps) * norm["weight"] + norm["bias"]',
+        ),
+        "norm over the frames, not over the channels": (
+            "mean = x.mean(axis=1",
+            "mean = x.mean(axis=0",
+            "** 2).mean(axis=1",
+            "** 2).mean(axis=0",
+        ),
+        "eps outside the root": ("np.sqrt(var + eps)", "(np.sqrt(var) + eps)"),
+        "no eps": ("np.sqrt(var + eps)", "np.sqrt(var)"),
+        "n-1 variance": (
+            "((x - mean) ** 2).mean(axis=1",
+            "x.shape[1] / (x.shape[1] - 1) * ((x - mean) ** 2).mean(axis=1",
+        ),
+        "the mean of the squares, E[x²], in place of the variance": ("((x - mean) ** 2).mean", "(x**2).mean"),
+        "both biases forgotten": (' + first["bias"]', "", ' + second["bias"]', ""),
+        "weight and bias of the norm forgotten": (' * norm["weight"] + norm["bias"]', ""),
         "norm forgotten": ('n = (x - mean) / np.sqrt(var + eps) * norm["weight"] + norm["bias"]', "n = x"),
     },
 )

@@ -10,7 +10,7 @@ from xlsr_ref.teach.grade.battery import cases
 from xlsr_ref.teach.grade.definition import Case, backward_of, exercise
 
 FLOAT32 = 2e-5  # similarities are good to 2e-7, and divided by kappa = 0.1; a loss that is nearly 0 keeps fewer digits
-COLD = 1e-3  # the same with kappa = 0.001
+COLD = 1e-3  # the same with kappa = 0.0001
 
 
 def contrastive_loss(context, quantized, codes, masked, negatives, kappa):
@@ -22,7 +22,7 @@ def contrastive_loss(context, quantized, codes, masked, negatives, kappa):
     context is (n, d), one row for each masked frame; quantized is (T, d), one for each frame; codes is (T, G), what
     quantized was made from; masked is (n,), which frames these are; negatives is (n, K), frames. A negative with the
     same codes as the positive, in all groups, is left out. Return one number, summed over the masked frames.
-    Source: wav2vec 2.0 §3.2, eq. 3.
+    Scores are large where kappa is small. Source: wav2vec 2.0 §3.2, eq. 3.
     """
     a = context / np.maximum(np.sqrt((context**2).sum(axis=1, keepdims=True)), 1e-8)
     b = quantized / np.maximum(np.sqrt((quantized**2).sum(axis=1, keepdims=True)), 1e-8)
@@ -42,7 +42,7 @@ def contrastive_loss_backward(dloss, context, quantized, codes, masked, negative
         for u = a / ‖a‖:  da = (du - u (du · u)) / ‖a‖
 
     dloss is a number, all else is as in contrastive_loss. A frame that was drawn several times gets the sum of what
-    comes back. Return (dcontext, dquantized), (n, d) and (T, d), in the dtype of context. Source: notebook 11.
+    comes back. Return (dcontext, dquantized), (n, d) and (T, d), in the dtype of context. Source: notebook 08.
     """
     a_norm = np.maximum(np.sqrt((context**2).sum(axis=1, keepdims=True)), 1e-8)
     b_norm = np.maximum(np.sqrt((quantized**2).sum(axis=1, keepdims=True)), 1e-8)
@@ -116,8 +116,11 @@ def _tries(rng: np.random.Generator) -> dict[str, tuple]:
 
 
 def _forward(rng: np.random.Generator) -> tuple[Case, ...]:
-    cold = {"small kappa: large scores": _arguments(rng, 9, 4, 6, 5, kappa=1e-3)}
-    return cases(_tries(rng) | cold, FLOAT32, {"small kappa: large scores": COLD})
+    cold = {"small kappa: large scores": _arguments(rng, 9, 4, 6, 5, kappa=1e-4)}
+    context, quantized, codes, masked, negatives, kappa = _arguments(rng, 8, 5, 5, 3, kappa=1e-4)
+    near = quantized[masked] + 1e-3 * context
+    cold["small kappa: the positive is the nearest"] = (near, quantized, codes, masked, negatives, kappa)
+    return cases(_tries(rng) | cold, FLOAT32, dict.fromkeys(cold, COLD))
 
 
 def _backward(rng: np.random.Generator) -> tuple[Case, ...]:
@@ -181,10 +184,40 @@ CONTRASTIVE_LOSS = exercise(
             "b = quantized",
         ),
         "mean in place of sum": ("s[:, 0]).sum())", "s[:, 0]).mean())"),
-        "the positive is not among the candidates of the sum": (
-            "np.exp(s - m).sum(axis=1)",
-            "np.exp(s - m)[:, 1:].sum(axis=1)",
+        "the mean over the candidates in the denominator, not the sum": (
+            ".exp(s - m).sum(axis=1)",
+            ".exp(s - m).mean(axis=1)",
         ),
+        "infinite where the positive is far below the maximum, whose exp is 0 or overflows: keep logarithms": (
+            "    return float(",
+            "    log_sum = s[:, 0] - np.log(np.exp(s[:, 0] - log_sum))\n    return float(",
+        ),
+        "distance in place of cosine": (
+            'np.einsum("nd,nkd->nk", a, b[candidates])',
+            "-((context[:, None] - quantized[candidates]) ** 2).sum(axis=2)",
+        ),
+        "only context is divided by its norm": (
+            "b = quantized / np.maximum(np.sqrt((quantized**2).sum(axis=1, keepdims=True)), 1e-8)",
+            "b = quantized",
+        ),
+        "only quantized is divided by its norm": (
+            "a = context / np.maximum(np.sqrt((context**2).sum(axis=1, keepdims=True)), 1e-8)",
+            "a = context",
+        ),
+        "probability, not its logarithm": (
+            "return float((log_sum - s[:, 0]).sum())",
+            "return float(-np.exp(s[:, 0] - log_sum).sum())",
+        ),
+        "equal negatives have the score 0, and still count": ("= -np.inf\n", "= 0\n"),
+        "the positive is not among the candidates of the sum": [
+            ("np.exp(s - m).sum(axis=1)", "np.exp(s - m)[:, 1:].sum(axis=1)"),
+            (
+                "np.exp(s - m).sum(axis=1)",
+                "np.exp(s - m)[:, 1:].sum(axis=1)",
+                "m = s.max(axis=1, keepdims=True)",
+                "m = s[:, 1:].max(axis=1, keepdims=True)",
+            ),
+        ],
         "multiplied by the temperature": ("b[candidates]) / kappa", "b[candidates]) * kappa"),
         "sign wrong": ("(log_sum - s[:, 0])", "(s[:, 0] - log_sum)"),
         "softmax without the maximum": ("m = s.max(axis=1, keepdims=True)", "m = np.zeros((len(s), 1))"),
@@ -199,7 +232,7 @@ CONTRASTIVE_LOSS_BACKWARD = exercise(
     contrastive_loss_backward,
     backward_of(contrastive.contrastive_loss, contrastive.contrastive_loss_backward),
     module="losses.contrastive",
-    notebook="11",
+    notebook="08",
     title="The contrastive loss, backward",
     battery=_backward,
     returns=("dcontext", "dquantized"),
@@ -208,9 +241,31 @@ CONTRASTIVE_LOSS_BACKWARD = exercise(
         "1/kappa forgotten": ("dloss * ds / kappa", "dloss * ds"),
         "the positive's − 1 forgotten": ("    ds[:, 0] -= 1\n", ""),
         "dloss forgotten": ("dloss * ds", "ds"),
-        "frames drawn several times count once": (
+        "frames drawn several times count once: db[candidates] += keeps the last": [
+            (
+                "np.add.at(db, candidates, dcos[:, :, None] * a[:, None])",
+                "for c, each in zip(candidates, dcos[:, :, None] * a[:, None]):\n        db[c] += each",
+            ),
+            (
+                "np.add.at(db, candidates, dcos[:, :, None] * a[:, None])",
+                "db[candidates] += dcos[:, :, None] * a[:, None]",
+            ),
+            (
+                "np.add.at(db, candidates, dcos[:, :, None] * a[:, None])",
+                "for c, each in zip(candidates, dcos[:, :, None] * a[:, None]):\n        db[c] = each",
+            ),
+        ],
+        "dquantized from the negatives alone: the positive's is forgotten": (
             "np.add.at(db, candidates, dcos[:, :, None] * a[:, None])",
-            "for c, each in zip(candidates, dcos[:, :, None] * a[:, None]):\n        db[c] += each",
+            "np.add.at(db, negatives, dcos[:, 1:, None] * a[:, None])",
+        ),
+        "dquantized from the positive alone: the negatives' is forgotten": (
+            "np.add.at(db, candidates, dcos[:, :, None] * a[:, None])",
+            "np.add.at(db, masked, dcos[:, 0, None] * a)",
+        ),
+        "the positive is not among the candidates of the sum": (
+            "ds = e / e.sum(axis=1, keepdims=True)",
+            "ds = e / np.maximum(e[:, 1:].sum(axis=1, keepdims=True), 1e-300)\n    ds[:, 0] = 0",
         ),
         "norms are taken as constants": (
             "(da - a * (da * a).sum(axis=1, keepdims=True))",
@@ -270,6 +325,13 @@ SPANS_FROM_DRAWS = exercise(
         "no span is the least, not one": ("max(int(p * T + epsilon), 1)", "int(p * T + epsilon)"),
         "all starts are used": ("starts[:spans]", "starts"),
         "masked and not masked exchanged": ("np.zeros(T, bool)", "np.ones(T, bool)", "= True", "= False"),
+        "rounded to the nearest, not down": ("int(p * T + epsilon)", "round(p * T + epsilon)"),
+        "as many spans as starts that fit without an overlap": ("int(p * T + epsilon)", "int(p * T + epsilon) // M"),
+        "a span that overlaps another is left out": (
+            "        mask[start : start + M] = True\n",
+            "        if not mask[start : start + M].any():\n            mask[start : start + M] = True\n",
+        ),
+        "begins one frame late": ("mask[start : start + M]", "mask[start + 1 : start + M + 1]"),
         "the last starts are used, not the first": ("starts[:spans]", "starts[-spans:]"),
     },
 )

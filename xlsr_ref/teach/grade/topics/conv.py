@@ -191,6 +191,31 @@ CONV1D = exercise(
         ),
         "stride counts for the number of frames only": ("x[k::stride]", "x[k:]"),
         "bias forgotten": ('return y + p["bias"]', "return y"),
+        "the bias is added once for each tap": (
+            "weight[:, :, k].T\n",
+            'weight[:, :, k].T + p["bias"]\n',
+            'y + p["bias"]',
+            "y",
+        ),
+        "the bias is added once for each input of the window": (
+            'y + p["bias"]',
+            'y + K * weight.shape[1] * p["bias"]',
+        ),
+        "= in place of +=: only the last tap is kept": ("y += taps", "y = taps"),
+        "a reshape for a transpose: the window is flattened (K, C_in), the kernel (C_in, K)": (
+            "weight = p",
+            "shape = p['weight'].shape\n    weight = p",
+            '["weight"]\n',
+            '["weight"].reshape(shape[0], shape[2], shape[1]).swapaxes(1, 2)\n',
+        ),
+        "the sum runs over the taps only: the mean over the input channels": (
+            "taps @ weight[:, :, k].T",
+            "taps @ weight[:, :, k].T / weight.shape[1]",
+        ),
+        "padded to as many frames as x has, divided by the stride": (
+            "T = (len(x) - K) // stride + 1",
+            "x = np.pad(x, ((K // 2, K // 2), (0, 0)))\n    T = (len(x) - K) // stride + 1",
+        ),
         "one frame too few": ("// stride + 1", "// stride"),
         "transposed weights": ("weight[:, :, k].T", "weight[:, :, k]"),
         "last tap of the kernel forgotten": ("in range(K)", "in range(K - 1)"),
@@ -207,7 +232,23 @@ CONV1D_BACKWARD = exercise(
     battery=_backward,
     returns=("dx", "grads"),
     mistakes={
-        "windows that overlap overwrite each other in dx": ("dx[taps] +=", "dx[taps] ="),
+        "= in place of += in dx: windows that overlap overwrite each other": [
+            ("dx[taps] +=", "dx[taps] ="),
+            (
+                "    return dx,",
+                "    for t in range(T):\n"
+                "        dx[t * stride : t * stride + weight.shape[2]] = np.tensordot(dy[t], weight, 1).T\n"
+                "    return dx,",
+            ),
+        ],
+        "= in place of +=: dweight is of the last window only": ("dy.T @ x[taps]", "dy[-1:].T @ x[taps][-1:]"),
+        "dbias is summed over everything": ("dy.sum(axis=0)", "np.full(dy.shape[1], dy.sum(), dy.dtype)"),
+        "dbias forgotten: zeros": ("dy.sum(axis=0)", "np.zeros_like(dy[0])"),
+        "dbias counts each tap": ("dy.sum(axis=0)", "dy.sum(axis=0) * weight.shape[2]"),
+        "a reshape for a transpose in dweight": (
+            "    return dx,",
+            "    dweight = np.ascontiguousarray(dweight.swapaxes(1, 2)).reshape(dweight.shape)\n    return dx,",
+        ),
         "kernel turned round in dx": ("@ weight[:, :, k]", "@ weight[:, :, -1 - k]"),
         "kernel turned round in dweight": ("dweight[:, :, k] =", "dweight[:, :, -1 - k] ="),
         "stride ignored": ("slice(k, k + (T - 1) * stride + 1, stride)", "slice(k, k + T)"),
@@ -240,6 +281,17 @@ GROUPED_CONV1D = exercise(
         ),
         "transposed weights inside the groups": ("weight[group, :, k].T", "weight[group, :, k]"),
         "bias forgotten": ("return y + bias", "return y"),
+        "the bias is added once for each tap": ("return y + bias", "return y + K * bias"),
+        "= in place of +=: only the last tap is kept": ("y[:, group] +=", "y[:, group] ="),
+        "the last tap of the kernel forgotten": ("for k in range(K)", "for k in range(K - 1)"),
+        "a reshape for a transpose: the kernel's channels and taps": (
+            "    y = np.zeros(",
+            "    weight = weight.reshape(C, K, -1).swapaxes(1, 2)\n    y = np.zeros(",
+        ),
+        "padding by (K − 1)//2 after an even kernel's frames too few": (
+            "before, T_out = K // 2, T",
+            "before, T_out = K // 2, T - 1 + K % 2",
+        ),
     },
 )
 
@@ -258,6 +310,17 @@ WEIGHT_NORM = exercise(
         "one norm for the whole kernel": ("axis=(0, 1)", "axis=None"),
         "root forgotten": ("np.sqrt((v**2).sum(axis=(0, 1), keepdims=True))", "(v**2).sum(axis=(0, 1), keepdims=True)"),
         "g forgotten": ("g * v", "v"),
+        "divided by g, not multiplied": ("g * v / norm", "v / norm / g"),
+        "the largest magnitude in place of the norm": (
+            "np.sqrt((v**2).sum(axis=(0, 1), keepdims=True))",
+            "np.abs(v).max(axis=(0, 1), keepdims=True)",
+        ),
+        "the sum of the magnitudes in place of the norm": (
+            "np.sqrt((v**2).sum(axis=(0, 1), keepdims=True))",
+            "np.abs(v).sum(axis=(0, 1), keepdims=True)",
+        ),
+        "the norm of each pair of channels over the taps": ("axis=(0, 1)", "axis=2"),
+        "1 + g in place of g": ("g * v", "(1 + g) * v"),
         "not divided by the norm": (" / norm", ""),
         "mean in place of sum": (".sum(", ".mean("),
     },
@@ -280,6 +343,18 @@ WEIGHT_NORM_BACKWARD = exercise(
             "(v**2).sum(axis=(0, 1)",
             "(v**2).sum(axis=(1, 2)",
         ),
+        "one norm for the whole kernel": ("(v**2).sum(axis=(0, 1)", "(v**2).sum(axis=None"),
+        "root forgotten": (
+            "np.sqrt((v**2).sum(axis=(0, 1), keepdims=True))",
+            "(v**2).sum(axis=(0, 1), keepdims=True)",
+        ),
+        "g in dg": ("dg = (dweight * u)", "dg = (g * dweight * u)"),
+        "dg is not summed over the channels of the input": (
+            "dg = (dweight * u).sum(axis=(0, 1), keepdims=True)",
+            "dg = (dweight * u).sum(axis=0, keepdims=True)",
+        ),
+        "u·dg with v in place of u": ("- u * dg", "- v * dg"),
+        "+ in place of −: u dg is added": ("dweight - u * dg", "dweight + u * dg"),
         "sign wrong in dv": ("dv = g", "dv = -g"),
         "mean in place of sum in dg": ("(dweight * u).sum(", "(dweight * u).mean("),
     },

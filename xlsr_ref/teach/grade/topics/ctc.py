@@ -12,6 +12,9 @@ from xlsr_ref.text import align as alignment
 
 FLOAT32 = 2e-5  # a sum of logarithms over some twelve frames, each good to 1e-7 of its size, and an exp at the end
 
+NEAR_1000 = 1e-3  # float32 knows a number near 1000 to 6e-5: so much may x − ln Σ exp x be off
+LARGE = "large logits"
+
 
 def ctc_loss(logits, targets, blank):
     """The CTC loss: minus the logarithm of the probability of a text, summed over every way to lay it out in time.
@@ -130,6 +133,12 @@ def _arguments(rng: np.random.Generator, T: int, V: int, targets: list[int], bla
     return scale * rng.standard_normal((T, V)), targets, blank
 
 
+def _large(rng: np.random.Generator, T: int, V: int, targets: list[int], blank: int) -> tuple:
+    """Logits near 1000 and near −1000, with ordinary differences: exp overflows only where no maximum is taken out."""
+    logits, *others = _arguments(rng, T, V, targets, blank)
+    return (logits + np.resize([1000.0, -1000.0], T)[:, None], *others)
+
+
 def _tries(rng: np.random.Generator) -> dict[str, tuple]:
     return {
         "usual": _arguments(rng, 8, 5, [1, 3, 2], 0),
@@ -140,7 +149,7 @@ def _tries(rng: np.random.Generator) -> dict[str, tuple]:
         "blank is the last token": _arguments(rng, 7, 5, [0, 2, 2], 4),
         "blank is in the middle": _arguments(rng, 6, 5, [4, 0, 1], 2),
         "as many frames as needed": _arguments(rng, 5, 5, [1, 1, 2, 4], 3),
-        "large logits": _arguments(rng, 7, 4, [1, 2, 3], 0, scale=1000.0),
+        LARGE: _large(rng, 7, 4, [1, 2, 3], 0),
     }
 
 
@@ -149,18 +158,18 @@ def _forward(rng: np.random.Generator) -> tuple[Case, ...]:
     tries["too few frames"] = _arguments(rng, 2, 4, [1, 2, 3], 0)
     tries["one frame too few for equal neighbours"] = _arguments(rng, 2, 4, [1, 1], 0)
     tries["long"] = _arguments(rng, 250, 4, [1, 2], 0, scale=6.0)
-    return cases(tries, FLOAT32)
+    return cases(tries, FLOAT32, {LARGE: NEAR_1000})
 
 
 def _backward(rng: np.random.Generator) -> tuple[Case, ...]:
     tries = {name: (float(rng.uniform(0.5, 2)), *each) for name, each in _tries(rng).items()}
-    return cases(tries, FLOAT32)
+    return cases(tries, FLOAT32, {LARGE: NEAR_1000})
 
 
 def _aligned(rng: np.random.Generator) -> tuple[Case, ...]:
     tries = {}
     for name, (logits, targets, blank) in _tries(rng).items():
-        if name != "large logits":
+        if name != LARGE:
             tries[name] = (logits - np.log(np.exp(logits).sum(axis=1, keepdims=True)), targets, blank)
     return cases(tries, 1e-10)  # whole numbers: nothing to round, in float32 neither
 
@@ -221,6 +230,39 @@ CTC_LOSS = exercise(
             "    places += [*targets, blank]\n",
         ),
         "sign wrong": ("return -float", "return float"),
+        "divided by the number of frames": ("alpha[-2:]))", "alpha[-2:])) / len(log_y)"),
+        "the probability, not minus its logarithm": (
+            "-float(np.logaddexp.reduce(alpha[-2:]))",
+            "float(np.exp(np.logaddexp.reduce(alpha[-2:])))",
+        ),
+        "the repeated letters count as one: a skip wherever the place is a letter, and no stay": (
+            "            ways = before[s]\n",
+            "            ways = before[s] if places[s] == blank else -np.inf\n",
+        ),
+        "α is updated in place: a place sees the others of its own frame": ("before = alpha.copy()", "before = alpha"),
+        "α of the next frame is not multiplied by y": ("alpha[s] = ways + log_y[t, places[s]]", "alpha[s] = ways"),
+        "α is rescaled at every frame, and the scales are not added up": [
+            (
+                "            alpha[s] = ways + log_y[t, places[s]]\n",
+                "            alpha[s] = ways + log_y[t, places[s]]\n"
+                "        alpha = alpha - np.logaddexp.reduce(alpha)\n",
+                "    for t in range(1, len(log_y)):\n",
+                f"    {first}for t in range(1, len(log_y)):\n",
+            )
+            for first in ("alpha = alpha - np.logaddexp.reduce(alpha)\n    ", "")
+        ],
+        "the first frame's scale is not added up: α of frame 0 is rescaled": (
+            "    for t in range(1, len(log_y)):\n",
+            "    alpha = alpha - np.logaddexp.reduce(alpha)\n    for t in range(1, len(log_y)):\n",
+        ),
+        "the targets without blanks: an alignment with repeats only": (
+            "    places = [blank]\n    for target in targets:\n        places += [target, blank]\n",
+            "    places = list(targets) or [blank]\n",
+        ),
+        "the likeliest token of every frame counts, not the targets": (
+            "return -float(np.logaddexp.reduce(alpha[-2:]))",
+            "return -float(log_y.max(axis=1).sum())",
+        ),
         "softmax without the maximum": ("log_y = logits - logits.max(axis=1, keepdims=True)", "log_y = logits"),
         "probabilities, not their logarithms: long recordings underflow": (
             "return -float(np.logaddexp.reduce(alpha[-2:]))",
@@ -233,7 +275,7 @@ CTC_LOSS_BACKWARD = exercise(
     ctc_loss_backward,
     backward_of(ctc.ctc_loss, ctc.ctc_loss_backward),
     module="losses.ctc",
-    notebook="11",
+    notebook="09",
     title="The CTC loss, backward",
     battery=_backward,
     returns=("dlogits",),
@@ -245,11 +287,20 @@ CTC_LOSS_BACKWARD = exercise(
         "skip across repeated letters allowed": (" and places[s] != places[s - 2]", ""),
         "blank is taken to be 0": _PLACES["blank is taken to be 0"],
         "blank is taken to be the last token": _PLACES["blank is taken to be the last token"],
-        "a token's last place counts, not the sum of all its places": (
+        "a token's last place counts, not the sum of all its places: = in place of +=": (
             "    for s in range(n):\n        dlogits[:, places[s]] -= gamma[:, s]",
             "    for token in set(places):\n        last = max(s for s in range(n) if places[s] == token)\n"
             "        dlogits[:, token] -= gamma[:, last]",
         ),
+        "β forgotten: γ of the past alone": (
+            "np.exp(alpha + beta - log_p)",
+            "np.exp(alpha - np.logaddexp.reduce(alpha, axis=1)[:, None])",
+        ),
+        "the best path in place of all paths": (
+            "gamma = np.exp(alpha + beta - log_p)",
+            "gamma = np.eye(n)[(alpha + beta).argmax(axis=1)]",
+        ),
+        "y alone: the targets are forgotten": ("gamma = np.exp(alpha + beta - log_p)", "gamma = np.zeros((T, n))"),
         "the gradient with respect to the log-probabilities: softmax is not gone through": (
             "dlogits = np.exp(log_y)",
             "dlogits = np.zeros_like(log_y)",
@@ -279,6 +330,14 @@ FRAMES_NEEDED = exercise(
         "a blank between all targets": ("len(targets) + repeats", "max(2 * len(targets) - 1, 0)"),
         "a blank around every target: the places, not the frames": ("len(targets) + repeats", "2 * len(targets) + 1"),
         "repeats subtracted": ("+ repeats", "- repeats"),
+        "repeats alone": ("len(targets) + repeats", "repeats"),
+        "1 forgotten or added: one frame too many": ("len(targets) + repeats", "len(targets) + repeats + 1"),
+        "a blank between all targets, and two between equal ones": (
+            "len(targets) + repeats",
+            "2 * len(targets) - 1 + repeats",
+        ),
+        "neighbours that differ are counted": ("targets[i] == targets[i - 1]", "targets[i] != targets[i - 1]"),
+        "two frames for each repeat": ("+ repeats", "+ 2 * repeats"),
         "only whether there is a repeat": ("len(targets) + repeats", "len(targets) + (repeats > 0)"),
     },
 )
@@ -292,7 +351,27 @@ ALIGN = exercise(
     battery=_aligned,
     returns=("labels",),
     mistakes={
-        "missing skip transition": ("[2] * (s >= 2 and", "[2] * (False and"),
+        "missing skip transition": [
+            ("[2] * (s >= 2 and", "[2] * (False and"),
+            ("[2] * (s >= 2 and", "[2] * (False and", "v[-1, n - 1] >= v[-1, n - 2]", "v[-1, n - 1] > v[-1, n - 2]"),
+        ],
+        "argmax at every place of a frame, not along the steps that were taken": (
+            "return np.array(path[::-1])",
+            "return np.array([places[s] for s in v.argmax(axis=1)])",
+        ),
+        "the places are returned, not their tokens": ("path.append(places[s])", "path.append(s)"),
+        "the sum in place of the best: forward probabilities": (
+            "v[t, s] = v[t - 1, s - came[t, s]] + log_probs[t, places[s]]",
+            "v[t, s] = np.logaddexp.reduce([v[t - 1, s - step] for step in steps]) + log_probs[t, places[s]]",
+        ),
+        "evenly laid out, whatever the frames say": (
+            "return np.array(path[::-1])",
+            "return np.array([places[t * n // T] for t in range(T)])",
+        ),
+        "skip over a letter, from blank to blank, allowed": (
+            "places[s] != blank and places[s] != places[s - 2])",
+            "(places[s] == blank or places[s] != places[s - 2]))",
+        ),
         "skip across repeated letters allowed": (" and places[s] != places[s - 2]", ""),
         "the best token of every frame, whatever it spells": (
             "return np.array(path[::-1])",

@@ -139,6 +139,19 @@ PACKED_PRODUCT = exercise(
             ".reshape(count, columns, K).transpose(0, 2, 1)",
             ".reshape(count, K, columns)",
         ),
+        "panels are not transposed, y is right all the same": (
+            "return panels, y[:, :N]",
+            "return panels.swapaxes(1, 2).reshape(panels.shape), y[:, :N]",
+        ),
+        "a reshape for the transpose: [panel, k, column] from the transposed weights": (
+            ".reshape(count, columns, K).transpose(0, 2, 1)",
+            ".T.reshape(count, K, columns)",
+        ),
+        "the last panel is filled with the first rows, not with zeros": (
+            "padded[:N] = weight",
+            "padded[:] = np.resize(weight, padded.shape)",
+        ),
+        "the zeros come before the first row": ("padded[:N] = weight", "padded[len(padded) - N :] = weight"),
         "columns are dealt out to the panels in turn": (
             ".reshape(count, columns, K).transpose(0, 2, 1)",
             ".reshape(columns, count, K).transpose(1, 2, 0)",
@@ -165,6 +178,15 @@ QUANTIZE_PER_CHANNEL = exercise(
         "the largest value in place of the largest magnitude": ("np.abs(weight).max", "weight.max"),
         "cut off in place of rounded": ("np.rint(", "np.trunc("),
         "rounded down": ("np.rint(", "np.floor("),
+        "rounded up": ("np.rint(", "np.ceil("),
+        "weights are not rounded": ("np.rint(weight / scale[:, None])", "weight / scale[:, None]"),
+        "64 steps in place of 63": ("/ 63", "/ 64"),
+        "128 steps in place of 63": ("/ 63", "/ 128"),
+        "the mean magnitude in place of the largest": ("np.abs(weight).max(axis=1)", "np.abs(weight).mean(axis=1)"),
+        "multiplied by the scale, not divided": (
+            "np.rint(weight / scale[:, None])",
+            "np.rint(weight * scale[:, None])",
+        ),
         "127 steps in place of 63": ("/ 63", "/ 127"),
         "the scale upside down": (
             "return np.rint(weight / scale[:, None]), scale",
@@ -189,6 +211,20 @@ INT8_LINEAR = exercise(
         "the scale of the channels is forgotten": ("(s * scale)", "s"),
         "the bias is scaled, too": ("total * (s * scale) + bias", "(total + bias) * (s * scale)"),
         "bias forgotten": (" + bias", ""),
+        "the sum overflows 8 bits": (
+            "total = q_x @ q.T.astype(x.dtype)",
+            "total = (q_x.astype(np.int8) @ q.T).astype(x.dtype)",
+        ),
+        "rounded down": ("np.rint(x / s)", "np.floor(x / s)"),
+        "128 steps in place of 127": ("/ 127", "/ 128"),
+        "the input is clipped, not scaled": ("np.rint(x / s)", "np.clip(np.rint(x), -127, 127)"),
+        "a scale for each channel of the input, not for each frame": (
+            "np.abs(x).max(axis=1, keepdims=True)",
+            "np.abs(x).max(axis=0, keepdims=True)",
+            "total * (s * scale)",
+            "((q_x * s) @ q.T.astype(x.dtype)) * scale",
+        ),
+        "the largest value in place of the largest magnitude": ("np.abs(x).max(", "x.max("),
         "the sum overflows 16 bits": (
             "total = q_x @ q.T.astype(x.dtype)",
             "total = (q_x.astype(np.int16) @ q.T.astype(np.int16)).astype(x.dtype)",

@@ -95,9 +95,17 @@ def _backward(rng: np.random.Generator) -> tuple[Case, ...]:
 
 _SHARED: dict[str, tuple[str, ...] | list[tuple[str, ...]]] = {
     "n-1 variance": [
-        ("((x - mean) ** 2).mean(", "x.shape[AXIS] / np.float64(x.shape[AXIS] - 1) * ((x - mean) ** 2).mean("),
-        ("((x - mean) ** 2).mean(", "x.shape[AXIS] / max(x.shape[AXIS] - 1, 1) * ((x - mean) ** 2).mean("),
+        ("((x - mean) ** 2).mean(", "x.size / (x.size - np.float64(mean.size)) * ((x - mean) ** 2).mean("),
+        ("((x - mean) ** 2).mean(", "x.size / max(x.size - mean.size, mean.size) * ((x - mean) ** 2).mean("),
     ],
+    "the mean of the squares, E[x²], in place of the variance": ("((x - mean) ** 2)", "(x**2)"),
+    "one mean and one variance for the whole array": (
+        "mean = x.mean(axis=AXIS, keepdims=True)",
+        "mean = x.mean(keepdims=True)",
+        "((x - mean) ** 2).mean(axis=AXIS, keepdims=True)",
+        "((x - mean) ** 2).mean(keepdims=True)",
+    ),
+    "1 + weight in place of weight": (' * p["weight"]', ' * (1 + p["weight"])'),
     "eps outside the root": ("np.sqrt(var + eps)", "(np.sqrt(var) + eps)"),
     "no eps": ("np.sqrt(var + eps)", "np.sqrt(var)"),
     "divided by the variance, not by its root": ("np.sqrt(var + eps)", "(var + eps)"),
@@ -171,6 +179,25 @@ LAYER_NORM_BACKWARD = exercise(
         "n-1 variance": (
             "(centred**2).mean(axis=-1, keepdims=True)",
             "(centred**2).sum(axis=-1, keepdims=True) / (x.shape[-1] - 1)",
+        ),
+        "the mean of the squares, E[x²], in place of the variance": ("(centred**2).mean(", "(x**2).mean("),
+        "mean and variance over the frames, not over the channels": (
+            "x.mean(axis=-1, keepdims=True)",
+            "x.mean(axis=0, keepdims=True)",
+            "(centred**2).mean(axis=-1,",
+            "(centred**2).mean(axis=0,",
+        ),
+        "the means of dx run over the frames": (
+            "d.mean(axis=-1, keepdims=True)",
+            "d.mean(axis=0, keepdims=True)",
+            "(d * normalised).mean(axis=-1, keepdims=True)",
+            "(d * normalised).mean(axis=0, keepdims=True)",
+        ),
+        "the sums over the frames run over the channels": (
+            "(dy * normalised).sum(axis=0)",
+            "(dy * normalised).sum(axis=-1)",
+            "dy.sum(axis=0)",
+            "dy.sum(axis=-1)",
         ),
     },
 )

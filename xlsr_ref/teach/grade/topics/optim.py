@@ -123,6 +123,8 @@ def _rates(rng: np.random.Generator) -> tuple[Case, ...]:
         "after the peak": (41, 400, 1e-3, 0.1),
         "the last step": (N, N, 5e-4, 0.08),
         "no warm-up": (3, 50, 1e-3, 0.0),
+        "the warm-up's steps are rounded up": (200, 420, 5e-4, 0.08),
+        "the warm-up's steps are rounded down": (150, 404, 5e-4, 0.08),
         "one step": (1, 1, 1e-3, 0.5),
     }
     return tuple(Case(name, arguments, None, 1e-10) for name, arguments in tries.items())
@@ -155,6 +157,23 @@ ADAM_STEP = exercise(
         "root forgotten": ("np.sqrt(v_hat)", "v_hat"),
         "the two betas exchanged": ("b1, b2 = betas", "b2, b1 = betas"),
         "the gradient in place of its mean": ("rate * m_hat", "rate * g"),
+        "weight decay multiplied by the gradient's step: p after the step": (
+            "    p = p - rate * weight_decay * p\n",
+            "",
+            "    p = p - rate * m_hat / (np.sqrt(v_hat) + eps)\n",
+            "    p = p - rate * m_hat / (np.sqrt(v_hat) + eps)\n    p = p - rate * weight_decay * p\n",
+        ),
+        "weight decay added, not subtracted": ("p - rate * weight_decay * p", "p + rate * weight_decay * p"),
+        "only the mean is corrected": ("v / (1 - b2**n)", "v"),
+        "only the mean of squares is corrected": ("m / (1 - b1**n)", "m"),
+        "the corrected means are returned": ("return p, m, v", "return p, m_hat, v_hat"),
+        "the old means are returned": (
+            "return p, m, v",
+            "return p, (m - (1 - b1) * g) / b1, (v - (1 - b2) * g**2) / b2",
+        ),
+        "the mean of the squares of m, not of g": ("(1 - b2) * g**2", "(1 - b2) * m**2"),
+        "plain gradient descent": ("rate * m_hat / (np.sqrt(v_hat) + eps)", "rate * g"),
+        "correction by n·β, not by βⁿ": ("b1**n", "b1 * n", "b2**n", "b2 * n"),
         "sign wrong": ("p = p - rate * m_hat", "p = p + rate * m_hat"),
         "β and 1 − β exchanged": (
             "b1 * m + (1 - b1) * g",
@@ -189,6 +208,18 @@ CLIP_BY_NORM = exercise(
             "math.sqrt(sum((g.astype(np.float64) ** 2).sum() for g in grads.values()))",
             "max(float(np.abs(g).max()) for g in grads.values())",
         ),
+        "the norm over the gradients as they stand, without 1e-6": ("(norm + 1e-6)", "(norm or 1.0)"),
+        "always the norm at_most, and zeros if it is smaller": ("min(scale, 1.0)", "(scale if scale < 1 else 0.0)"),
+        "the norm of the last gradient only": (
+            "sum((g.astype(np.float64) ** 2).sum() for g in grads.values())",
+            "(list(grads.values())[-1].astype(np.float64) ** 2).sum()",
+        ),
+        "the sum of the magnitudes, not the norm": (
+            "math.sqrt(sum((g.astype(np.float64) ** 2).sum() for g in grads.values()))",
+            "sum(float(np.abs(g).sum()) for g in grads.values())",
+        ),
+        "max in place of min": ("min(scale, 1.0)", "max(scale, 1.0)"),
+        "divided by the scale, not multiplied": ("g * min(scale, 1.0)", "g / min(scale or 1.0, 1.0)"),
         "divided by the norm only": ("at_most / (norm", "1 / (norm"),
         "the mean of the squares, not their sum": (
             "math.sqrt(sum(",
@@ -207,6 +238,15 @@ LINEAR_SCHEDULE = exercise(
     returns=("rate",),
     mistakes={
         "no warm-up": ("if n <= w:", "if False:"),
+        "the warm-up's steps rounded down": ("round(warmup * N)", "int(warmup * N)"),
+        "the warm-up's steps rounded up": ("round(warmup * N)", "math.ceil(warmup * N)"),
+        "a warm-up of 0 steps is not made 1": ("max(1, round(warmup * N))", "round(warmup * N) or np.float64(1e-300)"),
+        "falls by a factor, not in a line": (
+            "peak * (N - n + 1) / (N - w + 1)",
+            "peak * 0.5 ** ((n - w) / (N - w + 1))",
+        ),
+        "falls from the first step on, by n / N": ("peak * (N - n + 1) / (N - w + 1)", "peak * (1 - n / N)"),
+        "falls with the root of the step": ("peak * (N - n + 1) / (N - w + 1)", "peak * math.sqrt(w / n)"),
         "the way down begins at step 0, not at the peak": ("(N - w + 1)", "(N + 1)"),
         "reaches 0 at N": ("(N - n + 1) / (N - w + 1)", "(N - n) / max(N - w, 1)"),
         "stays at the peak": ("peak * (N - n + 1) / (N - w + 1)", "peak"),

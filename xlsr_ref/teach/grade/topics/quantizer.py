@@ -211,6 +211,17 @@ QUANTIZE = exercise(
             "e.sum(axis=(1, 2), keepdims=True)",
         ),
         "bias forgotten": (' + p["weight_proj"]["bias"]', ""),
+        "the least probable code, not the most": ("soft.argmax(", "soft.argmin("),
+        "the choice is made without the noise": ("soft.argmax(axis=-1)", "l.argmax(axis=-1)"),
+        "groups and codes exchanged: a reshape for a transpose": (
+            ".reshape(T, groups, -1)\n    noisy",
+            ".reshape(T, -1, groups).swapaxes(1, 2)\n    noisy",
+        ),
+        "one code for all groups: the first group's": (
+            "choice = one_hot if hard else soft",
+            "choice = one_hot if hard else soft\n    choice = np.broadcast_to(choice[:, :1], choice.shape)",
+        ),
+        "the noise is subtracted": ("(l + noise)", "(l - noise)"),
     },
 )
 
@@ -218,7 +229,7 @@ QUANTIZE_BACKWARD = exercise(
     quantize_backward,
     backward_of(library.quantize, library.quantize_backward),
     module="wav2vec2.quantizer",
-    notebook="11",
+    notebook="07",
     title="The quantizer, backward: straight through",
     battery=_backward,
     returns=("dfeatures", "grads"),
@@ -238,6 +249,20 @@ QUANTIZE_BACKWARD = exercise(
             "(dsoft - (dsoft * soft).sum(axis=-1, keepdims=True))",
             "dsoft",
         ),
+        "the gradient of soft through the values that were chosen only": (
+            "dnoisy = soft * (dsoft - (dsoft * soft).sum(axis=-1, keepdims=True))",
+            "dsoft = dsoft * choice\n    dnoisy = soft * (dsoft - (dsoft * soft).sum(axis=-1, keepdims=True))",
+        ),
+        "dcodevectors are averaged over the frames": ("choice, parts)", "choice, parts) / T"),
+        "= in place of +=: each codevector has the gradient of one frame only": (
+            "    dsoft = np.einsum",
+            "    for t in range(T):\n"
+            "        for g in range(groups):\n"
+            "            code = choice[t, g].argmax()\n"
+            "            dcodebook[g, code] = parts[t, g] if hard else dcodebook[g, code]\n"
+            "    dsoft = np.einsum",
+        ),
+        "dfeatures forgotten: zeros": ("return dl @ weight", "return 0 * dl @ weight"),
         "sign wrong in dfeatures": ("return dl @", "return -dl @"),
         "dbias as a mean over the frames": ("dl.sum(axis=0)", "dl.mean(axis=0)"),
     },
@@ -253,6 +278,14 @@ PERPLEXITY = exercise(
     returns=("perplexity",),
     mistakes={
         "0 ln 0 is NaN": ("np.where(p > 0, p, 1)", "p"),
+        "2 to the power of an entropy in nats": ("np.exp(-terms", "np.exp2(-terms"),
+        "one over Σ p²": ("np.exp(-terms.sum(axis=-1))", "1 / (p * p).sum(axis=-1)"),
+        "how many codes are above 0": ("np.exp(-terms.sum(axis=-1))", "(p > 0).sum(axis=-1).astype(float)"),
+        "ln p without p in front": ("terms = p * np.log(", "terms = np.log("),
+        "the perplexities summed over the groups": (
+            "np.exp(-terms.sum(axis=-1))",
+            "np.full(len(p), np.exp(-terms.sum(axis=-1)).sum())",
+        ),
         "ln(p + 1e-7), as fairseq has it": ("np.log(np.where(p > 0, p, 1))", "np.log(p + 1e-7)"),
         "entropy: exp forgotten": ("np.exp(-terms.sum(axis=-1))", "-terms.sum(axis=-1)"),
         "sign wrong": ("np.exp(-terms", "np.exp(terms"),
@@ -277,6 +310,15 @@ DIVERSITY_LOSS = exercise(
             "sum(uses) / frames",
             "sum(use / use[0].sum() for use in uses) / len(uses)",
         ),
+        "an average of the utterances' losses, not the loss of their average": (
+            "    mean = sum(uses) / frames\n",
+            "    if len(uses) > 1:\n"
+            "        return float(np.mean([diversity_loss([use], use[0].sum()) for use in uses]))\n"
+            "    mean = sum(uses) / frames\n",
+        ),
+        "divided by the number of utterances, not of frames": ("sum(uses) / frames", "sum(uses) / len(uses)"),
+        "divided by G, not by G V": ("/ (G * V))", "/ G)"),
+        "the mean of the perplexities, not their sum": ("np.exp(entropy).sum()", "np.exp(entropy).mean()"),
         "entropies in place of perplexities": ("np.exp(entropy).sum()", "entropy.sum()"),
         "exp of the summed entropy of all groups": ("np.exp(entropy).sum()", "np.exp(entropy.sum())"),
         "sign wrong in the entropy": ("entropy = -(", "entropy = ("),
@@ -298,7 +340,17 @@ TEMPERATURE = exercise(
     mistakes={
         "no floor": ("max(floor, start * decay**step)", "start * decay**step"),
         "min in place of max": ("max(floor", "min(floor"),
-        "linear, not by a factor": ("decay**step", "max(0, 1 - (1 - decay) * step)"),
+        "linear, not by a factor": [
+            ("decay**step", "max(0, 1 - (1 - decay) * step)"),
+            ("start * decay**step", "start - step * (1 - decay)"),
+            ("start * decay**step", "start - step * decay"),
+            ("start * decay**step", "start * decay * step"),
+            ("start * decay**step", "start * (1 - decay * step)"),
+        ],
+        "exp(−decay · n) in place of decayⁿ": ("decay**step", "math.exp(-decay * step)"),
+        "exp(−(1 − decay) n), which is nearly decayⁿ": ("decay**step", "math.exp(-(1 - decay) * step)"),
+        "start falls with the step in the exponent of itself": ("start * decay**step", "(start * decay) ** step"),
+        "one step too few": ("decay**step", "decay ** max(step - 1, 0)"),
         "one step too far": ("decay**step", "decay ** (step + 1)"),
         "start forgotten": ("start * decay", "decay"),
         "the floor is added": ("max(floor, start * decay**step)", "floor + start * decay**step"),

@@ -104,6 +104,13 @@ SOFTMAX = exercise(
         "one maximum for the whole array": ("x.max(axis=-1, keepdims=True)", "x.max()"),
         "not divided by the sum": (" / e.sum(axis=-1, keepdims=True)", ""),
         "sign wrong in the exponent": ("np.exp(x - m)", "np.exp(m - x)"),
+        "the scores' shares, without exp": ("np.exp(x - m)", "x - x.min(axis=-1, keepdims=True)"),
+        "2 to the power of the score, not e": ("np.exp(x - m)", "2 ** (x - m)"),
+        "one sum for the whole array": ("e.sum(axis=-1, keepdims=True)", "e.sum()"),
+        "divided by the root of the sum of squares": (
+            "e.sum(axis=-1, keepdims=True)",
+            "np.sqrt((e * e).sum(axis=-1, keepdims=True))",
+        ),
         "the logarithm of softmax": (
             "return e / e.sum(axis=-1, keepdims=True)",
             "return x - m - np.log(e.sum(axis=-1, keepdims=True))",
@@ -126,7 +133,18 @@ SOFTMAX_BACKWARD = exercise(
         "the sum is of dy, not of dy · y": ("(dy * y).sum(", "dy.sum("),
         "mean in place of sum": ("(dy * y).sum(", "(dy * y).mean("),
         "the sum is taken over the wrong axis": ("(dy * y).sum(axis=-1", "(dy * y).sum(axis=0"),
+        "the sum runs over the whole array": ("(dy * y).sum(axis=-1, keepdims=True)", "(dy * y).sum()"),
         "y forgotten in front": ("return y * (", "return ("),
+        "softmax over the wrong axis": (
+            "x.max(axis=-1",
+            "x.max(axis=0",
+            "e.sum(axis=-1",
+            "e.sum(axis=0",
+            "* y).sum(axis=-1",
+            "* y).sum(axis=0",
+        ),
+        "dy forgotten: the slope of y itself": ("y * (dy - along_row)", "y * (1 - y)"),
+        "one maximum for the whole array": ("x.max(axis=-1, keepdims=True)", "x.max()"),
         "softmax without the maximum": ("x - x.max(axis=-1, keepdims=True)", "x"),
     },
 )
@@ -135,7 +153,7 @@ LOG_SUM_EXP = exercise(
     log_sum_exp,
     contrastive.log_sum_exp,
     module="losses.contrastive",
-    notebook="08",
+    notebook="09",
     title="The logarithm of a sum of exponentials",
     battery=_log,
     mistakes={
@@ -145,6 +163,23 @@ LOG_SUM_EXP = exercise(
         ),
         "the maximum is not added again": ("m + np.log", "np.log"),
         "wrong axis": ("max(axis=-1)", "max(axis=0)", "m[:, None]", "m", ".sum(axis=-1)", ".sum(axis=0)"),
+        "one maximum for the whole array": (
+            "return m + np.log(np.exp(logits - m[:, None]).sum(axis=-1))",
+            "return m.max() + np.log(np.exp(logits - m.max()).sum(axis=-1))",
+        ),
+        "one number for the whole array": (
+            "return m + np.log(np.exp(logits - m[:, None]).sum(axis=-1))",
+            "return np.full_like(m, m.max() + np.log(np.exp(logits - m.max()).sum()))",
+        ),
+        "the sum of the logarithms, which is the sum of the logits": (
+            "return m + np.log(np.exp(logits - m[:, None]).sum(axis=-1))",
+            "return logits.sum(axis=-1)",
+        ),
+        "a small number is added, so that the logarithm is finite": (".sum(axis=-1))", ".sum(axis=-1) + 1e-6)"),
+        "the logarithm is forgotten": (
+            "return m + np.log(np.exp(logits - m[:, None]).sum(axis=-1))",
+            "return np.exp(logits).sum(axis=-1)",
+        ),
         "mean in place of sum": (").sum(", ").mean("),
         "sign wrong": ("return m + np.log(", "return -m - np.log("),
         "only the maximum": (" + np.log(np.exp(logits - m[:, None]).sum(axis=-1))", ""),

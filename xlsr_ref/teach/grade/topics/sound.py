@@ -61,6 +61,8 @@ def _frames(rng: np.random.Generator) -> tuple[Case, ...]:
     tries: dict[str, tuple] = {f"{n} samples": (n, kernels, strides) for n in (16000, 400, 719, 720, 3280, 240000)}
     tries |= {f"{n} samples are too few": (n, kernels, strides) for n in (399, 9, 0)}
     tries["one layer"] = (int(rng.integers(20, 90)), (7,), (3,))
+    tries["strides that differ much"] = (1000 + int(rng.integers(0, 7)), (10, 3, 3), (7, 2, 3))
+    tries["one frame is nearly there"] = (104, (4, 3), (5, 2))
     tries["no layer"] = (int(rng.integers(5, 90)), (), ())
     tries["strides above the kernels"] = (int(rng.integers(500, 900)), (3, 2), (4, 5))
     return cases(tries)
@@ -83,7 +85,27 @@ NORMALISE = exercise(
         "eps is 1e-5, that of layer norm": ("1e-7", "1e-5"),
         "the mean is not taken away": ("return (x - mean)", "return x"),
         "divided by the variance, not by its root": ("np.sqrt(var + 1e-7)", "(var + 1e-7)"),
-        "scaled by the largest sample": ("(x - mean) / np.sqrt(var + 1e-7)", "x / np.abs(x).max()"),
+        "scaled by the largest sample: peak normalisation": [
+            ("(x - mean) / np.sqrt(var + 1e-7)", "x / np.abs(x).max()"),
+            ("(x - mean) / np.sqrt(var + 1e-7)", "x / (np.abs(x).max() or 1.0)"),
+            ("(x - mean) / np.sqrt(var + 1e-7)", "x / (np.abs(x).max() + 1e-7)"),
+        ],
+        "the mean taken away, then scaled by the largest sample: peak normalisation": [
+            ("np.sqrt(var + 1e-7)", "np.abs(x - mean).max()"),
+            ("np.sqrt(var + 1e-7)", "(np.abs(x - mean).max() or 1.0)"),
+            ("np.sqrt(var + 1e-7)", "(np.abs(x - mean).max() + 1e-7)"),
+        ],
+        "from the least sample, 0, to the largest, 1": [
+            ("(x - mean) / np.sqrt(var + 1e-7)", "(x - x.min()) / np.float64(x.max() - x.min())"),
+            ("(x - mean) / np.sqrt(var + 1e-7)", "(x - x.min()) / (x.max() - x.min() + 1e-7)"),
+        ],
+        "the mean of the squares, E[x²], in place of the variance": ("((x - mean) ** 2)", "(x**2)"),
+        "only the mean is taken away": ("(x - mean) / np.sqrt(var + 1e-7)", "x - mean"),
+        "the median in place of the mean": ("mean = x.mean()", "mean = np.median(x)"),
+        "the root of the energy, not of the mean square": (
+            "np.sqrt(var + 1e-7)",
+            "np.sqrt(((x - mean) ** 2).sum() + 1e-7)",
+        ),
         "variance as mean of squares minus square of the mean": ("((x - mean) ** 2).mean()", "(x**2).mean() - mean**2"),
     },
     rounding=("variance as mean of squares minus square of the mean",),
@@ -100,6 +122,19 @@ FRAMES = exercise(
     mistakes={
         "+ 1 forgotten": ("// stride + 1", "// stride"),
         "rounded up, not down": ("(n - kernel) // stride + 1", "-((kernel - n) // stride) + 1"),
+        "rounded to the nearest, not down": [
+            ("(n - kernel) // stride + 1", "round((n - kernel) / stride) + 1"),
+            ("(n - kernel) // stride + 1", "math.floor((n - kernel) / stride + 0.5) + 1"),
+        ],
+        "all strides multiplied, all kernels added": (
+            "    return n\n",
+            "    total = math.prod(conv_stride)\n    return max((samples - sum(conv_kernel)) // total + 1, 0)\n",
+        ),
+        "stride forgotten: kernels only": ("(n - kernel) // stride + 1", "n - kernel + 1"),
+        "only the first layer": (
+            "    return n\n",
+            "    return (samples - conv_kernel[0]) // conv_stride[0] + 1 if conv_kernel else samples\n",
+        ),
         "kernel forgotten: samples / stride": ("(n - kernel) // stride + 1", "n // stride"),
         "padded: no frame is lost at the ends": ("(n - kernel) // stride + 1", "(n - 1) // stride + 1"),
         "too few samples are not looked for": ("        if n < kernel:\n            return 0\n", ""),
