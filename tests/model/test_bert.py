@@ -146,10 +146,6 @@ def test_weights_that_contradict_the_config_are_refused(folder):
 def test_what_only_wav2vec_2_does_is_refused(model, sound):
     said = refusal(ObjectiveError, lambda: model.pretrain_loss([sound], RATE, [], [], [], 1.0))
     assert "only wav2vec 2.0 can be pre-trained" in said
-    from xlsr_ref.teach.explain.trace import trace_of
-
-    said = refusal(CannotTranscribeError, lambda: trace_of(model, sound, RATE))
-    assert "shows the stages of wav2vec 2.0 only" in said
     said = refusal(WeightsError, lambda: xlsr_ref.load(GOLDEN / "text", language="fra"))
     assert "a model without adapters" in said
 
