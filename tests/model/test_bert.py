@@ -11,7 +11,7 @@ from tiny_run import HEAD, make_corpus
 
 import xlsr_ref
 from xlsr_ref.cli import main
-from xlsr_ref.errors import AudioError, CannotTranscribeError, ConfigError, ObjectiveError, TrainingError, WeightsError
+from xlsr_ref.errors import AudioError, ConfigError, ObjectiveError, TrainingError, WeightsError
 from xlsr_ref.measure.bench import stages
 from xlsr_ref.training.loop import prepare_run, train
 
