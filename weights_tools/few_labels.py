@@ -85,8 +85,11 @@ def states_of(model: xlsr_ref.Model, corpus: Path, rows: Sequence[dict[str, str]
     return {row["path"]: one(row) for row in rows}
 
 
-def probe(train: Sequence[Clip], dev: Sequence[Clip], seed: int) -> list[tuple[int, int, float]]:
-    """Let a linear CTC head learn from ``train``. Of each clip of ``dev``: edits, characters, and nats of its text."""
+def probe(train: Sequence[Clip], dev: Sequence[Clip], seed: int) -> list[tuple[int, int, float | None]]:
+    """Let a linear CTC head learn from ``train``. Of each clip of ``dev``: edits, characters, and −ln p of its text.
+
+    Letters that ``train`` lacks are left out of that text; None where it has more letters than the sound has frames.
+    """
     letters = sorted({letter for clip in train for letter in clip.text})
     ids = {letter: i for i, letter in enumerate(letters, 1)}
     every = np.concatenate([clip.states for clip in train])
@@ -111,7 +114,7 @@ def probe(train: Sequence[Clip], dev: Sequence[Clip], seed: int) -> list[tuple[i
             for name in grads:
                 grads[name] += of_clip[name]
         adam.step(p, grads, state, dict.fromkeys(p, rate), settings)
-    return [_errors((clip.states - mean) / std, clip.text, p, ids, letters) for clip in dev]
+    return [_errors(linear((clip.states - mean) / std, p)[0], clip.text, ids) for clip in dev]
 
 
 def _batches(clips: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
@@ -121,13 +124,12 @@ def _batches(clips: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
     return itertools.islice(itertools.chain.from_iterable(passes), STEPS)
 
 
-def _errors(x: np.ndarray, text: str, p: dict, ids: dict[str, int], letters: list[str]) -> tuple[int, int, float]:
-    logits, _ = linear(x, p)
-    path = ["", *letters]  # by id: the blank first
+def _errors(logits: np.ndarray, text: str, ids: dict[str, int]) -> tuple[int, int, float | None]:
+    path = ["", *ids]  # by id: the blank first
     read = "".join(run.token for run in collapse([path[token] for token in logits.argmax(axis=1)], ""))
     errors = character_errors(text, read)
-    known = [ids[letter] for letter in text if letter in ids]
-    return errors.edits, errors.length, ctc_loss(logits, known, BLANK)[0]
+    nats, _ = ctc_loss(logits, [ids[letter] for letter in text if letter in ids], BLANK)
+    return errors.edits, errors.length, round(nats, 2) if np.isfinite(nats) else None
 
 
 def codes_of(model: xlsr_ref.Model, corpus: Path, language: str) -> list[list[int]]:
@@ -172,10 +174,9 @@ def main(argv: Sequence[str] | None = None) -> int:
                 dev = [Clip(states[row["path"]], row["text"]) for row in dev_rows]
                 for minutes in a.minutes:
                     train = [Clip(states[row["path"]], row["text"]) for row in first_minutes(rows, minutes)]
-                    clips = [(edits, length, round(nats, 2)) for edits, length, nats in probe(train, dev, seed)]
-                    edits, length, nats = map(sum, zip(*clips))
-                    print(f"{seed} {start} {language} {minutes:g} min: CER {edits / length:.3f}, "
-                          f"{nats / length:.3f} nats a letter", flush=True)  # fmt: skip
+                    clips = probe(train, dev, seed)
+                    edits, length = sum(clip[0] for clip in clips), sum(clip[1] for clip in clips)
+                    print(f"seed {seed}, {start}, {language}, {minutes:g} min: {edits / length:.3f}", flush=True)
                     one: dict[str, Any] = {"start": start, "language": language, "minutes": minutes, "seed": seed}
                     lines.append(json.dumps(one | {"clips": clips}, separators=(",", ":")) + "\n")
                     write_whole(a.out / "probes.jsonl", "".join(lines))
