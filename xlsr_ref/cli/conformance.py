@@ -47,8 +47,8 @@ def run_check(arguments: argparse.Namespace) -> int:
     """Print the stages and what was found; 1 if one departs."""
     import json
 
-    if arguments.tolerance is not None and not 0 <= arguments.tolerance < 1:
-        raise WrongUsage(f"--tolerance {arguments.tolerance:g}: give a number from 0, below 1")
+    if arguments.tolerance is not None and not 0 < arguments.tolerance < 1:
+        raise WrongUsage(f"--tolerance {arguments.tolerance:g}: give a number above 0, and below 1")
     from xlsr_ref.teach.conformance import check
 
     report = check(arguments.source, arguments.second, arguments.tolerance)
