@@ -6,6 +6,9 @@ A NAME is a notebook's number or file name; without one it is all of them, in re
 name, seconds, MB. Nothing is written without --store. With it the outputs go into the notebooks, in a form that is the
 same on every machine: an executed notebook whose outputs did not change keeps its bytes. Exit status 1 if a cell fails,
 if a notebook or all of them take too long, or if an output would show this machine's folders.
+
+A notebook's solutions are in solutions/, in a file of the same name. Each is run where its answer cell is, and what it
+defines is deleted afterwards, since the notebook must not need it. --store writes what it prints below it.
 """
 
 from __future__ import annotations
@@ -24,9 +27,14 @@ from typing import Any
 from xlsr_ref.files import write_whole
 
 FOLDER = Path(__file__).resolve().parent
-ALL = "[0-9][0-9]_*.ipynb"
+ALL = "[0-9][0-9]*_*.ipynb"  # 01_sound.ipynb, 01b_…
 NOTEBOOK_SECONDS = 180  # stops a cell that hangs; on two quiet cores 45 s are the aim and 90 s the most
 ERROR_LINES = 12  # of a cell that failed
+SOLUTION = re.compile(  # its number, its code, and what it prints
+    r"^## Exercise (\d+)\n+```python\n(.*?)\n```\n(?:\nIt prints:\n\n```text\n(.*?)\n```\n)?", re.MULTILINE | re.DOTALL
+)
+BEFORE = "_known = dict(globals())"
+AFTER = "for _name in set(globals()) - {*_known, '_known'}:\n    del globals()[_name]\nglobals().update(_known)"
 
 
 class Problem(Exception):
@@ -41,20 +49,85 @@ def find(names: Sequence[str], folder: Path) -> list[Path]:
     wanted = set()
     for name in names:
         stem = Path(name).name.removesuffix(".ipynb")
-        fitting = [path for path in known if stem in (path.stem, path.stem[:2])]
+        fitting = [path for path in known if stem in (path.stem, number(path.stem))]
         if not fitting:
             raise Problem(f"{name} is no notebook: there are {', '.join(path.stem for path in known)}")
         wanted.update(fitting)
     return [path for path in known if path in wanted or not names]
 
 
-def execute(path: Path, deadline: float) -> Any:
-    """The notebook with its outputs, from a new kernel that works in the notebook's folder."""
+def number(stem: str) -> str:
+    """What a notebook is called by: "01" or "01b"."""
+    return stem.partition("_")[0]
+
+
+def solutions_of(path: Path) -> Path:
+    """The file with a notebook's solutions."""
+    return path.parent / "solutions" / f"{path.stem}.md"
+
+
+def with_solutions(notebook: Any, path: Path) -> None:
+    """Put each solution, in place, after its answer cell; cells around it note and restore all names."""
+    file = solutions_of(path)
+    found = [match[2] for match in SOLUTION.finditer(file.read_text(encoding="utf-8"))] if file.exists() else []
+    cells, used = [], 0
+    for cell in notebook["cells"]:
+        cells.append(cell)
+        if "answer" in cell["metadata"].get("tags", []):
+            if used == len(found):
+                raise Problem(f"{path.stem} has an answer cell without a solution: {file.name} has {len(found)}")
+            cells += [_code(BEFORE, "around"), _code(found[used], "solution"), _code(AFTER, "around")]
+            used += 1
+    if used < len(found):
+        raise Problem(f"{path.stem} has {used} answer cells, and {file.name} has {len(found)} solutions")
+    notebook["cells"] = cells
+
+
+def _code(source: str, tag: str) -> Any:
+    from nbformat.v4 import new_code_cell
+
+    return new_code_cell(source, metadata={"tags": [tag]})
+
+
+def without_solutions(notebook: Any) -> list[str]:
+    """Take the solutions out again, in place, and number the other cells without them; returns what each printed."""
+    kept, printed, count = [], [], 0
+    for cell in notebook["cells"]:
+        tags = cell["metadata"].get("tags", [])
+        if "solution" in tags:
+            streams = (output for output in cell["outputs"] if output["output_type"] == "stream")
+            printed.append("".join("".join(output["text"]) for output in streams).strip("\n"))
+        elif "around" not in tags:
+            kept.append(cell)
+            if cell["cell_type"] == "code":
+                empty = not "".join(cell["source"]).strip()
+                count += not empty
+                cell["execution_count"] = None if empty else count
+    notebook["cells"] = kept
+    return printed
+
+
+def store_solutions(path: Path, printed: Sequence[str]) -> None:
+    """Put what each solution printed below it, in the file of the solutions."""
+    file, outputs = solutions_of(path), iter(printed)
+
+    def section(match: re.Match[str]) -> str:
+        text = next(outputs)
+        shown = f"\nIt prints:\n\n```text\n{text}\n```\n" if text else ""
+        return f"## Exercise {match[1]}\n\n```python\n{match[2]}\n```\n{shown}"
+
+    if printed:
+        store(file, SOLUTION.sub(section, file.read_text(encoding="utf-8")).encode())
+
+
+def execute(path: Path, deadline: float) -> tuple[Any, list[str]]:
+    """The notebook with its outputs, from a new kernel in the notebook's folder, and what its solutions print."""
     import nbformat
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
     notebook = nbformat.read(path, as_version=4)
+    with_solutions(notebook, path)
     started: list[int] = []
     client = NotebookClient(
         notebook,
@@ -66,27 +139,57 @@ def execute(path: Path, deadline: float) -> Any:
         extra_arguments=["--log-level=ERROR"],  # its warning that localhost is not encrypted
         on_cell_start=lambda cell, cell_index: started.append(cell_index),
     )
+
+    def where() -> str:  # the cell that was last begun, in the numbers of the stored notebook
+        tags = [cell["metadata"].get("tags", []) for cell in notebook["cells"][: started[-1] + 1]]
+        added = sum("solution" in each or "around" in each for each in tags)
+        return f"{path.stem}, {'the solution of ' if 'solution' in tags[-1] else ''}cell {started[-1] - added}"
+
     try:
         client.execute()
     except CellExecutionError as error:
         last = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).strip().splitlines()[-ERROR_LINES:]
-        raise Problem(f"{path.stem}, cell {started[-1]}:\n    " + "\n    ".join(last)) from None
+        raise Problem(f"{where()}:\n    " + "\n    ".join(last)) from None
     except CellTimeoutError:
-        raise Problem(f"{path.stem}, cell {started[-1]}: still running when the notebook's time was over") from None
+        raise Problem(f"{where()}: still running when the notebook's time was over") from None
     except DeadKernelError:
-        raise Problem(f"{path.stem}, cell {started[-1]}: the kernel died") from None
-    return notebook
+        raise Problem(f"{where()}: the kernel died") from None
+    return notebook, without_solutions(notebook)
+
+
+def reading_minutes(notebook: Any) -> int:
+    """How long a notebook takes to read, to the nearest five minutes; its exercises and their work are not counted.
+
+    words / 150 + 1.5 for each displayed equation + lines of code / 30 + 0.5 for each picture
+    """
+    words = equations = lines = pictures = 0
+    for cell in notebook["cells"]:
+        tags, source = cell["metadata"].get("tags", []), "".join(cell["source"])
+        if {"exercise", "answer", "graded"} & set(tags):
+            continue
+        if cell["cell_type"] == "markdown":
+            equations += len(re.findall(r"\$\$.*?\$\$", source, re.DOTALL))
+            text = re.sub(r"```.*?```|\$\$.*?\$\$|\]\([^)]*\)", " ", source, flags=re.DOTALL)
+            words += len(re.findall(r"\w[\w'’-]*", re.sub(r"\$[^$]*\$|`[^`]*`", "word", text)))
+        else:
+            lines += sum(bool(line.strip()) for line in source.splitlines())
+            pictures += "picture" in tags
+    return max(5, 5 * round((words / 150 + 1.5 * equations + lines / 30 + 0.5 * pictures) / 5))
 
 
 def normalise(notebook: Any, stem: str) -> None:
-    """Take out, in place, whatever differs between two executions of the same cells or between two editors."""
+    """Take out, in place, what differs between two executions or two editors; write the reading time."""
+    first = notebook["cells"][0]
+    if first["cell_type"] == "markdown":
+        minutes = f"Reading time: {reading_minutes(notebook)} minutes"
+        first["source"] = re.sub(r"Reading time: \d+ minutes", minutes, "".join(first["source"]))
     notebook["metadata"] = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},
     }
     notebook["nbformat"], notebook["nbformat_minor"] = 4, 5
     for i, cell in enumerate(notebook["cells"]):
-        cell["id"] = f"{stem[:2]}-{i:02d}"
+        cell["id"] = f"{number(stem)}-{i:02d}"
         kept = {name: cell["metadata"][name] for name in ("tags", "jupyter") if cell["metadata"].get(name)}
         cell["metadata"] = kept
         if cell["cell_type"] == "code":
@@ -151,7 +254,7 @@ def store(path: Path, content: bytes) -> None:
 def one(path: Path, deadline: float, storing: bool) -> None:
     """Execute one notebook, print its line, and store it if that is asked for."""
     began = time.monotonic()
-    notebook = execute(path, min(deadline, began + NOTEBOOK_SECONDS))
+    notebook, printed = execute(path, min(deadline, began + NOTEBOOK_SECONDS))
     seconds = time.monotonic() - began
     normalise(notebook, path.stem)
     content = as_bytes(notebook)
@@ -159,6 +262,7 @@ def one(path: Path, deadline: float, storing: bool) -> None:
         if faults := list(not_to_be_stored(notebook)):
             raise Problem(f"{path.stem} is not stored:\n    " + "\n    ".join(faults))
         store(path, content)
+        store_solutions(path, printed)
     print(f"{path.stem:<28} {seconds:6.1f} s  {len(content) / 1e6:5.2f} MB", flush=True)
     if seconds > NOTEBOOK_SECONDS:
         raise Problem(f"{path.stem}: {seconds:.0f} s, where {NOTEBOOK_SECONDS} are allowed")

@@ -18,7 +18,7 @@ from xlsr_ref.errors import ConfigError, WeightsError
 from xlsr_ref.model import load_params as load_params_module
 from xlsr_ref.model.load import BUNDLED
 from xlsr_ref.model.load_params import load_params
-from xlsr_ref.ops.micro_kernel import BLOCK
+from xlsr_ref.ops.micro_kernel import BLOCKS
 from xlsr_ref.ops.tree import flatten
 from xlsr_ref.wav2vec2.config import KINDS, Config
 from xlsr_ref.wav2vec2.shapes import CLASSIC, PARAMETRIZED, expected_shapes, parameter_count
@@ -44,7 +44,7 @@ def test_every_kind_loads_with_either_prefix_and_spelling(tmp_path, kind, prefix
     assert (report.missing, report.surplus, report.files) == ((), (), ("model.safetensors",))
     assert (report.tensors, report.parameters) == (len(flat), parameter_count(TINY, kind))
     assert (report.mapped_bytes, report.copied_bytes) == (4 * report.parameters, 0)
-    of_layers = ".conv.weight" if BLOCK is None else ".weight"  # all matrices, where they are packed
+    of_layers = ".conv.weight" if not BLOCKS else ".weight"  # all matrices, where they are packed
     ends = (of_layers, "original1", "weight_v")
     derived_from = [name for name in flat if name.endswith(ends) and flat[name].ndim > 1]
     assert report.prepared_bytes == sum(flat[name].nbytes for name in derived_from)

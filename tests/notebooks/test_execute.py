@@ -161,3 +161,52 @@ def test_streams_are_merged(execute):
     outputs.insert(1, {"output_type": "display_data", "data": {}, "metadata": {}})
     result = execute.merged(outputs)
     assert [output.get("text") for output in result] == ["a", None, "b\nc", "d", "e"]
+
+
+def with_exercise(folder, after, solution):
+    """A notebook with one exercise, a cell after it, and the file of its solution."""
+    path = write(folder, "01b_sums", "x = 1\nprint(x)", "", after)
+    raw = json.loads(path.read_text())
+    raw["cells"][1]["metadata"] = {"tags": ["answer"]}
+    raw["cells"].insert(0, {"cell_type": "markdown", "id": "a", "metadata": {}, "source": "Reading time: 90 minutes."})
+    path.write_text(json.dumps(raw))
+    (folder / "solutions").mkdir()
+    file = folder / "solutions" / "01b_sums.md"
+    file.write_text(f"# Solutions\n\n## Exercise 1\n\n```python\n{solution}\n```\n")
+    return path, file
+
+
+def test_solutions_are_run_and_not_stored_in_the_notebook(execute, tmp_path):
+    path, file = with_exercise(
+        tmp_path, "assert x == 1\nprint('secret' in globals())", "x, secret = 2, 3\nprint(x + secret)"
+    )
+    assert execute.main(["01b", "--store"], tmp_path) == 0
+    stored = json.loads(path.read_text(encoding="utf-8"))
+    assert [cell["id"] for cell in stored["cells"]] == ["01b-00", "01b-01", "01b-02", "01b-03"]
+    assert stored["cells"][2]["source"] == []
+    assert stored["cells"][2]["outputs"] == []
+    assert [cell.get("execution_count") for cell in stored["cells"]] == [None, 1, None, 2]
+    assert stored["cells"][3]["outputs"][0]["text"] == ["False\n"]  # the notebook does not need what it defines
+    assert "".join(stored["cells"][0]["source"]) == "Reading time: 5 minutes."
+    assert file.read_text().endswith(
+        "```python\nx, secret = 2, 3\nprint(x + secret)\n```\n\nIt prints:\n\n```text\n5\n```\n"
+    )
+    before = file.read_text()
+    assert execute.main(["01b", "--store"], tmp_path) == 0
+    assert file.read_text() == before
+
+
+def test_a_solution_that_no_longer_runs_is_noticed(execute, tmp_path, capsys):
+    with_exercise(tmp_path, "pass", "assert x == 7, 'seven'")
+    assert execute.main([], tmp_path) == 1
+    assert "01b_sums, the solution of cell 2:" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "solutions", ["", "## Exercise 1\n\n```python\n1\n```\n\n## Exercise 2\n\n```python\n2\n```\n"]
+)
+def test_as_many_solutions_as_answers(execute, tmp_path, capsys, solutions):
+    _, file = with_exercise(tmp_path, "pass", "1")
+    file.write_text(solutions)
+    assert execute.main([], tmp_path) == 1
+    assert "solution" in capsys.readouterr().err

@@ -6,6 +6,7 @@ and each rule is held to a made-up notebook: the sound one, and copies of it wit
 
 import ast
 import copy
+import importlib.util
 import json
 import re
 import sys
@@ -14,21 +15,38 @@ from types import SimpleNamespace
 
 import pytest
 
+from xlsr_ref.teach.grade.catalogue import all_exercises
+
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "notebooks"
+
+
+def script():
+    """notebooks/execute.py, which is no package."""
+    spec = importlib.util.spec_from_file_location("execute_notebooks", FOLDER / "execute.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+EXECUTE = script()
 
 ORDER = [  # of reading
     "00_the_whole_pipeline",
     "01_sound",
+    "01b_speech_for_people_who_know_numpy",
     "02_feature_encoder",
     "03_gelu_and_layer_norm",
     "04_positional_convolution",
+    "04b_gradients_in_ten_minutes",
     "05_attention",
     "06_the_block",
     "07_quantizer",
     "08_contrastive_learning",
     "09_ctc",
+    "09b_ctc_beside_the_others",
     "10_decoding",
+    "10b_evaluation",
     "11_backpropagation",
     "12_training_from_nothing",
     "13_what_is_in_a_checkpoint",
@@ -48,10 +66,15 @@ TAGS = {  # each with its kind of cell, and how often it stands in a notebook at
     "check": ("code", 1),
     "break-it": ("code", 1),
     "exercise": ("markdown", 2),
-    "solution": ("code", 2),
+    "answer": ("code", 2),  # the reader's: empty
     "picture": ("code", 1),
+    "sound": ("code", 0),  # plays one
+    "graded": ("markdown", 0),  # which exercises of the grader belong here
+    "task": ("code", 0),  # prints their tasks
+    "write": ("code", 0),  # the reader's again, with the call that grades
 }
-MEGABYTES = 1.5
+MEGABYTES = 1.8
+PLAYER_BYTES = 60_000
 WORDS = 130  # in a cell of text, without code and equations
 LINES = 15  # of a function that is defined in a notebook: longer is library code
 PACKAGES = {"numpy", "scipy", "xlsr_ref"}  # besides the standard library
@@ -60,10 +83,23 @@ PLACE = re.compile(r"§|\beqs?\. |Appendix|Algorithm")
 
 
 def load(path):
-    """A notebook as its rules see it, with every text in one piece."""
+    """A notebook as its rules see it, with its solutions and the names of the exercises that point to it."""
     content = path.read_text(encoding="utf-8")
     raw = json.loads(content)
-    return SimpleNamespace(name=path.stem, folder=path.parent, size=len(content.encode()), raw=raw, order=ORDER)
+    file = EXECUTE.solutions_of(path)
+    solutions = file.read_text(encoding="utf-8") if file.exists() else ""
+    printed = {int(number): text.splitlines() for number, _, text in EXECUTE.SOLUTION.findall(solutions)}
+    return SimpleNamespace(
+        name=path.stem,
+        folder=path.parent,
+        size=len(content.encode()),
+        raw=raw,
+        order=ORDER,
+        solutions=solutions,
+        printed=lambda number: printed.get(number, []),
+        exercises=[each.name for each in all_exercises() if each.notebook == EXECUTE.number(path.stem)],
+        all_exercises={each.name for each in all_exercises()},
+    )
 
 
 def cells(notebook, kind=None, tag=None):
@@ -142,8 +178,6 @@ def checks_assert(notebook):
             yield f"cell {i} is tagged 'check' and asserts nothing"
         if "check" in tags(cell) and not any(output["output_type"] == "stream" for output in cell["outputs"]):
             yield f"cell {i} is tagged 'check' and prints no error beside what was expected"
-        if "solution" in tags(cell) and not asserting and "check.fails" not in calls(tree):
-            yield f"cell {i} is tagged 'solution' and asserts nothing"
 
 
 def break_its_fail(notebook):
@@ -166,16 +200,69 @@ def ribbons_and_sources_are_shown(notebook):
                 yield f"cell {i} is tagged {tag!r} without {' or '.join(sorted(functions))}"
 
 
-def exercises_have_folded_solutions(notebook):
+def exercises_have_an_empty_answer(notebook):
     all_cells = notebook.raw["cells"]
-    for i, _cell in cells(notebook, "markdown", "exercise"):
-        if i + 1 == len(all_cells) or "solution" not in tags(all_cells[i + 1]):
-            yield f"cell {i}: no solution follows this exercise"
-    for i, cell in cells(notebook, "code", "solution"):
+    for number, (i, cell) in enumerate(cells(notebook, "markdown", "exercise"), start=1):
+        if i + 1 == len(all_cells) or "answer" not in tags(all_cells[i + 1]):
+            yield f"cell {i}: no cell for the reader's answer follows this exercise"
+        if f"Exercise {number}" not in source(cell):
+            yield f"cell {i} is exercise {number} and does not say so"
+        if f"[Solution](solutions/{notebook.name}.md#exercise-{number})" not in source(cell):
+            yield f"cell {i}: no link to the solution of exercise {number}"
+    for i, cell in cells(notebook, "code", "answer"):
         if i == 0 or "exercise" not in tags(all_cells[i - 1]):
-            yield f"cell {i}: no exercise stands before this solution"
-        if not cell["metadata"].get("jupyter", {}).get("source_hidden"):
-            yield f"cell {i}: this solution is not folded"
+            yield f"cell {i}: no exercise stands before this answer"
+        if source(cell) or cell["outputs"]:
+            yield f"cell {i}: the reader's cell is not empty"
+    for i, cell in cells(notebook, "code"):
+        if cell["metadata"].get("jupyter", {}):
+            yield f"cell {i} is folded in some viewers and open in others"
+
+
+def solutions_are_apart_and_whole(notebook):
+    found = {int(number): code for number, code, _ in EXECUTE.SOLUTION.findall(notebook.solutions)}
+    exercises = len(list(cells(notebook, "markdown", "exercise")))
+    if list(found) != list(range(1, exercises + 1)):
+        yield f"solutions/{notebook.name}.md has solutions of {list(found)}, and there are {exercises} exercises"
+    shown = "\n".join(source(cell) for _, cell in cells(notebook))
+    printed = "\n".join(text for _, _, output in outputs(notebook) for text in texts(output))
+    for number, code in found.items():
+        try:
+            tree = ast.parse(code)
+        except SyntaxError as error:
+            yield f"the solution of exercise {number} is no plain Python (line {error.lineno})"
+            continue
+        asserting = {"check.close", "check.fails"} & calls(tree)
+        if not asserting and not any(isinstance(node, ast.Assert) for node in ast.walk(tree)):
+            yield f"the solution of exercise {number} asserts nothing"
+        if code in shown or any(len(text) > 60 and text in printed for text in notebook.printed(number)):
+            yield f"the solution of exercise {number} can be read in the notebook"
+    if EXECUTE.SOLUTION.sub("", notebook.solutions).count("```"):
+        yield f"solutions/{notebook.name}.md has code that is no solution of an exercise: ## Exercise N, then ```python"
+
+
+def players_are_small_and_named(notebook):
+    for i, cell, output in outputs(notebook):
+        html = "".join(output.get("data", {}).get("text/html", ""))
+        for player in re.findall(r"<audio[^>]*>", html):
+            if len(player) > PLAYER_BYTES:
+                yield f"cell {i}: a player of {len(player)} bytes, where {PLAYER_BYTES} are allowed"
+            if " controls" not in player or len(re.findall(r'aria-label="([^"]*)"', player)[0:1]) < 1:
+                yield f"cell {i}: a player without controls or a label"
+            if "sound" not in tags(cell):
+                yield f"cell {i} plays a sound and is not tagged 'sound'"
+        if "<audio" in html and 'src="data:audio/' not in html:
+            yield f"cell {i}: a player whose sound is not in the page"
+
+
+def graded_exercises_are_mentioned(notebook):
+    text = "\n".join(source(cell) for _, cell in cells(notebook, "markdown"))
+    for each in notebook.exercises:
+        if f'grade("{each}", {each})' not in text:
+            yield f'the exercise {each} belongs to this notebook, and it is not mentioned as `grade("{each}", {each})`'
+    for mentioned in re.findall(r'grade\("(\w+)"', text):
+        if mentioned not in notebook.all_exercises:
+            yield f"the grader has no exercise {mentioned}"
 
 
 def equations_cite_their_place(notebook):
@@ -191,7 +278,7 @@ def equations_cite_their_place(notebook):
 
 
 def executed_in_order(notebook):
-    counts = [cell["execution_count"] for _, cell in cells(notebook, "code")]
+    counts = [cell["execution_count"] for _, cell in cells(notebook, "code") if source(cell)]
     if counts != list(range(1, len(counts) + 1)):
         yield f"the cells were not executed in order from a clean kernel: {counts}"
     for i, _cell, output in outputs(notebook):
@@ -226,7 +313,7 @@ def pictures_are_tagged_and_explained(notebook):
         if "picture" in tags(cell) and not shown:
             yield f"cell {i} is tagged 'picture' and shows none"
         explained = i + 1 < len(all_cells) and all_cells[i + 1]["cell_type"] == "markdown"
-        if "picture" in tags(cell) and "solution" not in tags(cell) and not explained:
+        if "picture" in tags(cell) and not explained:
             yield f"cell {i}: no words stand under this picture"
 
 
@@ -321,12 +408,15 @@ def neighbours_are_linked(notebook):
 
 def begins_and_ends_as_all_do(notebook):
     first, last = (notebook.raw["cells"][end] for end in (0, -1))
-    number = notebook.name[:2]
+    number = EXECUTE.number(notebook.name)
     if first["cell_type"] != "markdown" or not re.match(rf"# {number} \w", source(first)):
         yield f"the first cell is not a title: # {number} …"
     minutes = re.search(r"Reading time: (\d+) minutes", source(first))
-    if not minutes or not 20 <= int(minutes[1]) <= 40:
-        yield "the first cell does not say 'Reading time: N minutes', 20 to 40"
+    measured = EXECUTE.reading_minutes(notebook.raw)
+    if not minutes or int(minutes[1]) != measured:
+        yield f"the first cell does not say 'Reading time: {measured} minutes', as execute.py measures it"
+    if measured > 60:
+        yield f"{measured} minutes are too long: make two notebooks of it"
     if last["cell_type"] != "markdown" or not re.match(r"#+ What you know now", source(last)):
         yield "the last cell is not 'What you know now'"
 
@@ -347,9 +437,9 @@ def stored_in_the_common_form(notebook):
     if notebook.raw["metadata"] != metadata:
         yield "the metadata are an editor's: python notebooks/execute.py NAME --store"
     for i, cell in cells(notebook):
-        if cell.get("id") != f"{notebook.name[:2]}-{i:02d}":
+        if cell.get("id") != f"{EXECUTE.number(notebook.name)}-{i:02d}":
             yield f"cell {i} has the id {cell.get('id')}: python notebooks/execute.py NAME --store"
-        if extra := cell["metadata"].keys() - {"tags", "jupyter"}:
+        if extra := cell["metadata"].keys() - {"tags"}:
             yield f"cell {i} has metadata that no reader needs: {', '.join(sorted(extra))}"
 
 
@@ -358,7 +448,10 @@ RULES = [
     checks_assert,
     break_its_fail,
     ribbons_and_sources_are_shown,
-    exercises_have_folded_solutions,
+    exercises_have_an_empty_answer,
+    solutions_are_apart_and_whole,
+    players_are_small_and_named,
+    graded_exercises_are_mentioned,
     equations_cite_their_place,
     executed_in_order,
     pictures_have_alt_text,
@@ -378,11 +471,60 @@ RULES = [
 ]
 
 
+# --- the glossary ----------------------------------------------------------------------------------------------------
+
+
+def glossary_faults(glossary, notebooks):
+    """Terms that no notebook links to, links to terms that there are not, and a term that stands unlinked before."""
+    terms = {heading.replace(" ", "-"): heading for heading in re.findall(r"^## (.+)$", glossary, re.MULTILINE)}
+    linked = set()
+    for name, texts_of in notebooks:
+        for text in texts_of:
+            for term in re.findall(r"\(GLOSSARY\.md#([^)]*)\)", text):
+                if term not in terms:
+                    yield f"{name} links to {term}, which the glossary does not have"
+                linked.add(term)
+            for term, heading in terms.items():
+                if term not in linked and re.search(rf"\*\*{re.escape(heading)}\*\*", text, re.IGNORECASE):
+                    yield f"{name}: **{heading}** stands first here, and is not linked to the glossary"
+                    linked.add(term)
+    yield from (f"no notebook links to {heading}" for term, heading in terms.items() if term not in linked)
+
+
+def test_a_term_links_to_the_glossary_where_it_first_stands():
+    notebooks = [
+        (name, [source(cell) for _, cell in cells(load(FOLDER / f"{name}.ipynb"), "markdown")]) for name in ORDER
+    ]
+    faults = list(glossary_faults((FOLDER / "GLOSSARY.md").read_text(encoding="utf-8"), notebooks))
+    assert not faults, "\n".join(faults)
+
+
+def test_the_glossary_names_notebooks_that_there_are():
+    glossary = (FOLDER / "GLOSSARY.md").read_text(encoding="utf-8")
+    assert all((FOLDER / target).exists() for _, target in links(glossary))
+    assert len(re.findall(r"^## ", glossary, re.MULTILINE)) == len(links(glossary)) > 50
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("**[hop](GLOSSARY.md#hop)**", None),
+        ("**hop** and **[hop](GLOSSARY.md#hop)**", "stands first"),
+        ("**[hop](GLOSSARY.md#hops)**", "does not have"),
+        ("hop", "no notebook links"),
+    ],
+)
+def test_what_is_wrong_with_a_glossary_is_found(text, says):
+    faults = list(glossary_faults("# Glossary\n\n## hop\n\nA step.\n", [("01_a", text.split(" and "))]))
+    assert bool(faults) == (says is not None)
+    assert all(says in fault for fault in faults[:1])
+
+
 # --- the notebooks ---------------------------------------------------------------------------------------------------
 
 
 def test_the_course_is_whole():
-    assert sorted(path.stem for path in FOLDER.glob("*.ipynb")) == ORDER
+    assert sorted((path.stem for path in FOLDER.glob("*.ipynb")), key=EXECUTE.number) == ORDER
 
 
 def test_the_readme_lists_the_course_in_order():
@@ -413,15 +555,13 @@ def code(text, *words, says="", shows=False):
         alt = {"image/png": {"alt": ALT}, "image/svg+xml": {"alt": ALT}}
         shown.append({"output_type": "display_data", "data": data, "metadata": alt})
     metadata = {"tags": list(words)} if words else {}
-    if "solution" in words:
-        metadata["jupyter"] = {"source_hidden": True}
     return {"cell_type": "code", "metadata": metadata, "source": text, "outputs": shown, "execution_count": None}
 
 
 def sound():
     """A small notebook without a fault, the second of three."""
     made = [
-        markdown("# 01 Squares\n\nReading time: 20 minutes. [Back](00_a.ipynb) · [On](02_c.ipynb)"),
+        markdown("# 01 Squares\n\nReading time: 5 minutes. [Back](00_a.ipynb) · [On](02_c.ipynb)"),
         code(
             "import numpy as np\n\nfrom xlsr_ref.checkpoint.read import read_file\n"
             "from xlsr_ref.teach import check, show\n\nrng = np.random.default_rng(0)"
@@ -436,15 +576,16 @@ def sound():
         code("check.close(4, 4, expected=0)", "check", says="error 0.0e+00, expected below 0e+00\n"),
         code("with check.fails():\n    assert 5 == 4", "break-it", says="failed, as it must: 5 is not 4\n"),
         markdown("And why?", "question"),
-        markdown("1. Find the root of 9. You are right if its square is 9.", "exercise"),
-        code("assert 3 * 3 == 9", "solution"),
-        markdown("2. And of 16?", "exercise"),
-        code("check.close(4 * 4, 16, expected=0)", "solution"),
+        markdown("Exercise 1. Find the root of 9.\n\n[Solution](solutions/01_b.md#exercise-1)", "exercise"),
+        code("", "answer"),
+        markdown("Exercise 2. And of 16?\n\n[Solution](solutions/01_b.md#exercise-2)", "exercise"),
+        code("", "answer"),
+        markdown('Write `root`, then `grade("root", root)`.', "graded"),
         markdown("## What you know now\n\n* Squares. Next: [cubes](02_c.ipynb)"),
     ]
     for i, cell in enumerate(made):
         cell["id"] = f"01-{i:02d}"
-    for count, cell in enumerate((cell for cell in made if cell["cell_type"] == "code"), start=1):
+    for count, cell in enumerate((cell for cell in made if cell["cell_type"] == "code" and cell["source"]), start=1):
         cell["execution_count"] = count
     metadata = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -453,17 +594,42 @@ def sound():
     return {"cells": made, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
 
 
+SOLUTIONS = """# 01 Squares: solutions
+
+## Exercise 1
+
+```python
+assert 3 * 3 == 9
+```
+
+It prints:
+
+```text
+three times three is nine, and that is all there is to say about it, as far as we know
+```
+
+## Exercise 2
+
+```python
+check.close(4 * 4, 16, expected=0)
+```
+"""
+
+
 @pytest.fixture
 def held(tmp_path):
     """The faults that a rule finds in a made-up notebook, which lies in its folder with its two neighbours."""
 
     def faults(rule, raw):
+        (tmp_path / "solutions").mkdir(exist_ok=True)
+        (tmp_path / "solutions" / "01_b.md").write_text(raw.pop("solutions", SOLUTIONS), encoding="utf-8")
         for name in ("00_a", "02_c"):
             (tmp_path / f"{name}.ipynb").touch()
         path = tmp_path / "01_b.ipynb"
         path.write_text(json.dumps(raw, ensure_ascii=False), encoding="utf-8")
         notebook = load(path)
         notebook.order = ["00_a", "01_b", "02_c"]
+        notebook.exercises, notebook.all_exercises = ["root"], {"root"}
         return list(rule(notebook))
 
     return faults
@@ -516,31 +682,69 @@ def html(text):
     return lambda raw: tagged(raw, "check")["outputs"].append(data)
 
 
+def fold(tag):
+    return lambda raw: tagged(raw, tag)["metadata"].update(jupyter={"source_hidden": True})
+
+
+def solved(change):
+    """A fault: another file of solutions."""
+    return lambda raw: raw.update(solutions=change(SOLUTIONS))
+
+
+def plays(sound, label='aria-label="Two tones" ', tag=True, source="data:audio/wav;base64,"):
+    """A fault: a player in the output of the check."""
+    page = f'<audio controls {label}src="{source}{sound}"></audio>'
+
+    def fault(raw):
+        html(page)(raw)
+        if tag:
+            tagged(raw, "check")["metadata"]["tags"].append("sound")
+
+    return fault
+
+
+THIRD = "\n## Exercise 3\n\n```python\nassert True\n```\n"
 LONG = "def f(x):\n" + "    x = x + 1\n" * 15 + "    return x"
 ERROR = {"output_type": "error", "ename": "ValueError", "evalue": "", "traceback": []}
 
 FAULTS = [
-    *((tags_are_known_and_counted, f"no {tag}", untag(tag)) for tag in TAGS),
+    *((tags_are_known_and_counted, f"no {tag}", untag(tag)) for tag, (_, least) in TAGS.items() if least),
     (tags_are_known_and_counted, "a misspelt tag", untag("check", ["check", "brake-it"])),
     (tags_are_known_and_counted, "a tag on the wrong kind of cell", untag("question", ["question", "check"])),
     (checks_assert, "a check that asserts nothing", write("check", "print(4 == 4)")),
     (checks_assert, "a check in a comment", write("check", "# check.close(4, 4)\nprint(4)")),
     (checks_assert, "a check that prints nothing", lambda raw: tagged(raw, "check").update(outputs=[])),
-    (checks_assert, "a solution that asserts nothing", write("solution", "print(3)")),
     (break_its_fail, "nothing is expected to fail", write("break-it", "assert 4 == 4")),
     (break_its_fail, "no failure is shown", output("break-it", text="fine\n")),
     (ribbons_and_sources_are_shown, "no ribbon in the ribbon's cell", write("ribbon", "show.waveform(ax, x, 16000)")),
     (ribbons_and_sources_are_shown, "no source in the source's cell", write("source", "print('y = x * x')")),
-    (exercises_have_folded_solutions, "an open solution", lambda raw: raw["cells"][13]["metadata"].pop("jupyter")),
-    (exercises_have_folded_solutions, "no solution", lambda raw: raw["cells"].pop(13)),
-    (exercises_have_folded_solutions, "no exercise", lambda raw: raw["cells"].pop(12)),
-    (exercises_have_folded_solutions, "an exercise at the end", lambda raw: raw.update(cells=raw["cells"][:13])),
+    (exercises_have_an_empty_answer, "an answer that is given away", write("answer", "assert 3 * 3 == 9")),
+    (exercises_have_an_empty_answer, "an output in the reader's cell", says("answer", "3")),
+    (exercises_have_an_empty_answer, "no cell for the answer", lambda raw: raw["cells"].pop(13)),
+    (exercises_have_an_empty_answer, "no exercise", lambda raw: raw["cells"].pop(12)),
+    (exercises_have_an_empty_answer, "an exercise at the end", lambda raw: raw.update(cells=raw["cells"][:13])),
+    (exercises_have_an_empty_answer, "no link", rewrite("exercise", "[Solution]", "[Answer]")),
+    (exercises_have_an_empty_answer, "another number", rewrite("exercise", "Exercise 1", "Exercise 2")),
+    (exercises_have_an_empty_answer, "a folded cell", fold("check")),
+    (solutions_are_apart_and_whole, "no solution", solved(lambda text: text.partition("## Exercise 2")[0])),
+    (solutions_are_apart_and_whole, "one too many", solved(lambda text: text + THIRD)),
+    (solutions_are_apart_and_whole, "no Python", solved(lambda text: text.replace("assert 3", "assert if"))),
+    (solutions_are_apart_and_whole, "nothing is asserted", solved(lambda text: text.replace("assert", "print() #"))),
+    (solutions_are_apart_and_whole, "code without a heading", solved(lambda text: text + "\n```python\nx = 1\n```\n")),
+    (solutions_are_apart_and_whole, "its source in sight", write("by-hand", "assert 3 * 3 == 9")),
+    (solutions_are_apart_and_whole, "its output in sight", says("check", SOLUTIONS)),
+    (players_are_small_and_named, "a large sound", plays("A" * 61_000)),
+    (players_are_small_and_named, "no label", plays("A", label="")),
+    (players_are_small_and_named, "no tag", plays("A", tag=False)),
+    (players_are_small_and_named, "a sound elsewhere", plays("A", source="https://example.org/a.wav")),
+    (graded_exercises_are_mentioned, "an exercise that nobody mentions", write("graded", "Write `root`.")),
+    (graded_exercises_are_mentioned, "one that there is not", rewrite("graded", ".", ', `grade("rot", rot)`.')),
     (equations_cite_their_place, "no place", rewrite("equation", "§2", "somewhere")),
     (equations_cite_their_place, "an equation without the tag", untag("equation")),
     (equations_cite_their_place, "another kind of equation", write("exercise", "\\begin{align}y = x\\end{align}, §2")),
     (equations_cite_their_place, "the tag without an equation", write("equation", "It squares, §2.")),
     (executed_in_order, "a cell that was not executed", lambda raw: tagged(raw, "check").update(execution_count=None)),
-    (executed_in_order, "a cell executed twice", lambda raw: tagged(raw, "solution").update(execution_count=99)),
+    (executed_in_order, "a cell executed twice", lambda raw: tagged(raw, "break-it").update(execution_count=99)),
     (executed_in_order, "an error", lambda raw: tagged(raw, "check")["outputs"].append(ERROR)),
     (executed_in_order, "a warning", says("check", "careful", name="stderr")),
     (pictures_have_alt_text, "no alt text", output("picture", metadata={})),
@@ -554,7 +758,7 @@ FAULTS = [
     (pictures_are_tagged_and_explained, "a picture without the tag", untag("picture", ["real-speech"])),
     (pictures_are_tagged_and_explained, "the tag without a picture", untag("check", ["check", "picture"])),
     (pictures_are_tagged_and_explained, "no words below", lambda raw: raw["cells"].pop(8)),
-    (small_enough, "a huge output", says("check", "0" * 1_500_000)),
+    (small_enough, "a huge output", says("check", "0" * 1_800_000)),
     (nothing_of_this_machine, "a folder in an output", says("check", "read from /home/me/clip.flac")),
     (nothing_of_this_machine, "a folder in a source", write("by-hand", "open('/tmp/x')")),
     (nothing_of_this_machine, "a drive", says("check", "C:\\Users\\me")),
@@ -569,11 +773,11 @@ FAULTS = [
     (imports_are_allowed, "a package with a known beginning", write("by-hand", "import xlsr_ref_too")),
     (imports_are_allowed, "another package", write("by-hand", "import pandas")),
     (imports_are_allowed, "another part of scipy", write("by-hand", "from scipy.special import erf")),
-    (no_stubs, "dots", write("solution", "def root(x):\n    ...")),
-    (no_stubs, "pass", write("solution", "def root(x):\n    pass")),
-    (no_stubs, "a mark in the code", write("solution", "root = 3  # your code here")),
+    (no_stubs, "dots", write("by-hand", "def root(x):\n    ...")),
+    (no_stubs, "pass", write("by-hand", "def root(x):\n    pass")),
+    (no_stubs, "a mark in the code", write("by-hand", "root = 3  # your code here")),
     (no_stubs, "a mark in the text", write("question", "TODO: why?")),
-    (no_stubs, "an exception", write("solution", "raise NotImplementedError")),
+    (no_stubs, "an exception", write("by-hand", "raise NotImplementedError")),
     (no_library_code, "a long function", write("by-hand", LONG)),
     (no_library_code, "a long class", write("by-hand", "class A:\n" + "    x = 1\n" * 15)),
     (no_global_randomness, "a seed", write("by-hand", "np.random.seed(0)")),
@@ -586,10 +790,11 @@ FAULTS = [
     (neighbours_are_linked, "no way on", first("# 01 Squares\n\n[Back](00_a.ipynb)")),
     (neighbours_are_linked, "a way that skips one", first("# 01 Squares\n\n[Back](00_a.ipynb) [On](03_d.ipynb)")),
     (neighbours_are_linked, "no way on at the end", lambda raw: raw["cells"][-1].update(source="## What you know now")),
-    (begins_and_ends_as_all_do, "another number", first("# 02 Squares\n\nReading time: 20 minutes.")),
-    (begins_and_ends_as_all_do, "no title", first("Squares\n\nReading time: 20 minutes.")),
+    (begins_and_ends_as_all_do, "another number", first("# 02 Squares\n\nReading time: 5 minutes.")),
+    (begins_and_ends_as_all_do, "no title", first("Squares\n\nReading time: 5 minutes.")),
     (begins_and_ends_as_all_do, "no reading time", first("# 01 Squares")),
-    (begins_and_ends_as_all_do, "too long a reading time", first("# 01 Squares\n\nReading time: 60 minutes.")),
+    (begins_and_ends_as_all_do, "a guessed reading time", first("# 01 Squares\n\nReading time: 60 minutes.")),
+    (begins_and_ends_as_all_do, "too long", first("# 01 Squares\n\nReading time: 65 minutes.\n" + 9600 * "a ")),
     (begins_and_ends_as_all_do, "no end", lambda raw: raw["cells"].pop()),
     (cells_of_text_are_short, "a wall of text", write("question", "word " * (WORDS + 1))),
     (stored_in_the_common_form, "a version", lambda raw: raw["metadata"]["language_info"].update(version="3.13")),

@@ -92,6 +92,19 @@ def test_gradients_of_relu_and_glu(rng):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(1, 2), (300, 600)])
+def test_the_kernel_of_glu_equals_its_twin(rng, dtype, shape):
+    x = (rng.standard_normal(shape) * 5).astype(dtype)
+    x[0, -1] = -1000  # a gate that is shut
+    tolerance = {"rtol": 1e-6, "atol": 1e-6} if dtype is np.float32 else {"rtol": 1e-12, "atol": 1e-12}
+    for kernel, twin in zip(activation._glu_numba(x), activation._glu_numpy(x.astype(np.float64))):
+        np.testing.assert_allclose(kernel, twin, **tolerance)
+        assert kernel.dtype == dtype
+    strided = np.asfortranarray(x)
+    np.testing.assert_array_equal(activation._glu_numba(strided)[0], activation._glu_numba(x)[0])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_swish_and_its_kernel(rng, dtype):
     """One rounding of float32, and one of its e^x, are 2e-7 of a value up to 100."""
     x = np.concatenate([rng.standard_normal(1000) * 10, [0, 88, -88, 1000, -1000, 1e-30]]).astype(dtype).reshape(1, -1)

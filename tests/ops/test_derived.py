@@ -10,7 +10,7 @@ import xlsr_ref
 from xlsr_ref.ops import derived as derived_file
 from xlsr_ref.ops.conv import kernel_rows
 from xlsr_ref.ops.derived import derived
-from xlsr_ref.ops.micro_kernel import BLOCK
+from xlsr_ref.ops.micro_kernel import BLOCKS
 from xlsr_ref.ops.tree import flatten, nest, read_only
 from xlsr_ref.ops.weight_norm import effective_kernel, weight_norm
 
@@ -105,7 +105,7 @@ def test_the_report_of_a_load_says_how_much_it_will_be(name, dtype):
     layers = base["feature_extractor"]["conv_layers"].values()
     size = sum(kernel_rows(layer["conv"]["weight"]).nbytes for layer in layers)
     size += weight_norm(base["encoder"]["pos_conv_embed"]["conv"])[0].nbytes
-    if BLOCK is not None and dtype == "float32":  # the matrices of all linear layers are packed
+    if BLOCKS and dtype == "float32":  # the matrices of all linear layers are packed
         size += sum(w.nbytes for name, w in flatten(model.params).items() if name.endswith(".weight") and w.ndim == 2)
     assert model.report.prepared_bytes == size
     assert f"prepared {size / 2**20:,.1f} MiB" in str(model.report)

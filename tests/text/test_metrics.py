@@ -20,6 +20,7 @@ from xlsr_ref.text.metrics import (
     confusions,
     count,
     interval,
+    paired_bootstrap,
     word_errors,
     written,
 )
@@ -182,3 +183,44 @@ def test_confusions_count_each_pair():
     found = confusions([compare_words("a b c", "a x c"), compare_words("b b", "x"), compare_words("", "y")])
     assert dict(found) == {("b", "x"): 2, ("b", None): 1, (None, "y"): 1}
     assert list(found) == [("b", "x"), (None, "y"), ("b", None)]
+
+
+def of_edits(*edits, length=10):
+    """The errors of recordings of ``length`` words with so many substitutions each."""
+    return [Errors(hits=length - each, substitutions=each) for each in edits]
+
+
+def test_a_paired_bootstrap_cancels_what_both_systems_find_hard():
+    rng = np.random.default_rng(0)
+    hard = rng.integers(0, 8, 20)  # from recording to recording
+    one, other = of_edits(*(hard + 2)), of_edits(*(hard + 1))  # the second is better by one word in each
+    alone = [interval(each, np.random.default_rng(1)) for each in (one, other)]
+    assert alone[0][0] < alone[1][1]  # the two intervals overlap
+    found = paired_bootstrap(one, other, np.random.default_rng(1))
+    assert found == pytest.approx((-0.1, -0.1, -0.1, 1.0))
+
+
+def test_a_paired_bootstrap_by_loops():
+    one, other = of_edits(1, 4, 0, 2), of_edits(2, 3, 0, 0)
+    found = paired_bootstrap(one, other, np.random.default_rng(3), draws=500)
+    draws = np.random.default_rng(3).multinomial(4, [0.25] * 4, size=500)
+    differences = []
+    for times in draws:
+        edits = [sum(n * errors.edits for n, errors in zip(times, each)) for each in (one, other)]
+        differences.append((edits[1] - edits[0]) / 40)
+    differences.sort()
+    assert found.difference == pytest.approx(-2 / 40)
+    assert (found.low, found.high) == pytest.approx((differences[12], differences[487]))
+    better = sum(each < 0 for each in differences) + sum(each == 0 for each in differences) / 2
+    assert found.better == pytest.approx(better / 500)
+
+
+def test_equal_systems_are_better_in_half_of_the_draws():
+    same = of_edits(1, 0, 5)
+    assert paired_bootstrap(same, same, np.random.default_rng(0)) == (0, 0, 0, 0.5)
+
+
+@pytest.mark.parametrize("other", [[], of_edits(1), of_edits(1, 2, length=9)])
+def test_a_paired_bootstrap_takes_the_same_recordings(other):
+    with pytest.raises(ValueError, match="the same recordings"):
+        paired_bootstrap(of_edits(1, 2) if other else [], other, np.random.default_rng(0))

@@ -78,19 +78,24 @@ def chunks(samples: int, size: int, context: int, kernels: tuple[int, ...], stri
     encoder's. The last chunk takes the samples beyond the last frame as well.
     """
     T, step, field = frames(samples, kernels, strides), hop(strides), receptive_field(kernels, strides)
-    parts = []
-    for first in range(0, max(T - 2 * context, 1), size - 2 * context):  # the first frame that is computed
-        stop = min(first + size, T)
-        own_first = first + context if first > 0 else 0
-        own_stop = stop - context if stop < T else T
-        parts.append(
-            Chunk(
-                samples=slice(first * step, (stop - 1) * step + field if stop < T else samples),
-                frames=slice(own_first, own_stop),
-                own=slice(own_first - first, own_stop - first),
-            )
-        )
-    return parts
+    starts = range(0, max(T - 2 * context, 1), size - 2 * context)
+    return [chunk_at(first, T, samples, size, context, step, field) for first in starts]
+
+
+def chunk_at(first: int, T: int, samples: int, size: int, context: int, step: int, field: int) -> Chunk:
+    """The chunk whose frame number ``first`` is computed first, of a recording of ``T`` frames and ``samples``.
+
+    Frames begin ``step`` samples apart and see ``field`` of them. Of a recording that goes on, ``T`` and ``samples``
+    may be those so far, if more than ``first + size`` frames are there: it is the same chunk.
+    """
+    stop = min(first + size, T)
+    own_first = first + context if first > 0 else 0
+    own_stop = stop - context if stop < T else T
+    return Chunk(
+        samples=slice(first * step, (stop - 1) * step + field if stop < T else samples),
+        frames=slice(own_first, own_stop),
+        own=slice(own_first - first, own_stop - first),
+    )
 
 
 def cut(pieces: Iterable[np.ndarray], parts: Sequence[slice]) -> Iterator[np.ndarray]:

@@ -48,27 +48,61 @@ def resample(x: np.ndarray, from_rate: Any, to_rate: Any) -> np.ndarray:
 def resample_pieces(pieces: Iterable[np.ndarray], from_rate: Any, to_rate: Any) -> Iterator[np.ndarray]:
     """:func:`resample` of a recording that comes in ``pieces`` (n,) of any sizes: the same samples to the bit, in
     pieces, of which the last may be empty."""
-    ratio = Fraction(check_rate(to_rate), check_rate(from_rate))
-    if ratio == 1:
+    stream = Resampler(from_rate, to_rate)
+    if stream.ratio == 1:
         yield from pieces
         return
-    up, down = ratio.numerator, ratio.denominator
-    margin = -(-_reach(up, down) // (up * down)) * down  # samples of x: the kernel's reach, as a multiple of `down`
-    held: list[np.ndarray] = []
-    first = done = total = 0  # samples of x: held from here; turned into y up to here; seen. All but the last: · down
     for piece in pieces:
-        held.append(piece)
-        total += len(piece)
-        stop = (total - margin) // down * down
-        if stop - done >= max(MARGINS * margin, FEWEST):
-            x = np.concatenate(held)
-            y = _resampler(ratio, x.dtype)(x, (stop - first) // down * up)
-            yield y[(done - first) // down * up :]
-            held, done = [x[stop - margin - first :]], stop
-            first = stop - margin
-    x = np.concatenate(held)
-    y = _resampler(ratio, x.dtype)(x, round(total * ratio) - first // down * up)
-    yield y[(done - first) // down * up :]
+        y = stream.feed(piece)
+        if len(y):
+            yield y
+    yield stream.finish()
+
+
+class Resampler:
+    """:func:`resample` of a recording that comes piece by piece: what :meth:`feed` and at the end :meth:`finish` give,
+    one after the other, is the same to the bit. A result comes when ``fewest`` samples were fed (None: many, which is
+    faster) and the kernel's reach beyond them, ``delay`` seconds."""
+
+    def __init__(self, from_rate: Any, to_rate: Any, fewest: int | None = None) -> None:
+        source = check_rate(from_rate)
+        self.ratio = Fraction(check_rate(to_rate), source)
+        up, down = self.ratio.numerator, self.ratio.denominator
+        self._margin = -(-_reach(up, down) // (up * down)) * down  # samples of x: the kernel's reach, whole `down`s
+        self._fewest = max(MARGINS * self._margin, FEWEST) if fewest is None else max(fewest, down)
+        self.delay = 0.0 if self.ratio == 1 else (self._margin + down) / source
+        self._held: list[np.ndarray] = []
+        self._first = self._done = self._total = 0  # of x: held from here; turned into y; seen. The first two: · down
+        self._sum: Callable[[np.ndarray, int], np.ndarray] | None = None
+
+    def feed(self, x: np.ndarray) -> np.ndarray:
+        """What follows from the next samples ``x`` (n,): (m,) samples of the result, m may be 0."""
+        if self.ratio == 1:
+            return x
+        self._held.append(x)
+        self._total += len(x)
+        up, down = self.ratio.numerator, self.ratio.denominator
+        stop = (self._total - self._margin) // down * down
+        if stop - self._done < self._fewest:
+            return x[:0]
+        x = np.concatenate(self._held)
+        y = self._made(x, (stop - self._first) // down * up)
+        start = max(stop - self._margin, 0)
+        self._held, self._done, self._first = [x[start - self._first :]], stop, start
+        return y
+
+    def finish(self) -> np.ndarray:
+        """The rest of the result (m,), m may be 0."""
+        if self.ratio == 1 or not self._held:
+            return np.empty(0, np.float32)
+        up, down = self.ratio.numerator, self.ratio.denominator
+        return self._made(np.concatenate(self._held), round(self._total * self.ratio) - self._first // down * up)
+
+    def _made(self, x: np.ndarray, length: int) -> np.ndarray:
+        """From ``x``, which begins at sample `_first`, the results up to ``length``, without those that were given."""
+        up, down = self.ratio.numerator, self.ratio.denominator
+        self._sum = self._sum or _resampler(self.ratio, x.dtype)
+        return self._sum(x, length)[(self._done - self._first) // down * up :]
 
 
 # --- the sum ---------------------------------------------------------------------------------------------------------

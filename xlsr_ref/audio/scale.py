@@ -33,6 +33,34 @@ class Scale(NamedTuple):
     std: float  # sqrt(var + 1e-7)
 
 
+class Sums(NamedTuple):
+    """What is known of a recording as far as it was heard: its samples, their mean, and squares = Σ (x − mean)².
+
+        mean = m₁ + δ n₂/n      squares = s₁ + s₂ + δ² n₁ n₂/n      δ = m₂ − m₁, n = n₁ + n₂
+
+    joins two stretches that follow each other (Chan, Golub & LeVeque 1983). ops/norm.py's ``joined_moments`` adds the
+    same three terms of squares in another order, which would change the last bit here.
+    """
+
+    samples: int
+    mean: float
+    squares: float
+
+    def joined(self, stretch: np.ndarray) -> Sums:
+        """The same with a ``stretch`` (n,) of samples more; n may be 0."""
+        if len(stretch) == 0:
+            return self
+        wide = stretch.astype(np.float64)
+        its_mean = wide.mean()
+        delta, total = its_mean - self.mean, self.samples + len(wide)
+        squares = np.square(wide - its_mean).sum() + delta * delta * (self.samples * len(wide) / total)
+        return Sums(total, self.mean + delta * (len(wide) / total), self.squares + squares)
+
+    def scale(self) -> Scale:
+        """What normalises the recording as far as it was heard."""
+        return Scale(self.samples, float(self.mean), math.sqrt(self.squares / max(self.samples, 1) + 1e-7))
+
+
 def normalise(x: np.ndarray, sampling_rate: int | None = None) -> np.ndarray:
     """(x - mean) / sqrt(var + 1e-7) over all of ``x`` (L,), population variance, in x's dtype; silence stays silence.
 
@@ -48,22 +76,11 @@ def normalise(x: np.ndarray, sampling_rate: int | None = None) -> np.ndarray:
 
 
 def measure(pieces: Iterable[np.ndarray]) -> Scale:
-    """The scale of a recording that comes in ``pieces`` (n,) of any sizes, in float64. Their sizes change no bit.
-
-        mean = m₁ + δ n₂/n      squares = s₁ + s₂ + δ² n₁ n₂/n      δ = m₂ - m₁, n = n₁ + n₂
-
-    joins two stretches that follow each other (Chan, Golub & LeVeque 1983); squares are Σ (x - mean)². ops/norm.py's
-    ``joined_moments`` adds the same three terms of squares in another order, which would change the last bit here.
-    """
-    samples, mean, squares = 0, 0.0, 0.0
+    """The scale of a recording that comes in ``pieces`` (n,) of any sizes, in float64. Their sizes change no bit."""
+    so_far = Sums(0, 0.0, 0.0)
     for stretch in _even(pieces, BLOCK):
-        wide = stretch.astype(np.float64)
-        its_mean = wide.mean()
-        delta, total = its_mean - mean, samples + len(wide)
-        squares += np.square(wide - its_mean).sum() + delta * delta * (samples * len(wide) / total)
-        mean += delta * (len(wide) / total)
-        samples = total
-    return Scale(samples, float(mean), math.sqrt(squares / max(samples, 1) + 1e-7))
+        so_far = so_far.joined(stretch)
+    return so_far.scale()
 
 
 def rescale(x: np.ndarray, scale: Scale) -> np.ndarray:

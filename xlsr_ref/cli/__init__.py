@@ -26,6 +26,7 @@ from xlsr_ref.cli import (
     finetune,
     grade,
     inspect,
+    listen,
     lm,
     pretrain,
     recipe,
@@ -52,6 +53,7 @@ INTERRUPTED, READER_LEFT = 130, 141  # what a shell reports for a program that S
 
 COMMANDS = {  # in the order of the help: what each does, and its file
     "transcribe": ("write down what is said in recordings", transcribe),
+    "listen": ("write down what is said into a microphone, while it is said", listen),
     "align": ("say when each word of a known text is spoken", align),
     "explain": ("make a page that shows how a recording becomes text", explain),
     "evaluate": ("measure a model's error rates on a corpus", evaluate),

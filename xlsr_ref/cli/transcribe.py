@@ -59,14 +59,19 @@ def add(commands: Any) -> None:
     p.add_argument("--output", metavar="DIR", help="write one file per recording into this folder")
     p.add_argument("--chunk", metavar="SEC", type=float, help="cut into pieces (default: 30 s over 60; 0: none)")
     p.add_argument("--stride", metavar="SEC", type=float, help="of a piece, context on each side (a sixth)")
+    add_search(p)
+    add_many(p, shown_in_help=False)
+    add_tier(p, shown_in_help=False)
+    p.set_defaults(call=run)
+
+
+def add_search(p: argparse.ArgumentParser) -> None:
+    """The options of a beam search."""
     p.add_argument("--beam", metavar="N", type=int, help="search among N texts (with one of the next: 100)")
     p.add_argument("--lm", metavar="FILE", help="ARPA or KenLM file, a folder, or bundled")
     p.add_argument("--hotwords", metavar="LIST", help="words to listen for: anna,zagreb:5 (default: 10)")
     p.add_argument("--alpha", metavar="X", type=float, help="weight of the language model (default: 0.5)")
     p.add_argument("--beta", metavar="X", type=float, help="what each word is worth (default: 1.5)")
-    add_many(p, shown_in_help=False)
-    add_tier(p, shown_in_help=False)
-    p.set_defaults(call=run)
 
 
 class Own(NamedTuple):

@@ -144,7 +144,7 @@ def _product() -> str:
     if product(a, a)[2, 2] != 366 or abs(y[2, 2] - 366) > 12:
         raise RuntimeError("multiplies wrongly")
     line = f"float32 {micro_kernel.described()}; int8 {int8_kernel.described()}"
-    if micro_kernel.BLOCK is None:
+    if not micro_kernel.BLOCKS:
         raise Slow(line)
     return line
 

@@ -25,7 +25,7 @@ from xlsr_ref.checkpoint.tensors import DTYPE_NAMES, FLOATS, Flat, Tensors, arra
 from xlsr_ref.errors import WeightsError
 from xlsr_ref.model.networks import architecture_of
 from xlsr_ref.model.report import LoadReport
-from xlsr_ref.ops.micro_kernel import BLOCK
+from xlsr_ref.ops.micro_kernel import BLOCKS
 from xlsr_ref.ops.shapes import Shapes
 from xlsr_ref.ops.tree import nest
 from xlsr_ref.settings import Settings
@@ -141,7 +141,7 @@ def _problems(config: Settings, fit: Fit, flat: Flat, instead: Mapping[str, np.n
 
 
 def _is_derived_from(name: str, array: np.ndarray) -> bool:
-    packed = BLOCK is not None and array.dtype == np.float32
+    packed = bool(BLOCKS) and array.dtype == np.float32
     return name.endswith((".weight" if packed else ".conv.weight", *POSITIONAL)) and array.ndim > 1
 
 

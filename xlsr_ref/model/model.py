@@ -18,6 +18,7 @@ from xlsr_ref.model.parts import Parts
 from xlsr_ref.model.recording_logits import logits
 from xlsr_ref.model.save import save
 from xlsr_ref.model.search import search
+from xlsr_ref.model.stream import stream
 from xlsr_ref.model.transcribe import transcribe
 
 
@@ -28,6 +29,7 @@ class Model(Parts):
 
     # audio in, text out
     transcribe = transcribe
+    stream = stream
     align = align
     search = search
     logits = logits

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,9 +25,9 @@ class GeluCache(NamedTuple):
     x: np.ndarray  # any shape  the slope Φ(x) + x φ(x) is a function of x alone
 
 
-def gelu(x: np.ndarray) -> tuple[np.ndarray, GeluCache]:
-    """GELU of every element: y with the shape and dtype of ``x``."""
-    return _gelu(x), GeluCache(x)
+def gelu(x: np.ndarray, out: np.ndarray | None = None) -> tuple[np.ndarray, GeluCache]:
+    """GELU of every element: y with the shape and dtype of ``x``, in the contiguous array ``out`` if there is one."""
+    return _gelu(x, out), GeluCache(x)
 
 
 def gelu_backward(dy: np.ndarray, cache: GeluCache) -> tuple[np.ndarray, dict]:
@@ -77,9 +76,8 @@ class GluCache(NamedTuple):
 
 def glu(x: np.ndarray) -> tuple[np.ndarray, GluCache]:
     """The gated linear unit, a σ(b): ``x`` (T, 2C) holds the values a, then the scores b of their gates. y (T, C)."""
-    value, score = np.split(x, 2, axis=1)
-    gate = sigmoid(score)
-    return value * gate, GluCache(value, gate)
+    y, gate = _glu(x)
+    return y, GluCache(x[:, : y.shape[1]], gate)
 
 
 def glu_backward(dy: np.ndarray, cache: GluCache) -> tuple[np.ndarray, dict]:
@@ -110,11 +108,11 @@ BLOCK = 1 << 16  # elements: a block and its result stay in a core's cache
 OPERATIONS = 40  # that one element costs, counted in multiplications of a matrix product
 
 
-def _gelu_numpy(x: np.ndarray) -> np.ndarray:
+def _gelu_numpy(x: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
     """The specification."""
     from scipy.special import erf
 
-    return 0.5 * x * (1 + erf(x * math.sqrt(0.5)))
+    return np.multiply(0.5 * x, 1 + erf(x * math.sqrt(0.5)), out=out)
 
 
 def _gelu_backward_numpy(dy: np.ndarray, x: np.ndarray) -> np.ndarray:
@@ -124,19 +122,18 @@ def _gelu_backward_numpy(dy: np.ndarray, x: np.ndarray) -> np.ndarray:
     return dy * (0.5 * (1 + erf(x * math.sqrt(0.5))) + x * np.exp(-0.5 * x * x) * (1 / math.sqrt(2 * math.pi)))
 
 
-def _gelu_numba(x: np.ndarray) -> np.ndarray:
-    return _elementwise(_gelu_float32_loop if x.dtype == np.float32 else _gelu_loop, x)
+def _gelu_numba(x: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+    return _elementwise(_gelu_float32_loop if x.dtype == np.float32 else _gelu_loop, x, out=out)
 
 
 def _gelu_backward_numba(dy: np.ndarray, x: np.ndarray) -> np.ndarray:
     return _elementwise(_gelu_backward_float32_loop if x.dtype == np.float32 else _gelu_backward_loop, dy, x)
 
 
-def _elementwise(loop: Callable[..., None], *arrays: np.ndarray) -> np.ndarray:
-    y = np.empty(arrays[0].shape, arrays[0].dtype)
+def _elementwise(loop: Callable[..., None], *arrays: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+    y = np.empty(arrays[0].shape, arrays[0].dtype) if out is None else out
     flat = [np.ascontiguousarray(array).reshape(-1) for array in (*arrays, y)]
-    tasks = (partial(loop, *(array[block] for array in flat)) for block in threads.blocks(y.size, BLOCK))
-    threads.run(tasks, OPERATIONS * y.size)
+    threads.run_blocks(lambda block: loop(*(array[block] for array in flat)), y.size, BLOCK, OPERATIONS * y.size)
     return y
 
 
@@ -153,39 +150,43 @@ def _gelu_backward_loop(dy, x, dx):
         dx[i] = dy[i] * (0.5 * (1 + math.erf(x[i] * math.sqrt(0.5))) + x[i] * density)
 
 
-# math.erf is a call and keeps the loop from being vectorised; a quotient of polynomials is not. For |z| ≤ 3.9
-#     erf(z) ≈ z P(z²) / Q(z²)      with an error below 1.5e-8 (tests/ops/fit_erf.py finds P and Q)
-# and beyond 3.9 erf is 1 to 3.5e-8; below −3.9 · √2 Φ is taken as 0. It is evaluated in float64: the error of y is
-# below 2e-8 · |x| and one rounding of y to float32.
-BOUND = 3.9
-P0, P1, P2, P3, P4, P5 = 1.128379033, 1.919380538e-1, 5.296651742e-2, 3.836741956e-3, 2.874529456e-4, 2.050395895e-6
-Q1, Q2, Q3, Q4, Q5 = 5.034324513e-1, 1.147569684e-1, 1.510894324e-2, 1.181699110e-3, 3.823059954e-5
+# math.erf is a call, which keeps a loop from being vectorised, and far below zero 1 + erf is catastrophic cancellation.
+# With a = |x|
+#     y = max(x, 0) − a Φ(−a)         Φ(−a) = exp(−a²/2) P(a) / Q(a)
+# where P/Q, Mills' ratio over √(2π), is right to 5e-9 (tests/ops/fit_mills_ratio.py finds P and Q). The error of y is
+# one rounding to float32; far below zero it is a few roundings of y itself. Beyond 13, a Φ(−a) is taken as that of 13.
+FAR, ZERO, ONE, MINUS_HALF = np.float32(13), np.float32(0), np.float32(1), np.float32(-0.5)
+P0, P1, P2, P3, P4 = (
+    np.float32(p) for p in (5.000000024e-1, 4.349804779e-1, 1.807868877e-1, 3.980967148e-2, 3.994460307e-3)
+)
+Q1, Q2, Q3, Q4, Q5 = (np.float32(q) for q in (1.667845858, 1.192318270, 4.630083137e-1, 9.979569732e-2, 1.001247703e-2))
+DENSITY_AT_0 = np.float32(1 / math.sqrt(2 * math.pi))
 
 
 @njit(fastmath={"contract"})
-def _normal_distribution(x):
-    """Φ(x), to 1e-8."""
-    z = x * math.sqrt(0.5)
-    z = BOUND if z > BOUND else z
-    z = -BOUND if z < -BOUND else z
-    s = z * z
-    p = P0 + s * (P1 + s * (P2 + s * (P3 + s * (P4 + s * P5))))
-    q = 1 + s * (Q1 + s * (Q2 + s * (Q3 + s * (Q4 + s * Q5))))
-    return 0.0 if z == -BOUND else 0.5 * (1 + z * p / q)
+def _normal_tail(x):
+    """a = |x|, at most 13; exp(−a²/2); and the tail Φ(−a) of the normal distribution."""
+    a = abs(x)
+    a = FAR if a > FAR else a
+    e = exp_float32(MINUS_HALF * a * a)
+    p = P0 + a * (P1 + a * (P2 + a * (P3 + a * P4)))
+    q = ONE + a * (Q1 + a * (Q2 + a * (Q3 + a * (Q4 + a * Q5))))
+    return a, e, e * (p / q)
 
 
 @njit(fastmath={"contract"})
 def _gelu_float32_loop(x, y):
     for i in range(x.size):
-        value = float(x[i])
-        y[i] = value * _normal_distribution(value)
+        a, _, tail = _normal_tail(x[i])
+        y[i] = (x[i] if x[i] > ZERO else ZERO) - a * tail
 
 
 @njit(fastmath={"contract"})
 def _gelu_backward_float32_loop(dy, x, dx):
     for i in range(x.size):
-        density = exp_float32(np.float32(-0.5) * x[i] * x[i]) * np.float32(1 / math.sqrt(2 * math.pi))
-        dx[i] = dy[i] * (_normal_distribution(float(x[i])) + x[i] * density)
+        a, e, tail = _normal_tail(x[i])
+        steepness = a * (e * DENSITY_AT_0)  # |x| φ(x)
+        dx[i] = dy[i] * (ONE - tail + steepness if x[i] > ZERO else tail - steepness)
 
 
 def _swish_numpy(x: np.ndarray) -> np.ndarray:
@@ -228,6 +229,33 @@ def _swish_backward_float32_loop(dy, x, dx):
         dx[i] = dy[i] * share * (np.float32(1) + x[i] * (np.float32(1) - share))
 
 
+def _glu_numpy(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The specification: y, and the gate."""
+    value, score = np.split(x, 2, axis=1)
+    gate = sigmoid(score)
+    return value * gate, gate
+
+
+def _glu_numba(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    if x.dtype != np.float32:
+        return _glu_numpy(x)
+    T, C = len(x), x.shape[1] // 2
+    x, y, gate = np.ascontiguousarray(x), np.empty((T, C), x.dtype), np.empty((T, C), x.dtype)
+    rows = max(1, BLOCK // (2 * C))
+    threads.run_blocks(lambda some: _glu_float32_loop(x[some], y[some], gate[some]), T, rows, OPERATIONS * y.size)
+    return y, gate
+
+
+@njit(fastmath={"contract"})
+def _glu_float32_loop(x, y, gate):
+    T, C = y.shape
+    for t in range(T):
+        for c in range(C):
+            gate[t, c] = _sigmoid_float32(x[t, C + c])
+            y[t, c] = x[t, c] * gate[t, c]
+
+
+_glu = choose(_glu_numba, _glu_numpy)
 _swish = choose(_swish_numba, _swish_numpy)
 _swish_backward = choose(_swish_backward_numba, _swish_backward_numpy)
 _gelu = choose(_gelu_numba, _gelu_numpy)

@@ -7,8 +7,10 @@ rows × vectors fused multiply-adds for rows + vectors loads. A loop in Python w
 operations with the sums in memory, so it is written here in LLVM's own terms, as Numba builds its functions.
 How large a block is follows from the registers: all sums, one k of w and one spread x fit into them.
 
-    AVX2, NEON      16, 32 registers of 8, 4 numbers       4 × 3, 6 × 4 vectors
+    AVX2, NEON      16, 32 registers of 8, 4 numbers       4 × 3 and 6 × 2, 6 × 4 vectors
     AVX-512         32 registers of 16 numbers             6 × 4 vectors
+
+4 × 3 vectors load less for each multiply-add than 6 × 2, whose 16 columns divide more numbers of channels.
 The name is BLIS's: Van Zee & van de Geijn 2015, "BLIS: a framework for rapidly instantiating BLAS functionality".
 """
 
@@ -34,13 +36,16 @@ class Block(NamedTuple):
         return self.vectors * self.lanes
 
 
-def block_for(features: Collection[str], machine: str) -> Block | None:
-    """The block for a processor with these ``features``, as LLVM names them; None where it lacks fused vectors."""
+def blocks_for(features: Collection[str], machine: str) -> tuple[Block, ...]:
+    """The blocks for a processor with these ``features``, as LLVM names them, the fastest first.
+
+    Two at most, of as many lanes; none where the processor lacks fused vectors.
+    """
     if machine.lower() in ("aarch64", "arm64"):
-        return Block(6, 4, 4)  # every such processor has NEON; it has not been tried on one
+        return (Block(6, 4, 4),)  # every such processor has NEON; it has not been tried on one
     if "avx512f" in features:
-        return Block(6, 4, 16)
-    return Block(4, 3, 8) if {"avx2", "fma"} <= set(features) else None
+        return (Block(6, 4, 16),)
+    return (Block(4, 3, 8), Block(6, 2, 8)) if {"avx2", "fma"} <= set(features) else ()
 
 
 def cpu_features() -> frozenset[str]:
@@ -58,13 +63,14 @@ def cpu_features() -> frozenset[str]:
     return frozenset(name[1:] for name in features.split(",") if name.startswith("+"))
 
 
-BLOCK = block_for(cpu_features(), platform.machine()) if BACKEND == "numba" else None
+BLOCKS = blocks_for(cpu_features(), platform.machine()) if BACKEND == "numba" else ()
 
 
 def described() -> str:
     """How float32 matrices are multiplied here, and if by BLAS, why."""
-    if BLOCK is not None:
-        return f"packed, blocks of {BLOCK.rows} × {BLOCK.columns} in vectors of {BLOCK.lanes}"
+    if BLOCKS:
+        sizes = " or ".join(f"{block.rows} × {block.columns}" for block in BLOCKS)
+        return f"packed, blocks of {sizes} in vectors of {BLOCKS[0].lanes}"
     reason = (
         "the processor lacks AVX2 and FMA, or Numba may not use them" if BACKEND == "numba" else "there is no Numba"
     )

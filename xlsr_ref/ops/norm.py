@@ -156,11 +156,11 @@ def _norm_backward_numpy(dy, x, mean, inv_std, weight, axis=-1):
 def _layer_norm_numba(x, weight, bias, eps):
     x = np.ascontiguousarray(x)
     y, mean, inv_std = np.empty_like(x), np.empty((len(x), 1)), np.empty((len(x), 1))
-    tasks = (
-        partial(_layer_norm_loop, x[rows], weight, bias, eps, y[rows], mean[rows], inv_std[rows])
-        for rows in threads.blocks(len(x), max(1, BLOCK // x.shape[1]))
-    )
-    threads.run(tasks, OPERATIONS * x.size)
+
+    def some(rows: slice) -> None:
+        _layer_norm_loop(x[rows], weight, bias, eps, y[rows], mean[rows], inv_std[rows])
+
+    threads.run_blocks(some, len(x), max(1, BLOCK // x.shape[1]), OPERATIONS * x.size)
     return y, mean, inv_std
 
 

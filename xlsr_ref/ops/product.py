@@ -16,8 +16,9 @@ high-performance matrix multiplication".
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
@@ -26,15 +27,22 @@ from xlsr_ref.ops.backend import njit
 from xlsr_ref.ops.derived import derived
 from xlsr_ref.ops.matmul import matmuls
 from xlsr_ref.ops.memory import give_back_mapped
-from xlsr_ref.ops.micro_kernel import BLOCK, BYTES, multiply_add_for, pointer_type
+from xlsr_ref.ops.micro_kernel import BLOCKS, BYTES, Block, multiply_add_for, pointer_type
 
 Rows = Callable[[np.ndarray], np.ndarray]  # from a parameter to the matrix (N, K), one row per output channel
 
 TILE_ROWS, TILE_COLUMNS = 128, 256  # of y, which one task computes
+SPARE = 48  # columns of a block beyond the last one are accepted up to a part of 1/48
 LINE = 16  # numbers of a cache line
 SLICE = 1024  # of K: as much of x as a core's cache holds beside a panel
 PACKED = 1 << 17  # numbers that one task packs
 PARTIAL = 256  # of K: so many products are added up before they join the sum of the others
+
+
+class Packed(NamedTuple):
+    panels: np.ndarray  # (⌈N / columns⌉, 1 + K, columns)  the bias, then one k after the other
+    N: int
+    block: Block
 
 
 def as_it_is(weight: np.ndarray) -> np.ndarray:
@@ -57,25 +65,24 @@ def products(
 
     Raises ValueError where x and a weight do not have the same K.
     """
-    if BLOCK is None or x.dtype != np.float32:
+    if not BLOCKS or x.dtype != np.float32:
         return matmuls(x, [(_matrix(rows, weight).T, bias) for weight, bias in layers])
     M, K = x.shape
-    if BLOCK.rows > M:  # the inner loop reads whole blocks of rows
-        padded = np.zeros((BLOCK.rows, K), x.dtype)
+    if M < MOST_ROWS:  # the inner loop reads whole blocks of rows
+        padded = np.zeros((MOST_ROWS, K), x.dtype)
         padded[:M] = x
         return [y[:M] for y in products(padded, layers, rows)]
     packs = [derived(_packer(rows), *(array for array in layer if array is not None)) for layer in layers]
-    for panels, _ in packs:
-        if panels.shape[1] != 1 + K:
-            raise ValueError(f"x has {K} columns, but the weight {panels.shape[1] - 1}")
-    results = [np.empty((M, N), x.dtype) for _, N in packs]
-    work = M * K * sum(N for _, N in packs)
-    of_x = x.ctypes.data, x.strides[0], x.strides[1], M, K
+    for packed in packs:
+        if packed.panels.shape[1] != 1 + K:
+            raise ValueError(f"x has {K} columns, but the weight {packed.panels.shape[1] - 1}")
+    results = [np.empty((M, packed.N), x.dtype) for packed in packs]
+    work = M * K * sum(packed.N for packed in packs)
+    of_x = x.ctypes.data, x.strides[0], x.strides[1], M
     tasks = (
-        partial(_tile, *of_x, panels.ctypes.data, y, y.ctypes.data, m.start, m.stop, p.start, p.stop)
-        for (panels, _), y in zip(packs, results)
-        for p in _panel_blocks(len(panels), work)
-        for m in _row_blocks(M)
+        partial(_tile, *of_x, packed.panels, y, packed.block.rows, *tile)
+        for packed, y in zip(packs, results)
+        for tile in _tiles(M, len(packed.panels), packed.block, work)
     )
     threads.run(tasks, work)
     return results
@@ -90,25 +97,25 @@ def _matrix(rows: Rows, weight: np.ndarray) -> np.ndarray:
 
 
 @functools.cache
-def _packer(rows: Rows) -> Callable[..., tuple[np.ndarray, int]]:
+def _packer(rows: Rows) -> Callable[..., Packed]:
     """A function that packs what ``rows`` makes of a weight: always the same one, as ops/derived.py needs it."""
 
-    def pack_rows(weight: np.ndarray, bias: np.ndarray | None = None) -> tuple[np.ndarray, int]:
-        matrix = rows(weight).astype(np.float32, copy=False)
-        panels = pack(matrix, bias)
+    def pack_rows(weight: np.ndarray, bias: np.ndarray | None = None) -> Packed:
+        packed = pack(rows(weight).astype(np.float32, copy=False), bias)
         give_back_mapped(weight)
-        return panels, len(matrix)
+        return packed
 
     return pack_rows
 
 
-def pack(matrix: np.ndarray, bias: np.ndarray | None = None) -> np.ndarray:
+def pack(matrix: np.ndarray, bias: np.ndarray | None = None) -> Packed:
     """``matrix`` (N, K) and ``bias`` (N,) in panels (⌈N / columns⌉, 1 + K, columns), the bias before the first k.
 
     Both are float32; ``matrix`` may have any strides. Beyond the last output channel there are zeros.
     """
-    assert BLOCK is not None
-    (N, K), columns = matrix.shape, BLOCK.columns
+    N, K = matrix.shape
+    block = block_of(N)
+    columns = block.columns
     panels = np.empty((-(-N // columns), 1 + K, columns), np.float32)
     panels[:, 0] = 0
     panels[-1, :, N % columns or columns :] = 0
@@ -120,48 +127,56 @@ def pack(matrix: np.ndarray, bias: np.ndarray | None = None) -> np.ndarray:
         for some in threads.blocks(len(panels), max(1, PACKED // ((1 + K) * columns)))
     )
     threads.run(tasks, panels.size)
-    return panels
+    return Packed(panels, N, block)
+
+
+def block_of(N: int) -> Block:
+    """The fastest block unless it computes far more than ``N`` columns; then the one that computes the fewest."""
+
+    def computed(block: Block) -> int:
+        return -(-N // block.columns) * block.columns
+
+    return BLOCKS[0] if computed(BLOCKS[0]) <= N + N // SPARE else min(BLOCKS, key=computed)
 
 
 # --- tiles ------------------------------------------------------------------------------------------------------------
 
 
-def _row_blocks(M: int) -> list[slice]:
-    """Rows of each tile: whole blocks of registers, but for the last."""
-    assert BLOCK is not None
-    whole = -(-M // BLOCK.rows)
-    blocks = threads.blocks(whole, TILE_ROWS // BLOCK.rows)
-    return [slice(some.start * BLOCK.rows, min(M, some.stop * BLOCK.rows)) for some in blocks]
+def _tiles(M: int, panels: int, block: Block, work: int) -> Iterator[tuple[int, int, int, int]]:
+    """Of each tile the first row, the row after the last, and the same of its panels.
 
-
-def _panel_blocks(panels: int, work: int) -> list[slice]:
-    """Panels of each tile: an even number of tiles, or one where there is too little to share."""
-    assert BLOCK is not None
+    Rows are whole blocks of registers, but for the last. There is an even number of tiles side by side, or a single
+    one where there is too little to share.
+    """
     if work < threads.WORTH_SHARING:
-        return [slice(0, panels)]
-    pairs = -(-panels * BLOCK.columns // (2 * TILE_COLUMNS))
-    return threads.blocks(panels, -(-panels // (2 * pairs)))
+        yield 0, M, 0, panels
+        return
+    pairs = -(-panels * block.columns // (2 * TILE_COLUMNS))
+    for p in threads.blocks(panels, -(-panels // (2 * pairs))):
+        for m in threads.blocks(-(-M // block.rows), TILE_ROWS // block.rows):
+            yield m.start * block.rows, min(M, m.stop * block.rows), p.start, p.stop
 
 
-if BLOCK is not None:
+if BLOCKS:
     from numba import carray
 
-    ROWS, COLUMNS = BLOCK.rows, BLOCK.columns
-    multiply_add = multiply_add_for(BLOCK)
+    WIDE, NARROW = BLOCKS[0].columns, BLOCKS[-1].columns
+    MOST_ROWS = max(block.rows for block in BLOCKS)
+    multiply_add, multiply_add_narrow = multiply_add_for(BLOCKS[0]), multiply_add_for(BLOCKS[-1])
     float32_at = pointer_type()
 
     @njit()
     def _pack(matrix, row, step, N, panels, first_panel, stop_panel):
         """Some panels of a matrix (N, K) at an address; row and step lead from n to n + 1 and from k to k + 1."""
-        K = panels.shape[1] - 1
+        K, columns = panels.shape[1] - 1, panels.shape[2]
         numbers = carray(float32_at(matrix), (N - 1) * row + (K - 1) * step + 1)
         for p in range(first_panel, stop_panel):
-            n, panel = p * COLUMNS, panels[p, 1:]
-            width = min(COLUMNS, N - n)
-            if row == 1 and width == COLUMNS:  # the columns lie side by side
+            n, panel = p * columns, panels[p, 1:]
+            width = min(columns, N - n)
+            if row == 1 and width == columns:  # the columns lie side by side
                 for k in range(K):
                     source, target = numbers[n + k * step :], panel[k]
-                    for j in range(COLUMNS):
+                    for j in range(columns):
                         target[j] = source[j]
             else:
                 for k in range(0, K, LINE):
@@ -170,45 +185,52 @@ if BLOCK is not None:
                         for i in range(min(LINE, K - k)):
                             panel[k + i, j] = source[i * step]
 
-    @njit(inline="always")
-    def _block(x, x_row, x_k, panel, y, y_row, first_k, K):
+    @njit()
+    def _block(x, x_row, x_k, panel, columns, y, y_row, first_k, K):
         """Add to a block of y what ``K`` k from ``first_k`` on give; before the first k it is the bias.
 
         The sums over PARTIAL k are added up: so errors stay small.
         """
         for k in range(first_k, first_k + K, PARTIAL):
             start, start_row = (panel, 0) if k == 0 else (y, y_row)
-            w, n = panel + (1 + k) * BYTES * COLUMNS, min(PARTIAL, first_k + K - k)
-            multiply_add(x + k * x_k, x_row, x_k, w, start, start_row, y, y_row, n)
+            w, n = panel + (1 + k) * BYTES * columns, min(PARTIAL, first_k + K - k)
+            if columns == WIDE:
+                multiply_add(x + k * x_k, x_row, x_k, w, start, start_row, y, y_row, n)
+            else:
+                multiply_add_narrow(x + k * x_k, x_row, x_k, w, start, start_row, y, y_row, n)
 
     @njit()
-    def _tile(x, x_row, x_k, M, K, panels, y, y_start, first, stop, first_panel, stop_panel):
+    def _tile(x, x_row, x_k, M, panels, y, rows, first, stop, first_panel, stop_panel):
         """Rows first … stop − 1 of y (M, N), and the columns of some panels.
 
-        x, panels and y_start are addresses; x_row and x_k, from one row and one k of x to the next, are in bytes.
-        A block that y has no room for, at its right edge or below its last row, is computed in `edge`.
+        x is an address; x_row and x_k, from one row and one k of x to the next, are in bytes. A block that y has no
+        room for, at its right edge or below its last row, is computed in `edge`.
         """
-        whole, N = (stop - first) // ROWS * ROWS, y.shape[1]
-        panel_size, row = BYTES * COLUMNS * (1 + K), BYTES * N
+        K, columns, N = panels.shape[1] - 1, panels.shape[2], y.shape[1]
+        whole = (stop - first) // rows * rows
+        panels_start, panel_size = panels.ctypes.data, BYTES * columns * (1 + K)
+        y_start, row = y.ctypes.data, BYTES * N
         for k in range(0, K, SLICE):  # so much of x stays in a core's cache while the panels go by
-            for p in range(first_panel, min(stop_panel, N // COLUMNS)):
-                bias, block = panels + p * panel_size, y_start + BYTES * (first * N + p * COLUMNS)
-                for i in range(0, whole, ROWS):
-                    _block(x + (first + i) * x_row, x_row, x_k, bias, block + i * row, row, k, min(SLICE, K - k))
+            for p in range(first_panel, min(stop_panel, N // columns)):
+                panel, block = panels_start + p * panel_size, y_start + BYTES * (first * N + p * columns)
+                n = min(SLICE, K - k)
+                for i in range(0, whole, rows):
+                    _block(x + (first + i) * x_row, x_row, x_k, panel, columns, block + i * row, row, k, n)
 
-        edge = np.empty((stop - first + ROWS, COLUMNS), np.float32)
-        edge_start, edge_row = edge.ctypes.data, BYTES * COLUMNS
-        last = x + (M - ROWS) * x_row  # the last ROWS rows of x, some of them for the second time
+        edge = np.empty((stop - first + rows, columns), np.float32)
+        edge_start, edge_row = edge.ctypes.data, BYTES * columns
+        last = x + (M - rows) * x_row  # the last rows of x, some of them for the second time
         for p in range(first_panel, stop_panel):
-            bias, width = panels + p * panel_size, min(COLUMNS, N - p * COLUMNS)
-            if width < COLUMNS:
-                for i in range(0, whole, ROWS):
-                    _block(x + (first + i) * x_row, x_row, x_k, bias, edge_start + i * edge_row, edge_row, 0, K)
+            panel, width = panels_start + p * panel_size, min(columns, N - p * columns)
+            if width < columns:
+                for i in range(0, whole, rows):
+                    place = edge_start + i * edge_row
+                    _block(x + (first + i) * x_row, x_row, x_k, panel, columns, place, edge_row, 0, K)
                 for i in range(whole):
                     for j in range(width):
-                        y[first + i, p * COLUMNS + j] = edge[i, j]
+                        y[first + i, p * columns + j] = edge[i, j]
             if first + whole < stop:
-                _block(last, x_row, x_k, bias, edge_start + whole * edge_row, edge_row, 0, K)
+                _block(last, x_row, x_k, panel, columns, edge_start + whole * edge_row, edge_row, 0, K)
                 for m in range(first + whole, stop):
                     for j in range(width):
-                        y[m, p * COLUMNS + j] = edge[whole + ROWS - (stop - m), j]
+                        y[m, p * columns + j] = edge[whole + rows - (stop - m), j]

@@ -94,13 +94,23 @@ def exp_float32(x):
     return series * (ZERO if x < LOWEST else power)
 
 
+@njit()
+def _in_order(bits):
+    """The bits of a float32 as an int32 that is larger for larger numbers, or such an int32 as bits again.
+
+    Negative numbers have their size in the other bits than the sign: these are turned over.
+    """
+    return bits ^ ((bits >> np.int32(31)) & np.int32(0x7FFFFFFF))
+
+
 @njit(**REORDER)
 def _softmax_float32_loop(scores):
     for t in range(scores.shape[0]):
-        row = scores[t]
-        largest = row[0]
-        for i in range(row.size):
-            largest = row[i] if row[i] > largest else largest
+        row, bits = scores[t], scores[t].view(np.int32)
+        highest = _in_order(bits[0])
+        for i in range(row.size):  # whole numbers, since a comparison of floats, for NaN, is not vectorised
+            highest = max(highest, _in_order(bits[i]))
+        largest = np.int32(_in_order(highest)).view(np.float32)
         for i in range(row.size):
             row[i] = exp_float32(row[i] - largest)
         total = np.float64(0)

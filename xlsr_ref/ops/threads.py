@@ -42,10 +42,10 @@ def run(tasks: Iterable[Task], work: float = math.inf) -> None:
             task()
         return
     with one_blas_thread():
-        cores = count()
-        if cores == 1 or work < WORTH_SHARING:
+        if _alone(work):
             _run_pending(deque(tasks))
             return
+        cores = count()
         pending = deque(tasks)
         helpers = min(cores, len(pending)) - 1
         if helpers < 1:  # its own parts may be shared
@@ -61,6 +61,16 @@ def run(tasks: Iterable[Task], work: float = math.inf) -> None:
         for error in errors:
             if error is not None:
                 raise error
+
+
+def run_blocks(task: Callable[[slice], Any], length: int, at_most: int, work: float) -> None:
+    """Call ``task`` as :func:`run` does for the :func:`blocks` of ``range(length)``, or for all of it at once where
+    nobody shares it. Every element's result must be the same for any blocks.
+    """
+    if _alone(work):
+        task(slice(0, length))
+    else:
+        run((partial(task, block) for block in blocks(length, at_most)), work)
 
 
 def run_in_order(tasks: Iterable[Callable[[], Result]], take: Callable[[Result], None]) -> None:
@@ -146,6 +156,11 @@ _pool: tuple[int, ThreadPoolExecutor] | None = None
 _controller: Any = None
 _limiter: Any = None
 _holders = 0
+
+
+def _alone(work: float) -> bool:
+    """Are tasks of so much ``work`` for the calling thread alone?"""
+    return getattr(_here, "inside_a_task", False) or work < WORTH_SHARING or count() == 1
 
 
 def _run_pending(pending: deque[Task]) -> None:

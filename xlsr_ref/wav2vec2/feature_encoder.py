@@ -118,7 +118,7 @@ def conv_layer(
     y = np.empty_like(convolved)
     for rows in threads.blocks(len(y), max(1, NUMBERS // y.shape[1])):  # while they are in a core's cache
         normalised, _ = normalise(convolved[rows], p.get("layer_norm"), norm, stats)
-        y[rows], _ = gelu(normalised)
+        gelu(normalised, out=y[rows])
     return y, ConvLayerCache(conv_cache, convolved, norm, p.get("layer_norm"), stats)
 
 

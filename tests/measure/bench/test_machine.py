@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from xlsr_ref.measure.bench import fma, machine
-from xlsr_ref.ops.micro_kernel import BLOCK
+from xlsr_ref.ops.micro_kernel import BLOCKS
 
 
 def test_a_description():
@@ -55,13 +55,13 @@ def test_without_proc_the_system_is_asked(monkeypatch):
 
 
 def test_the_peak_is_what_registers_can_do():
-    if BLOCK is not None:
+    if BLOCKS:
         assert 1e9 < fma.fma_peak(1) < 1e13
         assert fma.STEPS > 1
 
 
 def test_the_peak_without_a_kernel_is_a_product_and_counts_its_work(monkeypatch):
-    monkeypatch.setattr(fma, "BLOCK", None)
+    monkeypatch.setattr(fma, "BLOCKS", ())
     monkeypatch.setattr(machine, "SIDE", 8)
     monkeypatch.setattr(machine, "COPIED", 1001)  # three threads copy uneven parts
     monkeypatch.setattr(machine, "timed", lambda run: ([0.5], 0, run()))

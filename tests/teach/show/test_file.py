@@ -36,6 +36,17 @@ def test_regions_have_their_bytes_and_where_they_begin():
         show.regions(ax, [("nothing", 0, "text")])
 
 
+@pytest.mark.usefixtures("unrendered")
+def test_regions_to_scale_and_without_offsets():
+    with show.figure("x") as ax:
+        show.regions(ax, PARTS, to_scale=True)
+    assert [patch.get_width() for patch in ax.patches] == pytest.approx([0.008, 0.09, 0.902])
+    assert words(ax) == ["a", "902\nbytes", "98"]  # the others are too narrow for a name
+    with show.figure("x") as ax:
+        show.regions(ax, PARTS[1:], offsets=False)
+    assert words(ax) == ["header", "90\nbytes", "a", "902\nbytes"]
+
+
 @pytest.mark.parametrize("sizes", [[1], [0, 5], [1, 1, 1], [1, 98, 900, 1], [99, 100, 801], [1] * 30, [110, 890, 0, 0]])
 def test_widths_fill_the_strip_in_the_order_of_the_sizes(sizes):
     widths = file._widths(sizes)

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from xlsr_ref.measure.bench.turns import timed
-from xlsr_ref.ops.micro_kernel import BLOCK, VectorCode
+from xlsr_ref.ops.micro_kernel import BLOCKS, VectorCode
 
 SUMS = 12  # that do not depend on each other: two a cycle, each ready after four or five
 STEPS = 4_000_000  # of each measured loop: some 10 ms
@@ -14,11 +14,11 @@ STEPS = 4_000_000  # of each measured loop: some 10 ms
 
 def fma_peak(threads: int) -> float | None:
     """FLOP/s of ``threads`` threads that multiply and add in registers; None where there is no kernel to do it with."""
-    if BLOCK is None:
+    if not BLOCKS:
         return None
     from numba import njit
 
-    multiply_add = _loop(BLOCK.lanes)
+    multiply_add = _loop(BLOCKS[0].lanes)
 
     @njit(nogil=True)
     def spin(steps):  # type: ignore[no-untyped-def]
@@ -31,7 +31,7 @@ def fma_peak(threads: int) -> float | None:
             list(pool.map(spin, [STEPS] * threads))
 
         best = min(timed(all_of_them)[0][0] for _ in range(4))
-    return 2 * SUMS * BLOCK.lanes * STEPS * threads / best
+    return 2 * SUMS * BLOCKS[0].lanes * STEPS * threads / best
 
 
 def _loop(lanes: int) -> Any:

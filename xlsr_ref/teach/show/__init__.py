@@ -1,7 +1,7 @@
 """Pictures for the notebooks: `with show.figure("alt text") as ax: show.waveform(ax, x, 16000)`.
 
-`figure` opens a picture and `style` holds what all pictures share; `ribbon` and `source` display something by
-themselves; every other function draws on the axes that it is given.
+`figure` opens a picture and `style` holds what all pictures share; `ribbon`, `source` and `play` display
+something by themselves; every other function draws on the axes that it is given.
 """
 
 from xlsr_ref.teach.show.attention import heads
@@ -10,6 +10,7 @@ from xlsr_ref.teach.show.features import code_usage, curves, feature_map, filter
 from xlsr_ref.teach.show.file import bits, dump, regions
 from xlsr_ref.teach.show.lattice import alignment, lattice, lattices
 from xlsr_ref.teach.show.picture import Picture, figure
+from xlsr_ref.teach.show.player import Player, play
 from xlsr_ref.teach.show.ribbon import ribbon
 from xlsr_ref.teach.show.sound import envelope, response, spectrogram, waveform
 from xlsr_ref.teach.show.style import COLOURS, DIVERGING, LANGUAGES, SEQUENTIAL
@@ -20,6 +21,7 @@ __all__ = [
     "LANGUAGES",
     "SEQUENTIAL",
     "Picture",
+    "Player",
     "alignment",
     "bits",
     "code_usage",
@@ -34,6 +36,7 @@ __all__ = [
     "lattice",
     "lattices",
     "matrix",
+    "play",
     "regions",
     "response",
     "ribbon",

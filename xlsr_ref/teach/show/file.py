@@ -23,21 +23,27 @@ PARTS = {"sign": "context", "exponent": "quantizer", "fraction": "features"}  # 
 Region = tuple[str, int, str]  # its name, how many bytes, and the name of its colour in COLOURS
 
 
-def regions(ax: Axes, parts: Sequence[Region]) -> None:
+def regions(ax: Axes, parts: Sequence[Region], to_scale: bool = False, offsets: bool = True) -> None:
     """The regions of a file from its first byte to its last; below each how many bytes it has, and where it begins.
 
-    Widths follow the bytes, but what is below a tenth of the strip is drawn as a tenth. Raises ValueError for no bytes.
+    Widths follow the bytes, but what is below a tenth of the strip is drawn as a tenth; with ``to_scale`` it is drawn
+    as it is, without a name. Without ``offsets`` nothing says where a region begins: for parts that are not a whole
+    file. Raises ValueError for no bytes.
     """
-    total = sum(size for _, size, _ in parts)
-    if total <= 0:
+    sizes = [size for _, size, _ in parts]
+    if sum(sizes) <= 0:
         raise ValueError("a file needs a region with at least one byte")
     x, begin = 0.0, 0
-    for (name, size, colour), width in zip(parts, _widths([size for _, size, _ in parts])):
+    widths = [size / sum(sizes) for size in sizes] if to_scale else _widths(sizes)
+    for (name, size, colour), width in zip(parts, widths):
         paint = COLOURS[colour]
-        ax.add_patch(Rectangle((x, 0), width, 1, facecolor=paint, edgecolor="white", linewidth=1.5))
-        ax.text(x + width / 2, 0.5, name, ha="center", va="center", color=legible(paint), size=8.5)
-        ax.text(x + width / 2, -0.12, f"{size:,}\nbytes", ha="center", va="top", color=SOFT, size=8)
-        ax.text(x, 1.08, f"{begin:,}", ha="left", va="bottom", color=SOFT, size=7.5)
+        edge = 1.5 if width > LEAST / 10 else 0  # a white edge would hide what is narrower
+        ax.add_patch(Rectangle((x, 0), width, 1, facecolor=paint, edgecolor="white", linewidth=edge))
+        if width >= LEAST or not to_scale:
+            ax.text(x + width / 2, 0.5, name, ha="center", va="center", color=legible(paint), size=8.5)
+            ax.text(x + width / 2, -0.12, f"{size:,}\nbytes", ha="center", va="top", color=SOFT, size=8)
+            if offsets:
+                ax.text(x, 1.08, f"{begin:,}", ha="left", va="bottom", color=SOFT, size=7.5)
         x, begin = x + width, begin + size
     _bare(ax, (0, 1), (-0.85, 1.45))
 

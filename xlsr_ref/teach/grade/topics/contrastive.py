@@ -42,7 +42,7 @@ def contrastive_loss_backward(dloss, context, quantized, codes, masked, negative
         for u = a / ‖a‖:  da = (du - u (du · u)) / ‖a‖
 
     dloss is a number, all else is as in contrastive_loss. A frame that was drawn several times gets the sum of what
-    comes back. Return (dcontext, dquantized), (n, d) and (T, d), in the dtype of context. Source: notebook 11.
+    comes back. Return (dcontext, dquantized), (n, d) and (T, d), in the dtype of context. Source: notebook 08.
     """
     a_norm = np.maximum(np.sqrt((context**2).sum(axis=1, keepdims=True)), 1e-8)
     b_norm = np.maximum(np.sqrt((quantized**2).sum(axis=1, keepdims=True)), 1e-8)
@@ -232,7 +232,7 @@ CONTRASTIVE_LOSS_BACKWARD = exercise(
     contrastive_loss_backward,
     backward_of(contrastive.contrastive_loss, contrastive.contrastive_loss_backward),
     module="losses.contrastive",
-    notebook="11",
+    notebook="08",
     title="The contrastive loss, backward",
     battery=_backward,
     returns=("dcontext", "dquantized"),

@@ -275,7 +275,7 @@ CTC_LOSS_BACKWARD = exercise(
     ctc_loss_backward,
     backward_of(ctc.ctc_loss, ctc.ctc_loss_backward),
     module="losses.ctc",
-    notebook="11",
+    notebook="09",
     title="The CTC loss, backward",
     battery=_backward,
     returns=("dlogits",),

@@ -129,7 +129,7 @@ EDIT_DISTANCE = exercise(
     edit_distance,
     _edits,
     module="text.metrics",
-    notebook="10",
+    notebook="10b",
     title="Edit distance",
     battery=_texts,
     returns=("edits",),

@@ -229,7 +229,7 @@ QUANTIZE_BACKWARD = exercise(
     quantize_backward,
     backward_of(library.quantize, library.quantize_backward),
     module="wav2vec2.quantizer",
-    notebook="11",
+    notebook="07",
     title="The quantizer, backward: straight through",
     battery=_backward,
     returns=("dfeatures", "grads"),

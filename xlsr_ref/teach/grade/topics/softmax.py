@@ -209,7 +209,7 @@ LOG_SUM_EXP = exercise(
     log_sum_exp,
     contrastive.log_sum_exp,
     module="losses.contrastive",
-    notebook="08",
+    notebook="09",
     title="The logarithm of a sum of exponentials",
     battery=_log,
     mistakes={
