@@ -174,7 +174,7 @@ class Folder:
             if path.is_dir():
                 shutil.rmtree(path)
             elif path.relative_to(self.place).as_posix() not in self.kept:
-                path.unlink()
+                path.unlink(missing_ok=True)  # its folder may be gone with all in it
         return len(left)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import re
 
 import xlsr_ref
 from xlsr_ref import cli
