@@ -41,7 +41,9 @@ COMMANDS = {  # each with what it writes
     "evaluate list.tsv --output hypotheses.tsv": ("hypotheses.tsv",),
     "explain a.ogg -o page.html": ("page.html",),
     "weights convert model converted --dtype float32": ("converted",),
+    "conformance write kit": ("kit",),
 }
+FOLDERS = ("converted", "kit")  # results that are folders, and are not written over
 OPERATIONS = 8  # of a write that it may be killed at; the commands have 5 to 12
 TIMES = "moment", "write", "asked"
 
@@ -143,7 +145,7 @@ class Folder:
             path = self.place / name
             shutil.rmtree(path, ignore_errors=True)
             path.unlink(missing_ok=True)
-            if name != "converted" and rng.integers(3):
+            if name not in FOLDERS and rng.integers(3):
                 path.write_bytes(OLD)
                 path.chmod(0o640)
             self.before[name] = content(path)
@@ -153,7 +155,7 @@ class Folder:
         wrong = [name for name, bits in self.kept.items() if content(self.place / name) != bits]
         for name, new in self.whole.items():
             found, old = content(self.place / name), self.before[name]
-            if name == "converted":
+            if name in FOLDERS:
                 right = found in (None, new)
             elif old is None:
                 right = found is None or found[0] == new[0]
@@ -161,7 +163,7 @@ class Folder:
                 right = found is not None and found[0] in (old[0], new[0]) and found[1] == old[1]
             wrong += [] if right else [name]
         allowed = set(self.kept) | set(self.whole)
-        more = {name for name in every_file(self.place) if name not in allowed and not name.startswith("converted/")}
+        more = {name for name in every_file(self.place) if name not in allowed and name.split("/")[0] not in FOLDERS}
         left = {
             name for name in more if any(part[0] == "." and part.endswith(".unfinished") for part in name.split("/"))
         }
@@ -172,7 +174,7 @@ class Folder:
             if path.is_dir():
                 shutil.rmtree(path)
             elif path.relative_to(self.place).as_posix() not in self.kept:
-                path.unlink()
+                path.unlink(missing_ok=True)  # its folder may be gone with all in it
         return len(left)
 
 
@@ -189,7 +191,8 @@ def main() -> int:
         seconds = {}
         for line in COMMANDS:
             for _ in range(2):  # the first time compiles and imports
-                shutil.rmtree(apart / "converted", ignore_errors=True)
+                for folder in FOLDERS:
+                    shutil.rmtree(apart / folder, ignore_errors=True)
                 began = time.perf_counter()
                 if run(apart, line):
                     raise RuntimeError(f"{line} fails by itself")

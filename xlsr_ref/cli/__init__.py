@@ -18,6 +18,7 @@ from xlsr_ref.cli import (
     assignment,
     bench,
     classify,
+    conformance,
     data,
     doctor,
     evaluate,
@@ -66,6 +67,7 @@ COMMANDS = {  # in the order of the help: what each does, and its file
     "weights": ("look into checkpoints of any toolkit, convert and compare them", weights),
     "grade": ("check functions that a student wrote, and name the mistakes", grade),
     "assignment": ("write exercises as notebooks to hand out, for nbgrader", assignment),
+    "conformance": ("check the network written in another language, stage by stage", conformance),
     "doctor": ("check that this machine has what is needed", doctor),
     "bench": ("measure speed and memory, stage by stage and beside others", bench),
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -13,6 +15,11 @@ from xlsr_ref.teach.grade.judge import judge, judge_prepared, prepare
 from xlsr_ref.teach.grade.scoring import CONDUCT, is_ordinary
 
 EACH = pytest.mark.parametrize("task", all_exercises(), ids=lambda task: task.name)
+
+
+@functools.cache
+def _questions(name):
+    return prepare(exercise(name), np.random.default_rng(0))
 
 
 def _like(task, number):
@@ -30,7 +37,7 @@ def _like(task, number):
 
 @EACH
 def test_zeros_ones_and_the_input_earn_nothing(task):
-    questions = prepare(task, np.random.default_rng(0))
+    questions = _questions(task.name)
 
     def first(*arguments):
         return arguments[0] if len(task.returns) == 1 else arguments[: len(task.returns)]
@@ -49,7 +56,7 @@ def test_zeros_ones_and_the_input_earn_nothing(task):
 
 @EACH
 def test_correctness_is_two_thirds_of_the_weight_at_least(task):
-    verdict = judge(task, task.function(), np.random.default_rng(0))
+    verdict = judge_prepared(task, task.function(), _questions(task.name))
     assert verdict.score == 1
     right = sum(weight for (name, _, _), weight in zip(verdict.properties, verdict.weights) if name not in CONDUCT)
     assert right / sum(verdict.weights) >= 2 / 3
@@ -58,7 +65,7 @@ def test_correctness_is_two_thirds_of_the_weight_at_least(task):
 @EACH
 def test_the_usual_case_and_a_quarter_of_all_are_ordinary(task):
     """Else a right function might earn nothing for want of a case."""
-    questions = prepare(task, np.random.default_rng(0))
+    questions = _questions(task.name)
     assert is_ordinary(*questions[0])
     assert sum(is_ordinary(*each) for each in questions) >= len(questions) / 4
 

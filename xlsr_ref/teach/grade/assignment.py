@@ -27,7 +27,6 @@ from xlsr_ref.errors import ExerciseError
 from xlsr_ref.files import write_whole
 from xlsr_ref.teach.grade.catalogue import find
 from xlsr_ref.teach.grade.definition import Exercise
-from xlsr_ref.teach.grade.judge import prepare
 from xlsr_ref.teach.grade.nbgrader_cells import BEGIN, END, HIDDEN, HIDDEN_END, book, cell, config
 from xlsr_ref.teach.grade.scoring import CONDUCT, check_weights
 from xlsr_ref.teach.grade.scoring import weights as usual_weights
@@ -133,8 +132,8 @@ def own_answer():
 
 
 def _properties(exercise: Exercise) -> list[str]:
-    questions = prepare(exercise, np.random.default_rng(SEED))
-    return [*dict.fromkeys(case.property for case, _ in questions), *CONDUCT]
+    battery = exercise.battery(np.random.default_rng(SEED))
+    return [*dict.fromkeys(case.property for case in battery), *CONDUCT]
 
 
 def _task(exercise: Exercise, plan: Plan) -> str:

@@ -62,7 +62,7 @@ def judge_prepared(exercise: Exercise, function: Any, questions: Sequence[Questi
         properties=tuple(rows),
         notes=tuple(_said(printed.getvalue())),
         weights=weights([name for name, _, _ in rows]),
-        counts=any(holds and name in _ordinary(tried) for name, holds, _ in rows),
+        counts=_right_in_an_ordinary_case(tried, {name for name, holds, _ in rows if holds}),
     )
     looked_for = explain and not all(one.holds for one in tried)
     return _explained(verdict, exercise, function, tried) if looked_for else verdict
@@ -83,9 +83,9 @@ def _explained(verdict: Verdict, exercise: Exercise, function: Any, tried: Seque
     )
 
 
-def _ordinary(tried: Sequence[Tried]) -> set[str]:
-    """The properties that a function which does nothing does not have."""
-    return {one.case.property for one in tried if is_ordinary(one.case, one.right)}
+def _right_in_an_ordinary_case(tried: Sequence[Tried], held: set[str]) -> bool:
+    """Whether a property holds that a function which does nothing has not."""
+    return any(one.case.property in held and is_ordinary(one.case, one.right) for one in tried)
 
 
 def _said(text: str) -> Iterator[str]:
