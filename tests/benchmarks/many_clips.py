@@ -2,9 +2,9 @@
 
     python tests/benchmarks/many_clips.py CORPUS [--clips 400] [--rounds 3]
 
-Clips of 1 to 3 s from the lists asterisk.tsv and fsdd.tsv. The three take turns, each in a process of its own, once with
-all clips and once with four: the difference is the time of the others, without the start. Prints medians in seconds of
-sound per second, and their ratios to the first.
+Clips of 1 to 3 s from the lists asterisk.tsv and fsdd.tsv. The three take turns, each in a process of its own, once
+with all clips and once with four: the difference is the time of the others, without the start. Prints medians in
+seconds of sound per second, and their ratios to the first.
 """
 
 from __future__ import annotations
