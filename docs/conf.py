@@ -14,13 +14,18 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "docs")]
 
 from api_pages import write_pages  # noqa: E402
+from command_line_page import write_command_line  # noqa: E402
 
 write_pages(ROOT / "xlsr_ref", ROOT / "docs" / "api")
+write_command_line(ROOT / "docs" / "command_line.md")
 
 project, author = "xlsr_ref", "the xlsr_ref authors"
 extensions = ["sphinx.ext.autodoc", "sphinx.ext.viewcode", "sphinx.ext.mathjax", "myst_nb"]
 root_doc = "docs/index"
-include_patterns = ["docs/**", "notebooks/*.ipynb", "xlsr_ref/data/*/MODEL_CARD.md", "CONTRIBUTING.md"]
+include_patterns = [
+    "docs/**", "notebooks/*.ipynb", "notebooks/*.md", "notebooks/solutions/*.md", "xlsr_ref/data/*/MODEL_CARD.md",
+    "CONTRIBUTING.md",
+]  # fmt: skip
 html_theme = "furo"
 html_title = "xlsr_ref"
 html_static_path = ["static"]
@@ -33,6 +38,7 @@ autodoc_default_options = {"members": True, "undoc-members": False, "ignore-modu
 python_use_unqualified_type_names = True
 toc_object_entries_show_parents = "hide"
 myst_enable_extensions = ["dollarmath"]
+myst_heading_anchors = 3  # a link may lead to a heading: solutions/05_attention.md#exercise-1
 nb_execution_mode = "off"
 nb_mime_priority_overrides = [("html", "image/svg+xml", 1)]
 suppress_warnings = ["ref.python"]  # two modules may have a Run each: a type in a signature leads to one of them

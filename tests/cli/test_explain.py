@@ -26,7 +26,7 @@ def test_a_page(capsys, tmp_path):
     assert capsys.readouterr() == ("", "")
     html = (tmp_path / "new" / "page.html").read_text(encoding="utf-8")
     assert html.startswith("<!doctype html>")
-    assert "tt-monkeysintro.flac · 0.60 s" in html
+    assert "tt-monkeysintro.flac · 0.60\u00a0s" in html
     assert "the bundled model" in html
 
 

@@ -34,15 +34,19 @@ EXECUTE = script()
 ORDER = [  # of reading
     "00_the_whole_pipeline",
     "01_sound",
+    "01b_speech_for_people_who_know_numpy",
     "02_feature_encoder",
     "03_gelu_and_layer_norm",
     "04_positional_convolution",
+    "04b_gradients_in_ten_minutes",
     "05_attention",
     "06_the_block",
     "07_quantizer",
     "08_contrastive_learning",
     "09_ctc",
+    "09b_ctc_beside_the_others",
     "10_decoding",
+    "10b_evaluation",
     "11_backpropagation",
     "12_training_from_nothing",
     "13_what_is_in_a_checkpoint",
@@ -467,11 +471,60 @@ RULES = [
 ]
 
 
+# --- the glossary ----------------------------------------------------------------------------------------------------
+
+
+def glossary_faults(glossary, notebooks):
+    """Terms that no notebook links to, links to terms that there are not, and a term that stands unlinked before."""
+    terms = {heading.replace(" ", "-"): heading for heading in re.findall(r"^## (.+)$", glossary, re.MULTILINE)}
+    linked = set()
+    for name, texts_of in notebooks:
+        for text in texts_of:
+            for term in re.findall(r"\(GLOSSARY\.md#([^)]*)\)", text):
+                if term not in terms:
+                    yield f"{name} links to {term}, which the glossary does not have"
+                linked.add(term)
+            for term, heading in terms.items():
+                if term not in linked and re.search(rf"\*\*{re.escape(heading)}\*\*", text, re.IGNORECASE):
+                    yield f"{name}: **{heading}** stands first here, and is not linked to the glossary"
+                    linked.add(term)
+    yield from (f"no notebook links to {heading}" for term, heading in terms.items() if term not in linked)
+
+
+def test_a_term_links_to_the_glossary_where_it_first_stands():
+    notebooks = [
+        (name, [source(cell) for _, cell in cells(load(FOLDER / f"{name}.ipynb"), "markdown")]) for name in ORDER
+    ]
+    faults = list(glossary_faults((FOLDER / "GLOSSARY.md").read_text(encoding="utf-8"), notebooks))
+    assert not faults, "\n".join(faults)
+
+
+def test_the_glossary_names_notebooks_that_there_are():
+    glossary = (FOLDER / "GLOSSARY.md").read_text(encoding="utf-8")
+    assert all((FOLDER / target).exists() for _, target in links(glossary))
+    assert len(re.findall(r"^## ", glossary, re.MULTILINE)) == len(links(glossary)) > 50
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("**[hop](GLOSSARY.md#hop)**", None),
+        ("**hop** and **[hop](GLOSSARY.md#hop)**", "stands first"),
+        ("**[hop](GLOSSARY.md#hops)**", "does not have"),
+        ("hop", "no notebook links"),
+    ],
+)
+def test_what_is_wrong_with_a_glossary_is_found(text, says):
+    faults = list(glossary_faults("# Glossary\n\n## hop\n\nA step.\n", [("01_a", text.split(" and "))]))
+    assert bool(faults) == (says is not None)
+    assert all(says in fault for fault in faults[:1])
+
+
 # --- the notebooks ---------------------------------------------------------------------------------------------------
 
 
 def test_the_course_is_whole():
-    assert sorted(path.stem for path in FOLDER.glob("*.ipynb")) == ORDER
+    assert sorted((path.stem for path in FOLDER.glob("*.ipynb")), key=EXECUTE.number) == ORDER
 
 
 def test_the_readme_lists_the_course_in_order():

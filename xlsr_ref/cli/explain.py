@@ -24,7 +24,8 @@ def add(commands: Any) -> None:
         "a cursor through all of them, and the sound. It opens in any browser, without a network.",
         epilog="examples:\n"
         "  xlsr-ref explain talk.wav -o talk.html\n"
-        "  xlsr-ref explain lecture.mp3 -o part.html --start 90 --seconds 5   a part of a long one",
+        "  xlsr-ref explain lecture.mp3 -o part.html --start 90 --seconds 5   a part of a long one\n"
+        '  xlsr-ref explain one.wav -o one.html --text "press one"            with the errors marked',
         **STYLE,
     )
     p.add_argument("audio", metavar="AUDIO", help="a recording, or - for the standard input")
@@ -34,6 +35,7 @@ def add(commands: Any) -> None:
     p.add_argument(
         "--seconds", metavar="SEC", type=float, help=f"how much to show, at most {LONGEST:g} (default: as much as that)"
     )
+    p.add_argument("--text", metavar="TEXT", help="what was said: the page then shows which words were read wrong")
     p.set_defaults(call=run)
 
 
@@ -50,6 +52,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise WrongUsage(f"--seconds {seconds:g}: give more than 0 and at most {LONGEST:g}")
     if not arguments.audio:
         raise XlsrError("AUDIO is an empty name: give a recording")
+    if arguments.text is not None and not arguments.text.split():
+        raise WrongUsage("--text is empty: give what was said, or leave it out")
     if os.path.isdir(arguments.audio):
         raise XlsrError(f"{shown(arguments.audio)}: is a folder; give one recording")
     if arguments.output in ("", "-") or os.path.isdir(arguments.output):
@@ -74,7 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
                     f"{start + seconds:g} s; --start SEC shows another part"
                 )
             whole = "the bundled model" if arguments.model is None else os.path.basename(arguments.model.rstrip("/"))
-            page = explain(model, waveform, rate, title, whole)
+            page = explain(model, waveform, rate, title, whole, arguments.text)
         except CannotTranscribeError:
             raise
         except XlsrError as error:

@@ -50,15 +50,21 @@ def _sound(seen: Trace, maps: dict[str, Levels]) -> str:
     x = seen.waveform
     peak = f", loudest at {np.argmax(np.abs(x)) / seen.rate:.2f} s" if x.any() else ", silent throughout"
     alt = f"The waveform of {len(x) / seen.rate:.2f} seconds of sound{peak}."
-    tones = "The spectrogram: time to the right, pitch upwards, brightness for loudness."
+    tones = "The spectrogram: time to the right, frequency upwards, brightness for loudness."
     top = f"{seen.rate / 2000:g} kHz"
+    eyes = (
+        "The model does not get this picture: it is here for our eyes."
+        if seen.positions is not None
+        else "The model gets a picture much like this one: the features below."
+    )
     return _lane(
         seen, "wave", "Waveform", alt, stills.waveform_still(x, alt),
         "Air pressure over time. <span class='js-only'>What the frame at the cursor sees is lit: "
         f"{seen.field} samples, {1000 * seen.field / seen.rate:g} ms.</span>",
     ) + _lane(
         seen, "spectrogram", "Spectrogram", tones, stills.map_still(maps["spectrogram"], tones),
-        "The same sound by pitch. The model does not get this picture: it is here for our eyes.",
+        f"The same sound by frequency. {eyes} "
+        f"{stills.scale('−70 dB', '0 dB, the loudest')}",
         f"<span style='top:0'>{top}</span><span style='bottom:0'>0</span>",
     )  # fmt: skip
 
@@ -73,20 +79,25 @@ def _features(seen: Trace, maps: dict[str, Levels]) -> str:
         "<th scope='col'>adds up</th><th scope='col'>steps by</th><th scope='col'>rows out</th>"
         f"<th scope='col'>a row sees</th></tr></thead><tbody>{rows}</tbody></table></details>"
     )
-    return _map(seen, maps, "features", "Features", "what the feature encoder found") + table
+    return _map(seen, maps, "features", "Features", "the features of the sound") + (table if rows else "")
 
 
 def _map(seen: Trace, maps: dict[str, Levels], key: str, name: str, what: str) -> str:
     levels = maps[key]
     alt = f"{name}: a heat map of {what}, a column for each frame and a row for each channel."
-    channels = {"features": seen.features, "projection": seen.projected, "positions": seen.positions}[key].shape[1]
+    channels = (seen.features if key == "features" else seen.projected).shape[1]
     blocks = f" ({levels.levels.shape[0]} rows: neighbours are averaged)" if channels > levels.levels.shape[0] else ""
-    scale = "Purple is above 0, orange below." if levels.signed else "Bright is high."
     return _lane(
         seen, key, name, alt, stills.map_still(levels, alt),
-        f"A column is a frame, a row one of {channels} channels{blocks}. {scale}",
+        f"A column is a frame, a row one of {channels} channels{blocks}. {_colours(levels)}",
         f"<span style='top:0'>{channels}</span><span style='bottom:0'>1</span>",
     )  # fmt: skip
+
+
+def _colours(levels: Levels) -> str:
+    """What the colours of a map mean, in words and as a bar."""
+    says = "Purple is above 0, orange below." if levels.signed else "Bright is high."
+    return f"{says} {stills.scale(f'{levels.low:.3g}'.replace('-', '−'), f'{levels.high:.3g}', levels.signed)}"
 
 
 def _projection(seen: Trace, maps: dict[str, Levels]) -> str:
@@ -113,7 +124,6 @@ def _blocks(seen: Trace, maps: dict[str, Levels]) -> str:
     still = stills.image(stills.png(a.means[first], stills.palettes()["sequential"]), alt)
     row_alt = "The attention of the frame at the cursor: a bar for each frame that it looks at."
     states_alt = "Hidden states: a heat map of the frames after the chosen block."
-    signed = "Purple is above 0, orange below." if maps["states"].signed else "Bright is high."
     coarse = max(a.heads_block, a.means_block)
     blocks = f" To keep the page small, up to {coarse} neighbouring frames share a field." if coarse > 1 else ""
     return (
@@ -125,18 +135,21 @@ def _blocks(seen: Trace, maps: dict[str, Levels]) -> str:
         f"<canvas role='img' aria-label='{escape(alt)}'></canvas><span class='row' aria-hidden='true'></span>"
         f"<span class='column' aria-hidden='true'></span></div><noscript>{still}</noscript><figcaption>"
         "A row is a frame that looks, a column one that is looked at; time runs down and to the right. Brighter is "
-        f"more. <span class='js-only'>The frame at the cursor has its row lit.</span>{blocks}<br>"
+        f"more. {stills.scale('0', 'the most in this map')} <span class='js-only'>"
+        f"The frame at the cursor has its row lit.</span>{blocks}<br>"
         "<strong class='js-only' id='looks'></strong>"
         "</figcaption></figure>"
         + _lane(
             seen, "attention", "Attention of this frame", row_alt, "",
-            "<span class='js-only'>The lit row, laid along the sound: where the frame at the cursor looks.</span>",
+            "<span class='js-only'>The lit row, laid along the sound: where the frame at the cursor looks. The tallest "
+            "bar has the share at the upper left; heights go with the root, so that small ones can be seen.</span>",
+            "<span id='tallest' style='top:0'></span><span style='bottom:0'>0</span>",
         )
         + _lane(
             seen, "states", "Hidden states", states_alt,
             stills.map_still(maps["states"], "Hidden states after the last block.", len(seen.states) - 1),
             "<span id='state-name'>After the last block</span>: the frames with what they have taken over, "
-            f"<dfn>hidden states</dfn>. {signed}",
+            f"<dfn>hidden states</dfn>. {_colours(maps['states'])}",
             f"<span style='top:0'>{seen.states[0].shape[1]}</span><span style='bottom:0'>1</span>",
         )
     )  # fmt: skip
@@ -152,7 +165,8 @@ def _scores(seen: Trace, maps: dict[str, Levels]) -> str:
     alt = "Probabilities: a row for each character, the blank on top, and a column for each frame; bright is likely."
     return _lane(
         seen, "scores", "Probabilities", alt, stills.map_still(maps["scores"], alt),
-        f"Bright is likely. The blank (–) fills the gaps between characters; ␣ is the space between words.{left}",
+        f"Bright is likely. {stills.scale('0', '1')} The blank (–) fills the gaps between characters; ␣ is the space "
+        f"between words.{left}",
         f"<div class='names'>{names}</div>",
     )  # fmt: skip
 
@@ -194,7 +208,8 @@ def _lattice(seen: Trace, maps: dict[str, Levels]) -> str:
     drawn[np.arange(len(drawn)), seen.alignment.places] = 255
     return _lane(
         seen, "lattice", "Lattice", alt, stills.map_still(Levels(drawn.T, 0, 1, False), alt),
-        f"The whole recording: {2 * S + 1:,} places from top to bottom. The line is the likeliest path. The shade is "
+        f"The whole recording: {2 * S + 1:,} places from top to bottom. The line is the likeliest path; which letter "
+        "it is at, the close-up below says. The shade is "
         "where others pass: of the probability of all paths that spell this text, the likeliest alone has "
         f"{_share(seen)}.",
     ) + (

@@ -35,6 +35,19 @@ def map_still(levels: Levels, alt: str, which: int | None = None) -> str:
     return image(png(shown, palettes()["day" if levels.signed else "sequential"]), alt)
 
 
+def scale(low: str, high: str, signed: bool = False) -> str:
+    """The colours of a map from ``low`` to ``high``, as a bar with both numbers, for the page's caption."""
+    colours = palettes()
+
+    def gradient(name: str) -> str:
+        stops = colours[name][np.linspace(0, 255, 9).astype(int)]
+        return f"linear-gradient(90deg,{','.join(f'#{r:02x}{g:02x}{b:02x}' for r, g, b in stops)})"
+
+    day, night = ("day", "night") if signed else ("sequential", "sequential")
+    style = f"--day:{gradient(day)};--night:{gradient(night)}"
+    return f"<span class='scale'><span>{escape(low)}</span><i style='{style}'></i><span>{escape(high)}</span></span>"
+
+
 def image(content: bytes, alt: str) -> str:
     data = base64.b64encode(content).decode()
     return f'<img class="still" src="data:image/png;base64,{data}" alt="{escape(alt)}">'

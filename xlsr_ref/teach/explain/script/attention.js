@@ -26,6 +26,7 @@ function drawAttentionRow(canvas, mark) {
   const { pen, width, height } = sheet(canvas);
   const { weights, block } = rowOf(t);
   const across = (width * hop * block) / L, most = Math.max(...weights, 1e-9);
+  if (!mark) $("tallest").textContent = `${percent(most)}\u00a0%`;
   pen.fillStyle = colour("context");
   weights.forEach((weight, i) => {
     const tall = Math.sqrt(weight / most) * (height - 4);

@@ -28,17 +28,17 @@ function showFrame() {
   if ($("near")) drawNear($("near"));
   showScores();
   const { token, p } = bestOf(t), word = wordAt(t), end = Math.min(L, t * hop + field);
-  $("t-sound").textContent = `Samples ${(t * hop).toLocaleString("en")} to ${(end - 1).toLocaleString("en")}: ${Math.round((1000 * field) / rate)} ms from ${seconds(t)} s.`;
+  $("t-sound").textContent = `Samples ${(t * hop).toLocaleString("en")} to ${(end - 1).toLocaleString("en")}: ${Math.round((1000 * field) / rate)}\u00a0ms from ${seconds(t)}\u00a0s.`;
   $("t-features").textContent = `The row of frame ${t} in the features, channel by channel.`;
   $("t-looks").textContent = `Block ${layer + 1}, ${head < 0 ? "all heads" : headName()}: ${looks()}.`;
   $("f-character").textContent = labels[token];
-  $("t-character").textContent = `${named(token)[0].toUpperCase()}${named(token).slice(1)}, ${percent(p)} %. In ${word < 0 ? "no word" : `“${data.words[word].text}”`}.`;
+  $("t-character").textContent = `${named(token)[0].toUpperCase()}${named(token).slice(1)}, ${percent(p)}\u00a0%. In ${word < 0 ? "no word" : `“${data.words[word].text}”`}.`;
   document.querySelector(".strip .here")?.classList.remove("here");
   chips[t].classList.add("here");
   for (const button of buttons) button.classList.toggle("here", Number(button.dataset.word) === word);
   $("slider").value = t;
   $("slider").setAttribute("aria-valuetext", sentence());
-  $("now").textContent = `${t} / ${T - 1} · ${seconds(t)} s · ${named(token)} ${percent(p)} %${word < 0 ? "" : ` · ${data.words[word].text}`}`;
+  $("now").textContent = `${t} / ${T - 1} · ${seconds(t)}\u00a0s · ${named(token)} ${percent(p)}\u00a0%${word < 0 ? "" : ` · ${data.words[word].text}`}`;
 }
 
 function go(frame, { announce = false, seek = true, pin = false } = {}) {

@@ -117,7 +117,7 @@ function showScores() {
     const p = top.p[t * top.count + i] / 65535;
     name.textContent = labels[top.tokens[t * top.count + i]];
     bar.style.width = `${100 * p}%`;
-    number.textContent = `${percent(p)} %`;
+    number.textContent = `${percent(p)}\u00a0%`;
     lane.append(bar);
     row.append(name, lane, number);
     rows.push(row);
@@ -128,12 +128,12 @@ function showScores() {
 function looks() { // in words: where the frame looks most
   const { weights, block, row } = rowOf(t);
   const most = weights.indexOf(Math.max(...weights)), frame = Math.min(T - 1, most * block + (block >> 1));
-  const where = most === row ? "at itself" : `at frame ${frame}, ${seconds(frame)} s (${named(bestOf(frame).token)})`;
-  return `most ${where}, ${percent(weights[most])} %`;
+  const where = most === row ? "at itself" : `at frame ${frame}, ${seconds(frame)}\u00a0s (${named(bestOf(frame).token)})`;
+  return `most ${where}, ${percent(weights[most])}\u00a0%`;
 }
 
 function sentence() {
   const { token, p } = bestOf(t), word = wordAt(t);
   const inside = word < 0 ? "in no word" : `in the word “${data.words[word].text}”`;
-  return `Frame ${t} of ${T - 1}, ${seconds(t)} s: ${named(token)}, ${percent(p)} %, ${inside}`;
+  return `Frame ${t} of ${T - 1}, ${seconds(t)}\u00a0s: ${named(token)}, ${percent(p)}\u00a0%, ${inside}`;
 }

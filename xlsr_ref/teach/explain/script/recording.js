@@ -44,18 +44,6 @@ function drawLattice(canvas) {
     frame ? pen.lineTo(x, y) : pen.moveTo(x, y);
   }
   pen.stroke();
-  pen.fillStyle = colour("ink");
-  pen.font = "600 14px system-ui, sans-serif";
-  pen.textAlign = "left";
-  pen.textBaseline = "middle";
-  let bottom = -Infinity;
-  data.characters.forEach((character, i) => { // letters to the right of the path, where there is space
-    const y = (2 * i + 1.5) * down, x = character.stop * across + 5;
-    if (y - bottom < 13) return;
-    const wide = pen.measureText(character.text).width;
-    pen.fillText(character.text, x + wide > width - 2 ? character.first * across - wide - 6 : x, clamp(y, 8, height - 8));
-    bottom = y;
-  });
 }
 
 function drawWords(canvas) {
