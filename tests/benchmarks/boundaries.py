@@ -3,7 +3,7 @@
     python tests/benchmarks/boundaries.py CORPUS [--lists asterisk,fsdd] [--split test] [--minutes 5]
 
 Each clip is cut where it is 40 dB below its loudest 10 ms, so its first word begins and its last word ends with it.
-Clips are joined into recordings of half a minute, with pauses of 0.2 to 1 s and noise 35 dB below the speech throughout.
+Clips are joined into recordings of half a minute, with pauses of 0.2 to 1 s and noise 35 dB below speech throughout.
 Prints the median error of the beginnings and ends (|estimate − truth|), the mean signed one, and how many truths lie in
 the 90 % intervals of `align(check=True)`.
 """

@@ -2,10 +2,10 @@
 
     python tests/benchmarks/kill_corpus.py --kills 10 [--clips 300] [--who command,worker,scheduler]
 
-Each trial transcribes a list with `--results` and `--output`; SIGKILL ends one process at a random moment: in the middle
-of the work, and in about one of eleven trials while it starts. Then the same command with --skip-existing must end with
-the outputs of a run that nobody disturbed: each line of JSON once and whole, each file whole, and nothing else. A
-command whose worker is killed must end well by itself. Prints a line for each trial, and one of JSON at the end.
+Each trial transcribes a list with `--results` and `--output`; SIGKILL ends one process at a random moment, in the
+middle of the work or, in about one of eleven trials, while it starts. Then the same command with --skip-existing must
+end with the outputs of a run that nobody disturbed: each line of JSON once and whole, each file whole, and nothing
+else. A command whose worker is killed must end well by itself. Prints a line for each trial, and one of JSON last.
 """
 
 from __future__ import annotations

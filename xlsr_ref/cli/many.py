@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 EACH_CORE = 4  # so many recordings for each core are many: then each is computed on one core
 HELP = (
-    "many recordings: --jobs N at a time; --skip-existing goes on; --results FILE: .jsonl, .parquet;\n"
+    "many recordings: --jobs N at a time; --skip-existing goes on; --results x.jsonl, .parquet;\n"
     "--dask-workers N processes here, or --scheduler tcp://HOST:PORT of a Dask cluster"
 )
 

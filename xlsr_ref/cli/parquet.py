@@ -6,7 +6,6 @@ become the file, whole, and the lines go. A command that goes on begins with the
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,8 @@ def lines_beside(path: str) -> str:
 
     Raises XlsrError where pyarrow is missing, or the file is no Parquet.
     """
+    import json
+
     arrow, lines = _pyarrow(), Path(path + LINES)
     if Path(path).is_file() and Path(path).stat().st_size and not (lines.is_file() and lines.stat().st_size):
         try:
@@ -39,6 +40,8 @@ def lines_beside(path: str) -> str:
 
 def to_parquet(path: str) -> None:
     """The lines beside ``path`` as a Parquet file; then they go. Raises XlsrError."""
+    import json
+
     import pyarrow
 
     lines = Path(path + LINES)

@@ -6,16 +6,19 @@ from dataclasses import replace
 
 import numpy as np
 
+from xlsr_ref.audio.levels import STEP, levels
 from xlsr_ref.errors import AlignmentError
 from xlsr_ref.model.check import check as check_alignment
 from xlsr_ref.model.check import with_label_prior
 from xlsr_ref.model.parts import Parts
-from xlsr_ref.model.recording_logits import Progress, recording_logits, reported
+from xlsr_ref.model.recording_logits import Progress, pieces_of, recording_logits, reported
 from xlsr_ref.model.source import Recording, as_source
 from xlsr_ref.ops.softmax import log_softmax
 from xlsr_ref.text.align_text import align_words, words_to_align
 from xlsr_ref.text.merge import with_utterances
-from xlsr_ref.text.transcript import Transcript
+from xlsr_ref.text.tokenizer import STAR
+from xlsr_ref.text.transcript import Span, Transcript, WordCheck
+from xlsr_ref.text.word_ends import Ending, word_ends
 
 
 def align(
@@ -35,7 +38,8 @@ def align(
 
     ``recording``, ``sampling_rate``, the chunks and ``progress`` are those of :meth:`transcribe`; of the hours of a
     long one only the log-probabilities are kept. Lines of the text become utterances. A word that is only "*" stands
-    for anything. Where the model writes phonemes, ``text`` goes through the package phonemizer, or is itself in
+    for anything. A word ends where its sound does (text/word_ends.py); its last character, and a "*", where the network
+    puts them. Where the model writes phonemes, ``text`` goes through the package phonemizer, or is itself in
     ``phonemes`` with spaces between them.
     With ``check`` the transcript's ``check`` says how sure each word and boundary is, and where text and sound differ
     (model/check.py). ``label_prior``, from 0 to 1, divides by that share of the tokens' priors: letters become less
@@ -53,12 +57,37 @@ def align(
         seconds, parts = recording_logits(model, source, rate, how)
         parts = reported(parts, model, seconds, progress)
         log_probs = np.concatenate([log_softmax(logits).astype(model.dtype) for _, logits in parts])
+        loudness = levels(pieces_of(model, source, rate)(), model.preprocessor.sampling_rate)
     if label_prior:
         log_probs = with_label_prior(log_probs, label_prior)
     aligned = align_words(log_probs, words, tokenizer, model.seconds_per_frame, seconds)
     if check:
         aligned = replace(aligned, check=check_alignment(log_probs, words, aligned, tokenizer, model.seconds_per_frame))
+    aligned = _with_ends(aligned, word_ends(aligned.words, loudness, STEP))
     lines = [" ".join(line.split()) for line in text.splitlines() if line.strip()]
     if len(lines) < 2:
         return aligned
     return with_utterances(aligned, [(line, len(tokenizer.words_of(line, phonemes))) for line in lines])
+
+
+def _with_ends(aligned: Transcript, endings: list[Ending | None]) -> Transcript:
+    """The alignment with the ends of its words, and their intervals, as the sound has them. Wildcards stay."""
+
+    def word(one: Span, ending: Ending | None) -> Span:
+        if ending is None or one.text == STAR:
+            return one
+        limit = ending.end if aligned.duration is None else min(ending.end, aligned.duration)
+        return replace(one, end=max(one.end, limit))
+
+    def checked(one: WordCheck, ending: Ending | None) -> WordCheck:
+        if ending is None:
+            return one
+        if ending.pause:
+            return replace(one, end=(ending.low, ending.high))
+        return replace(one, end=(min(one.end[0], ending.low), max(one.end[1], ending.high)))
+
+    words = tuple(map(word, aligned.words, endings))
+    if aligned.check is None:
+        return replace(aligned, words=words)
+    checks = tuple(map(checked, aligned.check.words, endings))
+    return replace(aligned, words=words, check=replace(aligned.check, words=checks))
