@@ -18,7 +18,7 @@ DATA = Path(xlsr_ref.__file__).parent / "data"
 CLIP = DATA / "clips" / "es" / "vm-savefolder.flac"
 NO_FILES = {"text", "split", "language", "names", "name", "exercise", "size", "seconds", "against", "hotwords",
             "format", "dtype", "preparation", "tiers", "scheduler", "level", "to", "settings", "keep",
-            "weights", "weight", "question", "by"}  # fmt: skip
+            "weights", "weight", "question", "by", "device"}  # fmt: skip
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ def add(commands: Any) -> None:
         "explain",
         usage="xlsr-ref explain [options] AUDIO -o PAGE.html",
         description="Make one page that shows how a recording becomes text: every stage with its picture,\n"
-        "a cursor through all of them, and the sound. It opens in any browser, without a network.",
+        "a cursor through all of them, and the sound. Any browser shows it.",
         epilog="examples:\n"
         "  xlsr-ref explain talk.wav -o talk.html\n"
         "  xlsr-ref explain lecture.mp3 -o part.html --start 90 --seconds 5   a part of a long one\n"
