@@ -98,6 +98,26 @@ def test_workers_that_are_killed_lose_nothing(running):
     assert [i for i, result in got if isinstance(result, Exception)] == [7]
 
 
+def where(model, how, clips):
+    """Its text is the recording's whole path; the recording that is not there is named by it."""
+    if clips[0].path.stem == "01":
+        raise XlsrError(f"{clips[0].path}: is not audio")
+    return Transcript(str(clips[0].path), (), ())
+
+
+def test_workers_that_began_elsewhere_find_what_is_named_from_here(running, tmp_path, monkeypatch):
+    """Workers of a scheduler have another folder: what is sent to them is the whole path, what comes back is not."""
+    monkeypatch.chdir(tmp_path)
+    Path("model").mkdir()
+    got = {}
+    cluster.work_on_dask(running[1], items(2), where, ready, lambda item, one: got.update({item.own: one}), True)
+    assert got[0].text == str(tmp_path / "00.wav")
+    assert str(got[1]) == "01.wav: is not audio"
+    line = Namespace(**vars(running[1]), model="model", lm="bundled")
+    sent = cluster._to_send(line, None)
+    assert (sent.model, sent.lm) == (str(tmp_path / "model"), "bundled")
+
+
 def test_a_worker_without_the_model_is_named_before_the_work(running):
     with pytest.raises(XlsrError, match=r"the worker tcp://\S+ cannot open the model: the folder is not there"):
         cluster.work_on_dask(running[1], items(2), hear, fails, lambda *_: None, True)

@@ -19,6 +19,8 @@ RIGHT = """    mean = x.mean(axis=1, keepdims=True)
 STUDENTS = {
     "right": RIGHT,
     "wrong": RIGHT.replace("keepdims=True)\n    return", "keepdims=True, ddof=1)\n    return"),
+    "partly": RIGHT.replace("    return", "    eps = max(eps, 0.1)\n    return"),
+    "taken": "    from xlsr_ref.ops.norm import layer_norm as theirs\n    return theirs(x, p, eps)[0]",
     "empty": "    raise NotImplementedError()",
 }
 
@@ -27,7 +29,7 @@ STUDENTS = {
 def course(tmp_path_factory):
     """A course after both commands. The value: its folder."""
     folder = tmp_path_factory.mktemp("course")
-    assignment(["layer_norm"], folder, "week3", points=8)
+    assignment(["layer_norm"], folder, "week3", points=8, seed=77, questions=["Why?"])
     nbgrader(folder, "generate_assignment", "week3")
     released = json.loads((folder / "release" / "week3" / "layer_norm.ipynb").read_text(encoding="utf-8"))
     for student, body in STUDENTS.items():
@@ -67,6 +69,9 @@ def test_the_students_version_has_no_solution(course):
     text = (course / "release" / "week3" / "layer_norm.ipynb").read_text(encoding="utf-8")
     assert "normalised * p[" not in text
     assert "SOLUTION" not in text
+    assert "HIDDEN" not in text
+    assert "seed = 0" in text
+    assert "77" not in text
     assert "YOUR CODE HERE" in text
 
 
@@ -76,7 +81,9 @@ def test_the_points_of_each_student(course):
         scores = {row["student_id"]: float(row["score"]) for row in csv.DictReader(file)}
         assert scores["right"] == 8  # all of them
         assert scores["empty"] == 0
-        assert 0 < scores["wrong"] < 6  # some properties hold all the same
+        assert 0 < scores["partly"] < 4  # it is right where eps is large
+        assert scores["wrong"] == 0  # right in no ordinary case
+        assert scores["taken"] == 0
 
 
 def test_the_student_reads_which_mistake_it_was(course):

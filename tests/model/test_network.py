@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from xlsr_ref.errors import ObjectiveError
+from xlsr_ref.model import network as home
 from xlsr_ref.model.network import Network, require_kept
 from xlsr_ref.ops import threads
 from xlsr_ref.ops.tree import flatten, nest
@@ -95,3 +96,11 @@ def test_the_context_is_what_the_head_is_given(rng):
     logits, _ = network.forward(x, keep=False)
     head = network.params["lm_head"]
     np.testing.assert_allclose(network.context(x) @ head["weight"].T + head["bias"], logits, atol=1e-12)
+
+
+def test_a_step_keeps_what_is_derived_of_small_models_only(monkeypatch):
+    """Packed weights of a full-size model would take as much memory as the weights themselves."""
+    params = {"a": {"weight": np.ones(8)}}
+    assert not home.for_one_step(params)["a"]["weight"].flags.writeable
+    monkeypatch.setattr(home, "KEPT", 63)
+    assert home.for_one_step(params) is params

@@ -9,7 +9,7 @@ from tiny_run import HEAD, ROWS, make_corpus, recipe
 
 from xlsr_ref.checkpoint.safetensors_file import read_arrays
 from xlsr_ref.errors import ManifestError, TrainingError, XlsrError
-from xlsr_ref.training.loop import _batches_to_go, train
+from xlsr_ref.training.loop import batches_to_go, train
 from xlsr_ref.training.prepare import prepare_run, release
 
 
@@ -64,7 +64,7 @@ def test_a_list_that_is_repeated_counts_so_many_times_in_an_epoch(prepare, tmp_p
     (tmp_path / "corpus" / "more.tsv").write_text(HEAD + "more.wav\ten\tsomebody\t0.4\ttrain\tab\n", "utf-8")
     shutil.copy(tmp_path / "corpus" / "a.wav", tmp_path / "corpus" / "more.wav")
     run, _ = prepare(text=recipe(steps=100).replace('manifests = ["tiny.tsv"]', lists))
-    counts, batches = Counter(), _batches_to_go(run)
+    counts, batches = Counter(), batches_to_go(run)
     while run.place.epoch == 0:
         chosen = next(batches)
         if run.place.epoch == 0:

@@ -12,7 +12,7 @@ def add(commands: Any) -> None:
     p = commands.add_parser(
         "assignment",
         description="Write a notebook for each exercise: the task, a cell to fill in that holds the solution,\n"
-        "and a cell that grades. nbgrader makes the students' version and takes the points.",
+        "and one that grades, with other numbers than students see; and an nbgrader_config.py.",
         epilog="example:\n"
         "  xlsr-ref assignment layer_norm layer_norm_backward -o course --name week3\n"
         "  nbgrader generate_assignment week3 --course-dir course   # into course/release\n"
@@ -25,6 +25,10 @@ def add(commands: Any) -> None:
     p.add_argument("-o", "--output", metavar="DIR", required=True, help="the course's folder")
     p.add_argument("--name", metavar="TITLE", default="xlsr", help="the assignment's name (default: xlsr)")
     p.add_argument("--points", metavar="N", type=float, default=10, help="for each exercise (default: 10)")
+    p.add_argument("--weight", metavar="P=W", nargs="+", default=[], help="W times the usual for a property")
+    p.add_argument("--question", metavar="TEXT", nargs="+", default=[], help="to answer in words, graded by hand")
+    p.add_argument("--personal", action="store_true", help="also ask for numbers of each student's own")
+    p.add_argument("--seed", metavar="N", type=int, help="of the hidden numbers (default: new ones)")
     p.set_defaults(call=run)
 
 
@@ -43,6 +47,23 @@ def run(arguments: argparse.Namespace) -> int:
             find(name)
         except ExerciseError as error:
             raise WrongUsage(str(error)) from None
-    for path in assignment(arguments.names, arguments.output, arguments.name, arguments.points):
+    if arguments.seed is not None and arguments.seed < 0:
+        raise WrongUsage(f"--seed {arguments.seed}: give 0 or more")
+    more = {"seed": arguments.seed, "personal": arguments.personal, "questions": arguments.question}
+    weights = dict(map(_weight, arguments.weight))
+    for path in assignment(
+        arguments.names, arguments.output, arguments.name, arguments.points, weights=weights, **more
+    ):
         say(f"{shown(path)}\n")
     return 0
+
+
+def _weight(text: str) -> tuple[str, float]:
+    """Of "dtype kept=0" the property and its weight."""
+    name, sign, number = text.rpartition("=")
+    try:
+        if not sign:
+            raise ValueError
+        return name, float(number)
+    except ValueError:
+        raise WrongUsage(f"--weight {text}: write it as 'dtype kept=0'") from None

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import pickle
 import re
 import threading
@@ -32,6 +33,7 @@ TRIES = 3  # for an item whose worker died, beyond those of Dask itself
 TIMEOUT = 10.0  # seconds that a scheduler has to answer
 START = 120.0  # seconds that the workers of this machine have to start
 ADDRESS = re.compile(r"(tcp|tls|ws|wss|ucx)://[^\s/]+:\d{1,5}")
+FOLDERS = ("model", "lm")  # of the line: may name what lies here
 NOT_SENT = ("call", "output", "results")  # of the line of the command
 
 
@@ -110,8 +112,13 @@ def _client(distributed: Any, address: Any) -> Iterator[Any]:
 
 
 def _to_send(arguments: argparse.Namespace, client: Any) -> argparse.Namespace:
-    """The line of the command as the workers need it; each thread of a worker computes on a core of its own."""
+    """The line of the command as the workers need it, which begin in another folder; each thread of a worker computes
+    on a core of its own."""
     sent = argparse.Namespace(**{name: value for name, value in vars(arguments).items() if name not in NOT_SENT})
+    for name in FOLDERS:
+        value = getattr(sent, name, None)
+        if isinstance(value, str) and os.path.exists(value):  # and no name of the Hub
+            setattr(sent, name, os.path.abspath(value))
     sent.threads = arguments.threads or 1
     return sent
 
@@ -160,7 +167,8 @@ def _results(
     threads = sum(one["nthreads"] for one in client.scheduler_info(n_workers=-1)["workers"].values())
 
     def submit(item: Item) -> Any:
-        future = client.submit(_perform, hear, ready, sent, item.clips, pure=False)
+        clips = tuple(clip._replace(path=clip.path.absolute()) for clip in item.clips)
+        future = client.submit(_perform, hear, ready, sent, clips, pure=False)
         under_way[future.key] = item
         return future
 
@@ -179,10 +187,20 @@ def _results(
                 result = XlsrError("each worker that computed it died: it may need more memory than they have")
         elif future.status != "finished":
             raise _Gone
-        yield item, result
+        yield item, _as_named(result, item.clips)
         following = next(todo, None)
         if following is not None:
             queue.add(submit(following))
+
+
+def _as_named(result: Any, clips: tuple[Clip, ...]) -> Any:
+    """A result; an error names the recordings as the user did."""
+    if not isinstance(result, XlsrError):
+        return result
+    text = str(result)
+    for clip in clips:
+        text = text.replace(str(clip.path.absolute()), str(clip.path))
+    return type(result)(text)
 
 
 # --- on a worker ------------------------------------------------------------------------------------------------------

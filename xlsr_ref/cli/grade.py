@@ -14,20 +14,20 @@ HINT = "1: what fails; 2: and in which part; 3: and the line (default: 3)"
 def add(commands: Any) -> None:
     p = commands.add_parser(
         "grade",
-        description="Try every function of a file that has the name of an exercise, against the library's:\n"
-        "which properties hold, and, where one does not, which known mistake gives the same\n"
-        "numbers. Each runs in a process of its own. Exit status 0: all passed; 1: not all.",
+        description="Try a file's functions against the library's: what holds, and which known mistake was\n"
+        "made. Each runs in a process of its own. Exit status 0: all passed; 1: not all.",
         epilog="examples:\n"
-        "  xlsr-ref grade solution.py\n"
         "  xlsr-ref grade solution.py --exercise layer_norm --json\n"
-        "  xlsr-ref grade --list",
+        "  xlsr-ref grade course/submitted --csv marks.csv    # again: only what changed",
         **STYLE,
     )
-    p.add_argument("file", metavar="FILE", nargs="?", help="a Python file with functions")
-    p.add_argument("--exercise", metavar="NAME", nargs="+", help="only these (default: all that the file has)")
-    p.add_argument("--list", action="store_true", help="list the exercises with their modules and notebooks")
-    p.add_argument("--json", action="store_true", help="write one JSON document instead of tables")
-    p.add_argument("--seed", metavar="N", type=int, help="of the numbers to try with (default: new ones each time)")
+    p.add_argument("file", metavar="FILE", nargs="?", help="a Python file, or with --csv a class's folder")
+    p.add_argument("--exercise", metavar="NAME", nargs="+", help="only these")
+    p.add_argument("--list", action="store_true", help="list the exercises")
+    p.add_argument("--json", action="store_true", help="write JSON instead of tables")
+    p.add_argument("--csv", metavar="CSV", dest="results", help="the table of marks, a row for each student")
+    p.add_argument("--points", metavar="N", type=float, default=10, help="for each exercise (default: 10)")
+    p.add_argument("--seed", metavar="N", type=int, help="of the numbers to try (default: new ones)")
     p.add_argument("--hint", metavar="N", type=int, choices=(1, 2, 3), default=3, help=HINT)
     p.add_argument("--seconds", metavar="S", type=float, default=5.0, help="time for a function (default: 5)")
     p.add_argument("--memory", metavar="MB", type=int, default=1024, help="memory for a function (default: 1024)")
@@ -41,6 +41,8 @@ def run(arguments: argparse.Namespace) -> int:
     _check(arguments)
     if arguments.list:
         return _list(arguments.json)
+    if arguments.results is not None:
+        return _class(arguments)
 
     from xlsr_ref.teach.grade import sandbox, submission
     from xlsr_ref.untrusted import shown
@@ -74,12 +76,44 @@ def run(arguments: argparse.Namespace) -> int:
     return int(passed < len(verdicts))
 
 
+def _class(arguments: argparse.Namespace) -> int:
+    """Grade a class's folder and write the table; 1 if somebody has not all the points."""
+    from pathlib import Path
+
+    from xlsr_ref.teach.grade import handed_in, marks
+    from xlsr_ref.untrusted import shown
+
+    for name in arguments.exercise or ():
+        _require_exercise(name)
+    if not Path(arguments.file).is_dir():
+        raise ExerciseError(f"{shown(arguments.file)}: is no folder; --csv grades a folder, a file for each student")
+    before = marks.read_table(arguments.results) if Path(arguments.results).exists() else []
+    seed = arguments.seed if arguments.seed is not None else int(before[0]["seed"]) if before else _seed()
+    limits = {"seconds": arguments.seconds, "memory_mb": arguments.memory, "watch": status_line}
+    try:
+        everyone = handed_in.of_class(arguments.file)
+        rows = marks.grade_class(
+            everyone, arguments.exercise, points=arguments.points, seed=seed, before=before, **limits
+        )
+    finally:
+        status_line("")
+    marks.write_table(arguments.results, rows)
+    for row in rows:
+        say(f"{row['student']}: {row['points']} of {row['of']}\n")
+    say(f"{shown(arguments.results)}\n")
+    return int(any(float(row["points"]) < float(row["of"]) for row in rows))
+
+
 def _check(arguments: argparse.Namespace) -> None:
     """What is wrong with the usage, before anything is imported."""
     if not arguments.list and not arguments.file:
         raise WrongUsage("give a FILE with functions first, as in grade solution.py --exercise layer_norm, or --list")
     if arguments.list and arguments.file:
         raise WrongUsage("give a FILE, or --list, and not both")
+    if arguments.results is not None and not arguments.results:
+        raise WrongUsage("--csv CSV is an empty name")
+    if not 0 < arguments.points < 1e6:
+        raise WrongUsage(f"--points {arguments.points:g}: give a number above 0")
     if not 0 < arguments.seconds <= 3600:
         raise WrongUsage(f"--seconds {arguments.seconds:g}: give a number above 0, and 3600 at most")
     if arguments.memory <= 0:
@@ -89,16 +123,20 @@ def _check(arguments: argparse.Namespace) -> None:
 
 
 def _asked(asked: list[str] | None, there: tuple[str, ...], file: str) -> tuple[str, ...]:
-    from xlsr_ref.teach.grade import exercise
-
     for name in asked or ():
-        try:
-            exercise(name)
-        except ExerciseError as error:
-            raise WrongUsage(str(error)) from None
+        _require_exercise(name)
         if name not in there:
             raise ExerciseError(f"{file}: has no function {name}; it has {', '.join(there)}")
     return tuple(dict.fromkeys(asked)) if asked else there
+
+
+def _require_exercise(name: str) -> None:
+    from xlsr_ref.teach.grade import exercise
+
+    try:
+        exercise(name)
+    except ExerciseError as error:
+        raise WrongUsage(str(error)) from None
 
 
 def _seed() -> int:

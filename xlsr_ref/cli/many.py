@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from xlsr_ref.cli import parquet
 from xlsr_ref.cli.item import Deliver, Hear, Item, Ready
 from xlsr_ref.cli.options import clock
 from xlsr_ref.cli.say import WrongUsage, is_quiet, note
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 EACH_CORE = 4  # so many recordings for each core are many: then each is computed on one core
 HELP = (
-    "many recordings: --jobs N at a time; --skip-existing goes on; --results FILE: JSON lines;\n"
+    "many recordings: --jobs N at a time; --skip-existing goes on; --results FILE: .jsonl, .parquet;\n"
     "--dask-workers N processes here, or --scheduler tcp://HOST:PORT of a Dask cluster"
 )
 
@@ -37,7 +38,7 @@ def add_many(p: argparse.ArgumentParser, shown_in_help: bool = True) -> None:
     """The options of many recordings. Where the help has no room for them, HELP belongs into its epilog."""
     texts = {
         "--jobs": ("N", "recordings at a time (default: as many as cores, where there are many)"),
-        "--results": ("FILE", "write each result as it comes, as a line of JSON"),
+        "--results": ("FILE", "write each result as it comes: lines of JSON, or .parquet"),
         "--scheduler": ("ADDRESS", "compute on the Dask cluster tcp://HOST:PORT"),
         "--dask-workers": ("N", "compute in N processes of this machine, with Dask"),
     }
@@ -70,7 +71,8 @@ def uses_dask(arguments: argparse.Namespace) -> bool:
 
 
 class Results:
-    """The file of --results: a line of JSON for each result. Without that option it holds nothing.
+    """The file of --results: a line of JSON for each result, or Parquet (parquet.py). Without that option it holds
+    nothing.
 
     ``found`` has what stood there when the work began: texts and scores by key.
     """
@@ -80,11 +82,17 @@ class Results:
 
         self.found: dict[str, dict[str, Any]] = {}
         self._lines: Lines | None = None
+        self._parquet: str | None = None
         path = arguments.results
         if path is None:
             return
-        if os.path.isfile(path) and os.path.getsize(path) and not arguments.skip_existing:
-            raise XlsrError(f"{shown(path)}: is there already: --skip-existing goes on with it, or give another name")
+        for there in (path, path + parquet.LINES) if parquet.is_parquet(path) else (path,):
+            if os.path.isfile(there) and os.path.getsize(there) and not arguments.skip_existing:
+                raise XlsrError(
+                    f"{shown(there)}: is there already: --skip-existing goes on with it, or give another name"
+                )
+        if parquet.is_parquet(path):
+            self._parquet, path = path, parquet.lines_beside(path)
         self._lines = Lines(path)
         with open(path, "rb") as file:
             for number, line in text_lines(file, shown(path), XlsrError):
@@ -110,9 +118,11 @@ class Results:
     def __enter__(self) -> Results:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, *_: object) -> None:
         if self._lines is not None:
             self._lines.close()
+        if self._parquet is not None and kind is None:
+            parquet.to_parquet(self._parquet)
 
 
 def to_do(items: Sequence[Item], is_done: Callable[[Item], bool], skip: bool) -> list[Item]:

@@ -15,6 +15,7 @@ ABOUT = {
     "pretrain": "Pre-train on sound alone: masks, a quantizer and a contrastive loss (wav2vec 2.0, §3.2).",
     "finetune": "Fine-tune on recordings and their texts, with CTC (wav2vec 2.0, §3.3).",
 }
+FEWEST = 10  # steps of a test of learning rates
 EXAMPLE = {"pretrain": "small-pretrained", "finetune": "digits"}
 
 
@@ -37,6 +38,7 @@ def add(task: str, commands: Any) -> None:
     p.add_argument("--data", metavar="DIR", help="folder of the corpus (default: XLSR_REF_CORPUS)")
     p.add_argument("--out", metavar="DIR", help="folder of the run (default: the recipe's name, here)")
     p.add_argument("--resume", action="store_true", help="go on after the last checkpoint, to the bit")
+    p.add_argument("--find-rate", metavar="N", type=int, help="try N growing learning rates, suggest a peak, and end")
     p.add_argument("--threads", metavar="N", type=int, help="how many to compute on (default: all cores)")
     add_quiet(p)
     p.set_defaults(call=partial(run, task))
@@ -55,19 +57,40 @@ def run(task: Any, arguments: argparse.Namespace) -> int:
     from xlsr_ref.training.report import LEGEND
     from xlsr_ref.training.shipped import find
 
+    if arguments.find_rate is not None and arguments.resume:
+        raise WrongUsage("give --find-rate or --resume, and not both: a test of rates always begins anew")
+    if arguments.find_rate is not None and arguments.find_rate < FEWEST:
+        raise WrongUsage(f"--find-rate is {arguments.find_rate}: give at least {FEWEST} steps")
     tell_of_compiling()
     recipe = find(arguments.recipe)
-    folder = Path(arguments.out) if arguments.out else Path(recipe.stem)
+    own = recipe.stem if arguments.find_rate is None else f"{recipe.stem}-rate"
+    folder = Path(arguments.out) if arguments.out else Path(own)
     begun = None
     try:
         with threads.use(arguments.threads):
             begun = prepare_run(task, recipe, folder, Path(corpus), arguments.resume, line)
+            if arguments.find_rate is not None:
+                return try_rates(begun, arguments.find_rate)
             line(LEGEND[task])
             model = train(begun, line)
     except KeyboardInterrupt:
         raise KeyboardInterrupt("" if begun is None else f": {how_to_resume(folder)}") from None
     draw(task, folder)
     line(f"the model is in {model}, its curves are in {folder / 'curves.svg'}")
+    return 0
+
+
+def try_rates(begun: Any, steps: int) -> int:
+    """The range test, its curve, and what it suggests."""
+    from xlsr_ref.teach.show.rates import rate_curve
+    from xlsr_ref.training.find_rate import RESULT, find_rate
+
+    found = find_rate(begun, steps, line)
+    if found.rates:
+        picture = rate_curve(found.rates, found.losses, found.smoothed, found.suggestion)
+        picture.save(begun.folder / "learning_rate.svg")
+    say(f"{found.why}\n")
+    line(f"its curve is in {begun.folder / 'learning_rate.svg'}, its numbers in {begun.folder / RESULT}")
     return 0
 
 

@@ -23,11 +23,11 @@ import numpy as np
 
 from xlsr_ref.errors import ObjectiveError
 from xlsr_ref.losses.ctc import ctc_loss, ctc_loss_backward
-from xlsr_ref.model.network import Network
+from xlsr_ref.model.network import Network, for_one_step
 from xlsr_ref.ops import threads
 from xlsr_ref.ops.keep import Keep
 from xlsr_ref.ops.spec_augment import NO_MASKS, Masks
-from xlsr_ref.ops.tree import add_to, read_only
+from xlsr_ref.ops.tree import add_to
 from xlsr_ref.settings import Settings
 
 Learn = Literal["head", "adapters", "context", "all"]
@@ -66,7 +66,7 @@ def ctc_losses(
     weights = [1.0] * N if weights is None else weights
     if not N == len(masks) == len(weights):
         raise ObjectiveError(f"there are {N} utterances, {len(masks)} masks and {len(weights)} weights: one for each")
-    network = Network(read_only(p), config)
+    network = Network(for_one_step(p), config)
     results: list[UtteranceLoss] = []
     total: dict = {}
 

@@ -24,9 +24,11 @@ from xlsr_ref.ops import threads
 from xlsr_ref.ops.dropout import DropoutCache, dropout, dropout_backward
 from xlsr_ref.ops.keep import Keep, allows_backward
 from xlsr_ref.ops.spec_augment import NO_MASKS, Masks
-from xlsr_ref.ops.tree import add_to
+from xlsr_ref.ops.tree import add_to, flatten, read_only
 from xlsr_ref.ops.upstream import require_upstream
 from xlsr_ref.settings import Settings
+
+KEPT = 1 << 28  # bytes of weights whose derived forms a training step may keep
 
 
 class NetworkCache(NamedTuple):
@@ -136,6 +138,14 @@ class Network:
             states[-1] = context
         context, sum_cache = layer_sum(states, self.params["layer_weights"])
         return context, cache, sum_cache
+
+
+def for_one_step(params: dict[str, Any]) -> dict[str, Any]:
+    """``params`` as a training step passes them on: read-only, so that what is derived from a weight, such as its
+    packed form, is kept for all utterances of the step (ops/derived.py). Of more than KEPT bytes it would take as much
+    memory as the weights: there they stay as they are, and it is made anew for each utterance, as BLAS does anyway."""
+    large = sum(array.nbytes for array in flatten(params).values()) > KEPT
+    return params if large else read_only(params)
 
 
 def require_kept(cache: NetworkCache) -> None:

@@ -31,13 +31,14 @@ from xlsr_ref.losses.diversity import (
     diversity_loss_backward,
 )
 from xlsr_ref.losses.feature_penalty import feature_penalty, feature_penalty_backward
+from xlsr_ref.model.network import for_one_step
 from xlsr_ref.ops import threads
 from xlsr_ref.ops.conv_length import frames
 from xlsr_ref.ops.dropout import DropoutCache, dropout, dropout_backward
 from xlsr_ref.ops.keep import Keep
 from xlsr_ref.ops.linear import LinearCache, linear, linear_backward
 from xlsr_ref.ops.spec_augment import NO_MASKS, Masks
-from xlsr_ref.ops.tree import add_to, read_only
+from xlsr_ref.ops.tree import add_to
 from xlsr_ref.wav2vec2.backbone import BackboneCache, backbone, backbone_backward
 from xlsr_ref.wav2vec2.config import Config
 from xlsr_ref.wav2vec2.quantizer import QuantizerCache, quantize, quantize_backward
@@ -104,7 +105,7 @@ def pretrain_loss(
     """
     masks = [NO_MASKS] * len(waveforms) if masks is None else masks
     n = _checked(waveforms, p, spans, negatives, gumbel, masks)
-    p = read_only(p)
+    p = for_one_step(p)
 
     # all forward, side by side
     keep: Keep = "checkpoints" if checkpoints else True

@@ -31,11 +31,13 @@ from xlsr_ref.ops.tree import nest
 from xlsr_ref.training import checkpoint, report
 from xlsr_ref.training.data import Sounds, batches
 from xlsr_ref.training.dev import errors_on
-from xlsr_ref.training.folder import add_metrics
+from xlsr_ref.training.folder import add_metrics, read_metrics
+from xlsr_ref.training.memory import memory_lines
 from xlsr_ref.training.prepare import Run, Say, prepare_run, release
 from xlsr_ref.training.recipe import Recipe
 from xlsr_ref.training.report import progress_line
 from xlsr_ref.training.step import Batch, finetune_step, fits_ctc, fits_masks, frames_of, pretrain_step
+from xlsr_ref.training.tensorboard import Events
 from xlsr_ref.training.watch import Lengths, Watch
 
 __all__ = ["prepare_run", "progress_line", "train"]
@@ -46,19 +48,23 @@ FITS = {"pretrain": fits_masks, "finetune": fits_ctc}
 
 def train(run: Run, say: Say) -> Path:
     """Train to the recipe's last step, and return the folder of the finished model. Raises XlsrError."""
+    for line in memory_lines(run):
+        say(line)
+    if run.recipe.run.tensorboard:
+        run.events = Events(run.folder, read_metrics(run.folder))
     keep_freed_memory()
     part, place = run.recipe.run, run.place
-    learner, sounds = Learner(run), _sounds(run, run.clips)
+    learner, sounds = Learner(run), sounds_of(run, run.clips)
     watch = Watch(part.bad_steps, place.bad, place.bad_in_a_row)
     lengths = Lengths(run.start.preprocessor.sampling_rate, run.recipe.data.longest)
     since: list[report.Step] = []  # the last report
     try:
         with threads.one_blas_thread():
-            for chosen in _batches_to_go(run):
+            for chosen in batches_to_go(run):
                 place.step += 1
                 began = time.perf_counter()
                 try:
-                    waveforms = _waveforms(run, sounds, chosen, lengths, say)
+                    waveforms = waveforms_of(run, sounds, chosen, lengths, say)
                     numbers = learner.step(place.step, waveforms, [run.targets[i] for i in chosen])
                 except ObjectiveError as error:
                     say(watch.failed(place.step, str(error)))
@@ -96,8 +102,10 @@ class Learner:
         betas = part.betas[0], part.betas[1]
         self.adam = optim.Adam(betas, part.eps, part.weight_decay, decoupled=part.name == "adamw")
 
-    def step(self, n: int, waveforms: list[np.ndarray], targets: list[np.ndarray]) -> dict[str, Any]:
-        """Step ``n``: gradient, clip, update. What it reports.
+    def step(
+        self, n: int, waveforms: list[np.ndarray], targets: list[np.ndarray], rate: float | None = None
+    ) -> dict[str, Any]:
+        """Step ``n``: gradient, clip, update, at ``rate`` (None: the schedule's). What it reports.
 
         Raises ObjectiveError, and leaves the weights as they are, if there is no usable gradient.
         """
@@ -108,7 +116,7 @@ class Learner:
         if not math.isfinite(norm):
             raise ObjectiveError("the gradient is NaN or infinite")
         optim.clip(grads, norm, recipe.optimizer.clip)
-        rate = rate_of(recipe, n)
+        rate = rate_of(recipe, n) if rate is None else rate
         head = rate * recipe.optimizer.head_rate
         rates = {name: head if name.startswith("lm_head.") else rate for name in grads}
         optim.step(self.params, grads, run.adam, rates, self.adam)
@@ -125,7 +133,7 @@ def rate_of(recipe: Recipe, n: int) -> float:
 # --- batches and their waveforms --------------------------------------------------------------------------------------
 
 
-def _batches_to_go(run: Run) -> Iterator[list[int]]:
+def batches_to_go(run: Run) -> Iterator[list[int]]:
     """The batches from where the run stands to its last step. An epoch keeps the stage in which it began."""
     place, recipe = run.place, run.recipe
     while place.step < recipe.run.last and not _is_stale(run):
@@ -145,7 +153,7 @@ def _batches_to_go(run: Run) -> Iterator[list[int]]:
             place.epoch, place.batch = place.epoch + 1, 0
 
 
-def _waveforms(run: Run, sounds: Sounds, chosen: list[int], lengths: Lengths, say: Say) -> list[np.ndarray]:
+def waveforms_of(run: Run, sounds: Sounds, chosen: list[int], lengths: Lengths, say: Say) -> list[np.ndarray]:
     """The waveforms (L,) of a batch. What is not as its list says, or cannot be learnt from, is told and counted."""
     config, fits = run.start.config, FITS[run.task]
     waveforms = [sounds[i] for i in chosen]
@@ -165,7 +173,7 @@ def _waveforms(run: Run, sounds: Sounds, chosen: list[int], lengths: Lengths, sa
     return waveforms
 
 
-def _sounds(run: Run, clips: list[Clip]) -> Sounds:
+def sounds_of(run: Run, clips: list[Clip]) -> Sounds:
     return Sounds(clips, run.start.preprocessor.sampling_rate, next(iter(run.start.params.values())).dtype.name)
 
 
@@ -176,11 +184,18 @@ def _now(every: int, run: Run) -> bool:
     return run.place.step % every == 0 or run.place.step == run.recipe.run.last
 
 
+def _record(run: Run, numbers: dict[str, Any]) -> None:
+    """One more line of metrics.jsonl, and for TensorBoard."""
+    add_metrics(run.folder, numbers)
+    if run.events is not None:
+        run.events.add(numbers)
+
+
 def _report(run: Run, since: list[report.Step], say: Say) -> None:
     place = run.place
     numbers = {"step": place.step, "epoch": place.epoch, **report.means(since), "left_out": place.bad}
     numbers["clips_left_out"] = place.clips_left_out
-    add_metrics(run.folder, numbers)
+    _record(run, numbers)
     took = sum(step.took for step in since) / len(since)
     left = {"seconds_left": took * (run.recipe.run.last - place.step)}
     say(progress_line(numbers | left, run.recipe.run.last))
@@ -193,7 +208,7 @@ def _evaluate(run: Run, lengths: Lengths, say: Say) -> None:
         return
     place, groups = run.place, run.dev | run.unheard
     every = [clip for clips in groups.values() for clip in clips]
-    sounds = _sounds(run, every)
+    sounds = sounds_of(run, every)
     waveforms = [sounds[i] for i in range(len(every))]
     for clip, x in zip(every, waveforms):
         for line in lengths.measured(clip, len(x)):
@@ -209,7 +224,7 @@ def _evaluate(run: Run, lengths: Lengths, say: Say) -> None:
             words = sum(some.words.values()) / len(some.words)
             say(f"  {what} character error rate {shown}  mean {some.mean:.3f}  word error rate {words:.3f}")
     report_of_dev = {"step": place.step, "dev": errors.characters, "mean": known.mean, "dev_words": errors.words}
-    add_metrics(run.folder, report_of_dev)
+    _record(run, report_of_dev)
 
 
 def _is_stale(run: Run) -> bool:
@@ -226,7 +241,7 @@ def average(run: Run, say: Say) -> Path | None:
     params = checkpoint.mean_of(last)
     if run.dev and run.tokenizer is not None and run.place.best is not None:
         every = [clip for clips in run.dev.values() for clip in clips]
-        sounds = _sounds(run, every)
+        sounds = sounds_of(run, every)
         waveforms = [sounds[i] for i in range(len(every))]
         error = errors_on(run.dev, waveforms, replace(run.start, params=params), run.tokenizer).mean
         better = error < run.place.best[0]

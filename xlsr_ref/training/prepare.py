@@ -32,6 +32,7 @@ from xlsr_ref.training.recipe import DataPart, Recipe, read_recipe
 from xlsr_ref.training.shipped import base_of
 from xlsr_ref.training.start import Start, start_of
 from xlsr_ref.training.step import frames_of
+from xlsr_ref.training.tensorboard import Events, require_tensorboard
 from xlsr_ref.untrusted import LONGEST_TOML, read_text
 
 Task = Literal["pretrain", "finetune"]
@@ -70,6 +71,7 @@ class Run:
     tokenizer: Tokenizer | None  # None in pre-training
     repeats: dict[Path, int]  # how often an epoch takes a clip, where it is not once
     lock: TextIO | None = None  # open as long as the run's folder is held
+    events: Events | None = None  # for TensorBoard, while it trains and where the recipe asks for it
     adam: AdamState = field(default_factory=AdamState)
     place: Place = field(default_factory=Place)
 
@@ -90,6 +92,8 @@ def prepare_run(task: Task, recipe_file: Path, folder: Path, corpus: Path, resum
     """
     recipe = read_recipe(recipe_file)
     require_usable(folder, recipe, resume)
+    if recipe.run.tensorboard:
+        require_tensorboard()
     text, part = recipe.text if task == "finetune" else None, recipe.data
     names = [*part.manifests, *part.unheard] if part.manifests else []
     every_list = read_clips(corpus, names, text, part.tiers, say, part.languages)
@@ -130,10 +134,13 @@ def prepare_run(task: Task, recipe_file: Path, folder: Path, corpus: Path, resum
 
 
 def release(run: Run) -> None:
-    """Release the run's folder, so that another run can take it."""
+    """Close the run's files, and release its folder, so that another run can take it."""
     if run.lock is not None:
         run.lock.close()
         run.lock = None
+    if run.events is not None:
+        run.events.close()
+        run.events = None
 
 
 # --- clips and targets -----------------------------------------------------------------------------------------------

@@ -93,6 +93,7 @@ class RunPart:
     save_every: int = 500
     patience: int = 0  # so many checks on the dev split in a row without a lower error end the run; 0: it goes on
     average: int = 1  # the model is the mean of so many last checkpoints, if that is better on the dev split
+    tensorboard: bool = False  # write event files, too; the package tensorboard does that
     bad_steps: int = 10  # so many steps without a usable gradient, one after the other, end the run
 
     @property

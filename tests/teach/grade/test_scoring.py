@@ -20,6 +20,8 @@ def _like(task, number):
 
     def constant(*arguments):
         result = task.function()(*arguments)
+        if isinstance(result, tuple) and all(isinstance(each, float) for each in result):
+            return (float(number),) * len(result)
         changed = mapped(lambda array: np.full_like(array, number), result)
         return changed if isinstance(result, np.ndarray | tuple | dict) else type(result)(number)
 

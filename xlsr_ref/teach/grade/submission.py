@@ -19,7 +19,7 @@ def read(path: str) -> str:
     if Path(path).is_dir():
         raise ExerciseError(f"{shown(path)}: is a folder; give one file with functions, such as solution.py")
     if Path(path).suffix == ".ipynb":
-        raise ExerciseError(f"{shown(path)}: is a notebook; call grade() in it, or save its functions as a .py file")
+        raise ExerciseError(f"{shown(path)}: is a notebook; call grade() in it, or give its folder and --csv")
     advice = "give a Python file with functions"
     data = read_bytes(path, lambda problem: ExerciseError(f"{problem}; {advice}"), LONGEST_LINE, pipes=True)
     try:

@@ -135,3 +135,31 @@ def layer_norm_backward__minus(dy, x, p, eps):
     """sign wrong"""
     dx, grads = layer_norm_backward__jacobian(dy, x, p, eps)
     return np.negative(dx), grads
+
+
+def _group_back(dy, x, p, eps, axis=0, ddof=0, weight=True):
+    n = (x - x.mean(0)) / np.sqrt(x.var(0) + eps)
+    d = dy * (p["weight"] if weight else 1)
+    inner = d - d.mean(axis, keepdims=True) - n * (d * n).mean(axis, keepdims=True)
+    return inner / np.sqrt(x.var(0) + eps), {"bias": dy.sum(0), "weight": np.einsum("tc,tc->c", dy, n)}
+
+
+def group_norm_backward__right(dy, x, p, eps):
+    """right"""
+    return _group_back(dy, x, p, eps)
+
+
+def group_norm_backward__over_channels(dy, x, p, eps):
+    """the means of dx run over the channels, as in layer norm"""
+    return _group_back(dy, x, p, eps, axis=1)
+
+
+def group_norm_backward__weightless(dy, x, p, eps):
+    """weight forgotten in dx"""
+    return _group_back(dy, x, p, eps, weight=False)
+
+
+def group_norm_backward__constants(dy, x, p, eps):
+    """both moments are taken as constants"""
+    grads = _group_back(dy, x, p, eps)[1]
+    return dy * p["weight"] / np.sqrt(x.var(0) + eps), grads

@@ -126,3 +126,25 @@ def log_sum_exp__mean(logits):
 def log_sum_exp__max(logits):
     """only the maximum"""
     return np.sort(logits, axis=1)[:, -1]
+
+
+def log_softmax__reduce(x):
+    """right"""
+    return x - np.logaddexp.reduce(x, axis=1, keepdims=True)
+
+
+def log_softmax__log_of_it(x):
+    """the logarithm of a softmax that is 0: -inf"""
+    y = np.exp(x - np.amax(x, 1)[:, None])
+    return np.log(y / np.sum(y, 1)[:, None])
+
+
+def log_softmax__plain(x):
+    """softmax without the maximum"""
+    return x - np.log(np.sum(np.exp(x), 1))[:, None]
+
+
+def log_softmax__clipped(x):
+    """a small number is added, so that the logarithm is finite"""
+    y = np.exp(x - np.amax(x, 1)[:, None])
+    return np.log(1e-9 + y / np.sum(y, 1)[:, None])

@@ -63,6 +63,25 @@ def group_norm(x, p, eps):
     return normalised * p["weight"] + p["bias"]
 
 
+def group_norm_backward(dy, x, p, eps):
+    """The backward pass of group norm with a group for each channel: gradients with respect to x, weight and bias.
+
+        y = normalised * weight + bias,      normalised = (x - mean) / std,      std = sqrt(var + eps)
+        dx = (d - mean(d) - normalised * mean(d * normalised)) / std,      d = dy * weight, means over the T frames
+
+    dy (T, C) is the gradient with respect to y; x (T, C), p["weight"], p["bias"] (C,) and eps are as in group_norm.
+    Return (dx, {"weight": dweight, "bias": dbias}). Source: Wu & He 2018; notebook 11.
+    """
+    centred = x - x.mean(axis=0)
+    std = np.sqrt((centred**2).mean(axis=0) + eps)
+    normalised = centred / std
+    d = dy * p["weight"]
+    through_mean = d.mean(axis=0)
+    through_std = normalised * (d * normalised).mean(axis=0)
+    dx = (d - through_mean - through_std) / std
+    return dx, {"weight": (dy * normalised).sum(axis=0), "bias": dy.sum(axis=0)}
+
+
 def _arguments(rng: np.random.Generator, T: int, C: int, mean: float = 0.5, eps: float = 1e-5) -> tuple:
     x = rng.standard_normal((T, C)) + mean + np.arange(C) % 3  # channels with means of their own
     return x, {"weight": rng.uniform(0.5, 1.5, C), "bias": rng.standard_normal(C)}, eps
@@ -90,6 +109,13 @@ def _backward(rng: np.random.Generator) -> tuple[Case, ...]:
     del tries["one channel"]  # whose dx is 0 on paper: only rounding would be compared
     with_dy = {name: (rng.standard_normal(each[0].shape), *each) for name, each in tries.items()}
     # "all the same number" divides by sqrt(1e-5), and its dx by that again
+    return cases(with_dy, 2 * FLOAT32, {"large mean": LARGE_MEAN, "all the same number": 10 * FLOAT32})
+
+
+def _group_backward(rng: np.random.Generator) -> tuple[Case, ...]:
+    tries = _tries(rng)
+    del tries["one frame"]  # whose dx is 0 on paper: only rounding would be compared
+    with_dy = {name: (rng.standard_normal(each[0].shape), *each) for name, each in tries.items()}
     return cases(with_dy, 2 * FLOAT32, {"large mean": LARGE_MEAN, "all the same number": 10 * FLOAT32})
 
 
@@ -199,5 +225,39 @@ LAYER_NORM_BACKWARD = exercise(
             "dy.sum(axis=0)",
             "dy.sum(axis=-1)",
         ),
+    },
+)
+
+GROUP_NORM_BACKWARD = exercise(
+    group_norm_backward,
+    backward_of(norm.group_norm, norm.group_norm_backward),
+    module="ops.norm",
+    notebook="11",
+    title="Group norm, backward",
+    battery=_group_backward,
+    returns=("dx", "grads"),
+    mistakes={
+        "the mean is taken as a constant": ("d - through_mean - ", "d - "),
+        "the variance is taken as a constant": (" - through_std)", ")"),
+        "both moments are taken as constants": ("d - through_mean - through_std", "d"),
+        "weight forgotten in dx": ('d = dy * p["weight"]', "d = dy"),
+        "dx is not divided by the standard deviation": ("through_std) / std", "through_std)"),
+        "dweight without the normalised input": ("(dy * normalised).sum(axis=0)", "(dy * x).sum(axis=0)"),
+        "dweight as a mean over the frames": ("(dy * normalised).sum(axis=0)", "(dy * normalised).mean(axis=0)"),
+        "dbias as a mean over the frames": ("dy.sum(axis=0)", "dy.mean(axis=0)"),
+        "the means of dx run over the channels, as in layer norm": (
+            "d.mean(axis=0)",
+            "d.mean(axis=-1, keepdims=True)",
+            "(d * normalised).mean(axis=0)",
+            "(d * normalised).mean(axis=-1, keepdims=True)",
+        ),
+        "sums in place of means in dx": (
+            "d.mean(axis=0)",
+            "d.sum(axis=0)",
+            "(d * normalised).mean(axis=0)",
+            "(d * normalised).sum(axis=0)",
+        ),
+        "sign wrong": ("dx = (", "dx = -("),
+        "n-1 variance": ("(centred**2).mean(axis=0)", "(centred**2).sum(axis=0) / (len(x) - 1)"),
     },
 )

@@ -41,6 +41,18 @@ def softmax_backward(dy, x):
     return y * (dy - along_row)
 
 
+def log_softmax(x):
+    """The logarithm of softmax, which is right also where softmax itself is 0.
+
+        y_i = x_i - m - ln Σ_j exp(x_j - m),      m = max_j x_j
+
+    x is (rows, V). Return y (rows, V), in the dtype of x: exp of a row sums to 1. Scores may be in the thousands.
+    Source: any text on cross-entropy; what CTC reads, notebook 09.
+    """
+    shifted = x - x.max(axis=-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+
+
 def log_sum_exp(logits):
     """The logarithm of a sum of exponentials, for every row: what a cross-entropy divides by.
 
@@ -75,6 +87,12 @@ def _backward(rng: np.random.Generator) -> tuple[Case, ...]:
     scores = {name: x for name, x in _scores(rng).items() if name != "far apart"}  # whose dx is 0 to any digit
     tries = {name: (rng.standard_normal(x.shape), x) for name, x in scores.items()}
     return cases(tries, FLOAT32, {"large scores": LARGE})
+
+
+def _log_softmax(rng: np.random.Generator) -> tuple[Case, ...]:
+    tries = _scores(rng)
+    tries["very far apart"] = rng.permuted(np.array([[0.0, -3000.0, 1500.0]] * 3), axis=1)
+    return cases({name: (x,) for name, x in tries.items()}, FLOAT32, {"large scores": LARGE})
 
 
 def _log(rng: np.random.Generator) -> tuple[Case, ...]:
@@ -146,6 +164,44 @@ SOFTMAX_BACKWARD = exercise(
         "dy forgotten: the slope of y itself": ("y * (dy - along_row)", "y * (1 - y)"),
         "one maximum for the whole array": ("x.max(axis=-1, keepdims=True)", "x.max()"),
         "softmax without the maximum": ("x - x.max(axis=-1, keepdims=True)", "x"),
+    },
+)
+
+LOG_SOFTMAX = exercise(
+    log_softmax,
+    lambda x: library.log_softmax(x).astype(x.dtype),
+    module="ops.softmax",
+    notebook="09",
+    title="The logarithm of softmax",
+    battery=_log_softmax,
+    mistakes={
+        "the logarithm of a softmax that is 0: -inf": (
+            "return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))",
+            "e = np.exp(shifted)\n    return np.log(e / e.sum(axis=-1, keepdims=True))",
+        ),
+        "softmax without the maximum": ("x - x.max(axis=-1, keepdims=True)", "x"),
+        "one maximum for the whole array": ("x.max(axis=-1, keepdims=True)", "x.max()"),
+        "a small number is added, so that the logarithm is finite": (
+            "return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))",
+            "e = np.exp(shifted)\n    return np.log(e / e.sum(axis=-1, keepdims=True) + 1e-9)",
+        ),
+        "over the wrong axis": ("max(axis=-1", "max(axis=0", "sum(axis=-1", "sum(axis=0"),
+        "the maximum is taken away, the sum is not": (
+            "return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))",
+            "return shifted",
+        ),
+        "logarithm to base 2": ("np.log(", "np.log2("),
+        "logarithm to base 10": ("np.log(", "np.log10("),
+        "sign wrong: the cross-entropy": ("return shifted - np.log(", "return -shifted + np.log("),
+        "the sum is not under the logarithm": (
+            "np.log(np.exp(shifted).sum(axis=-1, keepdims=True))",
+            "np.exp(shifted).sum(axis=-1, keepdims=True)",
+        ),
+        "softmax: the logarithm forgotten": (
+            "return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))",
+            "e = np.exp(shifted)\n    return e / e.sum(axis=-1, keepdims=True)",
+        ),
+        "mean in place of sum": (").sum(axis=-1", ").mean(axis=-1"),
     },
 )
 
