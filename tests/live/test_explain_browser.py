@@ -144,7 +144,8 @@ def browser(tmp_path_factory):
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
     path = tmp_path_factory.mktemp("pages") / "talk & <b>.html"
-    assert main(["explain", str(CLIP), "-o", str(path), "--seconds", "2"]) == 0
+    said = ["--text", "they have been carried away by monkeys"]
+    assert main(["explain", str(CLIP), "-o", str(path), "--seconds", "2", *said]) == 0
     return path
 
 
@@ -252,7 +253,7 @@ def test_a_word_is_played_and_the_cursor_goes_along(browser, page):
     assert complaints(browser) == ([], [])
 
 
-@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize("width", [360, 390, 1280])
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_no_width_and_no_theme_breaks_the_page(browser, page, width, theme):
     browser.open(page, width, prefers_color_scheme=theme, prefers_reduced_motion="reduce")
@@ -265,6 +266,23 @@ def test_no_width_and_no_theme_breaks_the_page(browser, page, width, theme):
     dark = browser.js("getComputedStyle(document.body).backgroundColor") == "rgb(15, 19, 24)"
     assert dark == (theme == "dark")
     assert complaints(browser) == ([], [])
+
+
+def test_a_number_and_its_unit_stand_on_one_line_of_a_telephone(browser, page):
+    """Of every text with a blank that must not break, the two sides of that blank have the same height on the page."""
+    browser.open(page, 390)
+    torn = browser.js(
+        """(() => { const torn = [], walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+        while (walk.nextNode()) { const node = walk.currentNode, text = node.data;
+          if (node.parentElement.closest("script, style, noscript, .hidden")) continue;
+          for (const found of text.matchAll(/\\d[ \\u00a0](?:s|ms|%|kHz)(?![\\w])/g)) {
+            const at = (i) => { const r = document.createRange(); r.setStart(node, i); r.setEnd(node, i + 1);
+              return r.getBoundingClientRect(); };
+            const a = at(found.index), b = at(found.index + 2);
+            if (a.height && b.height && Math.abs(a.top - b.top) > 2) torn.push(text.slice(0, 60)); } }
+        return torn; })()"""
+    )
+    assert torn == []
 
 
 def test_every_picture_has_words(browser, page):
