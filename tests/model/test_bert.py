@@ -11,7 +11,7 @@ from tiny_run import HEAD, make_corpus
 
 import xlsr_ref
 from xlsr_ref.cli import main
-from xlsr_ref.errors import AudioError, CannotTranscribeError, ConfigError, ObjectiveError, TrainingError, WeightsError
+from xlsr_ref.errors import AudioError, ConfigError, ObjectiveError, TrainingError, WeightsError
 from xlsr_ref.measure.bench import stages
 from xlsr_ref.training.loop import prepare_run, train
 
@@ -146,10 +146,6 @@ def test_weights_that_contradict_the_config_are_refused(folder):
 def test_what_only_wav2vec_2_does_is_refused(model, sound):
     said = refusal(ObjectiveError, lambda: model.pretrain_loss([sound], RATE, [], [], [], 1.0))
     assert "only wav2vec 2.0 can be pre-trained" in said
-    from xlsr_ref.teach.explain.trace import trace_of
-
-    said = refusal(CannotTranscribeError, lambda: trace_of(model, sound, RATE))
-    assert "shows the stages of wav2vec 2.0 only" in said
     said = refusal(WeightsError, lambda: xlsr_ref.load(GOLDEN / "text", language="fra"))
     assert "a model without adapters" in said
 

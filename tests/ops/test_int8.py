@@ -18,6 +18,7 @@ from xlsr_ref.ops.int8_kernel import (
     AVX_VNNI,
     CHANNELS,
     INSTRUCTION,
+    NEON_DOT,
     instruction_for,
     write_dot_products,
 )
@@ -136,7 +137,9 @@ def test_the_instruction_follows_from_the_processor():
     assert instruction_for({"avx2"}) is AVX2
     assert instruction_for({"avx2", "avxvnni"}) is AVX_VNNI
     assert instruction_for({"avx2", "avx512f", "avx512vnni", "avxvnni"}) is AVX512_VNNI
+    assert instruction_for({"neon", "dotprod"}) is NEON_DOT
     assert instruction_for({"sse2"}) is None
+    assert instruction_for({"neon"}) is None
 
 
 @pytest.mark.skipif(BACKEND == "numpy", reason="there is no LLVM without Numba")
@@ -146,7 +149,10 @@ def test_the_instruction_follows_from_the_processor():
         (AVX2, "haswell", "vpmaddubsw"),
         (AVX_VNNI, "alderlake", "vpdpbusd"),
         (AVX512_VNNI, "icelake-server", "vpdpbusd"),
+        (NEON_DOT, "neoverse-n1", "sdot"),
         (Block(4, 3, 8), "haswell", "ymm"),
+        (Block(6, 2, 8), "haswell", "ymm"),
+        (Block(6, 4, 4), "neoverse-n1", "fmla"),
         (Block(6, 4, 16), "icelake-server", "zmm"),
     ],
 )
@@ -156,10 +162,11 @@ def test_llvm_makes_of_both_loops_what_they_are_written_for(instruction, process
     text = assembled(write_multiply_add if block else write_dot_products, instruction, 9 if block else 7, processor)
     loop = inner_loop(text)
     steps = instruction.rows * (instruction.vectors if block else CHANNELS)
-    used = [line for line in loop if ("vfmadd" if block else assembly) in line]
+    used = [line for line in loop if ("vfmadd" if block and assembly != "fmla" else assembly) in line]
     assert len(used) == steps
     assert all(assembly in line or "ymm" in line or "zmm" in line for line in used)
-    assert not [line for line in loop if "(%rsp)" in line and "vmov" in line]  # no spilled vector
+    spilled = [line for line in loop if ("(%rsp)" in line and "vmov" in line) or "[sp" in line]
+    assert not spilled  # no vector goes to memory and back
 
 
 def assembled(write, instruction, arguments, processor):
@@ -169,7 +176,7 @@ def assembled(write, instruction, arguments, processor):
     llvm.initialize_all_targets()
     llvm.initialize_all_asmprinters()
     module, word = ir.Module(), ir.IntType(64)
-    module.triple = "x86_64-unknown-linux-gnu"
+    module.triple = f"{'aarch64' if 'neoverse' in processor else 'x86_64'}-unknown-linux-gnu"
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), [word] * arguments), "loop")
     builder = ir.IRBuilder(function.append_basic_block("entry"))
     write(builder, instruction, *function.args)
@@ -183,7 +190,7 @@ def inner_loop(text):
     """The lines between the label that a jump goes back to, and the jump."""
     lines = [line.strip() for line in text.splitlines()]
     for end, line in enumerate(lines):
-        if line.startswith(("jl", "jne", "jb")) and f"{line.split()[-1]}:" in [
+        if line.startswith(("jl", "jne", "jb", "b.")) and f"{line.split()[-1]}:" in [
             one.split()[0] for one in lines[:end] if one
         ]:
             label = f"{line.split()[-1]}:"

@@ -12,7 +12,8 @@ from xlsr_ref.training.recipe import read_recipe
 
 def test_each_has_a_name_and_a_line():
     assert shipped.names() == [
-        "adapters", "digits", "small-ctc", "small-ctc-first", "small-ctc-from-nothing", "small-ctc-from-pretrained",
+        "adapters", "digits", "digits-bert", "digits-small", "pretrain-five", "pretrain-one",
+        "small-ctc", "small-ctc-first", "small-ctc-from-nothing", "small-ctc-from-pretrained",
         "small-ctc-prompts", "small-ctc-short", "small-ctc-voices", "small-pretrained"]  # fmt: skip
     for name in shipped.names():
         assert shipped.about(name)[-1] in ".…"
@@ -22,7 +23,7 @@ def test_each_has_a_name_and_a_line():
 def test_each_comment_gives_the_command():
     for name in shipped.names():
         read_recipe(shipped.find(name))
-        task = "pretrain" if name == "small-pretrained" else "finetune"
+        task = "pretrain" if name.startswith(("pretrain-", "small-pretrained")) else "finetune"
         assert f"\n#   xlsr-ref {task} {name} --data CORPUS --out " in shipped.text_of(name)
 
 
@@ -42,7 +43,7 @@ def test_a_file_of_the_name_wins_and_a_folder_does_not(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", ["digit", "", "../recipes/digits", "nowhere.toml"])
 def test_an_unknown_name_is_told_the_others(name):
     for look in (shipped.find, shipped.text_of):
-        with pytest.raises(TrainingError, match="adapters, digits, small-ctc, small-ctc-first"):
+        with pytest.raises(TrainingError, match="adapters, digits, digits-bert, digits-small, pretrain-five"):
             look(name)
 
 

@@ -20,6 +20,7 @@ from xlsr_ref.errors import ConfigError
 from xlsr_ref.settings import Settings
 from xlsr_ref.untrusted import brief, model_folder, read_json, shown
 from xlsr_ref.wav2vec2 import backbone as wav2vec2
+from xlsr_ref.wav2vec2.block import block_attention as wav2vec2_attention
 from xlsr_ref.wav2vec2.config import Config as Wav2Vec2Config
 from xlsr_ref.wav2vec2.masks import draw_masks as wav2vec2_masks
 from xlsr_ref.wav2vec2.relatives import Data2VecAudioConfig, HubertConfig, UniSpeechConfig, UniSpeechSatConfig
@@ -28,6 +29,7 @@ from xlsr_ref.wav2vec2.shapes import expected_shapes as wav2vec2_shapes
 from xlsr_ref.wav2vec2.summary import stage_table as wav2vec2_table
 from xlsr_ref.wav2vec2_bert import backbone as bert
 from xlsr_ref.wav2vec2_bert.config import Config as BertConfig
+from xlsr_ref.wav2vec2_bert.conformer_block import block_attention as bert_attention
 from xlsr_ref.wav2vec2_bert.masks import draw_masks as bert_masks
 from xlsr_ref.wav2vec2_bert.shapes import expected_shapes as bert_shapes
 from xlsr_ref.wav2vec2_bert.summary import stage_table as bert_table
@@ -43,6 +45,7 @@ class Architecture(NamedTuple):
     backbone_backward: Callable[..., tuple[Any, dict]]
     stages: Callable[..., Any]  # cache, config → each stage's path, output and cache
     draw_masks: Callable[..., Any]  # rng, frames, config, dtype → the dropout of one utterance
+    block_attention: Callable[..., Any]  # what enters a block, its parameters, config → attention weights
     table: Callable[..., list]  # config, kind, samples, prefix → the rows of stage_table
     preprocessor: type[Preprocessor] | type[LogMel]  # what makes the network's input of a waveform
 
@@ -51,13 +54,13 @@ NETWORKS = (
     *(
         Architecture(
             Config, wav2vec2_shapes, (PARAMETRIZED, CLASSIC), wav2vec2.backbone, wav2vec2.backbone_backward,
-            wav2vec2.stages, wav2vec2_masks, wav2vec2_table, Preprocessor,
+            wav2vec2.stages, wav2vec2_masks, wav2vec2_attention, wav2vec2_table, Preprocessor,
         )
         for Config in (Wav2Vec2Config, HubertConfig, UniSpeechConfig, UniSpeechSatConfig, Data2VecAudioConfig)
     ),
     Architecture(
         BertConfig, bert_shapes, ((),), bert.backbone, bert.backbone_backward,
-        bert.stages, bert_masks, bert_table, LogMel,
+        bert.stages, bert_masks, bert_attention, bert_table, LogMel,
     ),
 )  # fmt: skip
 

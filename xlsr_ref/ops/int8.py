@@ -26,7 +26,7 @@ from xlsr_ref.ops.derived import derived
 from xlsr_ref.ops.int8_kernel import CHANNELS, INSTRUCTION, dot_products_for
 
 LARGEST_WEIGHT, LARGEST_INPUT = 63, 127
-ZERO_POINT = 128  # the kernel takes x as unsigned bytes: q_x + 128
+ZERO_POINT = 128 if INSTRUCTION is None else INSTRUCTION.zero_point  # the kernel takes x as bytes q_x + ZERO_POINT
 TILE_COLUMNS = 256  # of y, which one task computes
 STRIP = 48  # rows of x that stay in a core's cache while all of a tile's weights go by
 
@@ -41,7 +41,7 @@ def quantize_per_channel(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def quantize_per_frame(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """``x`` (T, K) float32 as q_x, whole numbers from −127 to 127 in an int16 array (T, K), and the scale (T,)."""
     q, scale = _quantized(x)
-    return q[: len(x), : x.shape[1]].astype(np.int16) - ZERO_POINT, scale
+    return (q[: len(x), : x.shape[1]] - np.uint8(ZERO_POINT)).view(np.int8).astype(np.int16), scale
 
 
 def int8_linears(x: np.ndarray, layers: Sequence[dict]) -> list[np.ndarray]:
@@ -58,7 +58,7 @@ def int8_linears(x: np.ndarray, layers: Sequence[dict]) -> list[np.ndarray]:
 class Channels(NamedTuple):
     """What belongs to each output channel, beside its weights."""
 
-    zero: np.ndarray  # (N,) int32  128 Σ_k q_w[n, k]: what the zero point of x adds
+    zero: np.ndarray  # (N,) int32  ZERO_POINT Σ_k q_w[n, k]: what the zero point of x adds
     scale: np.ndarray  # (N,) float32
     bias: np.ndarray  # (N,) float32
 
@@ -92,9 +92,9 @@ def _int8_linears_numba(x: np.ndarray, layers: Sequence[dict]) -> list[np.ndarra
 
 
 def _quantized(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """``x`` (T, K) as bytes q_x + 128, and the scale (T,) of each frame.
+    """``x`` (T, K) as bytes q_x + ZERO_POINT, and the scale (T,) of each frame.
 
-    Rows are as long as the kernel wants them, and there are as many; what is not x's is 128, which stands for 0.
+    Rows are as long as the kernel wants them, and there are as many; what is not x's stands for 0.
     """
     (T, K), step, rows = x.shape, *((INSTRUCTION.bytes, INSTRUCTION.rows) if INSTRUCTION is not None else (1, 1))
     q = np.full((max(T, rows), -(-K // step) * step), ZERO_POINT, np.uint8)

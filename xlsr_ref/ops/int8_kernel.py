@@ -2,11 +2,12 @@
 
     y[i, j] = Σ_k u[i, k] w[j, k]          u from 0 to 255, w from −63 to 63; a few rows i, four channels j
 
-Both operands are read along k, where they lie: weights need no second copy. One instruction takes 32 or 64 k of each:
+Both operands are read along k, where they lie: weights need no second copy. One instruction takes 16 to 64 k of each:
 
     AVX2       vpmaddubsw adds two neighbouring products into 16 bits, which 2 · 255 · 63 = 32130 fit; vpmaddwd adds two
                of those into 32 bits
     VNNI       vpdpbusd adds four products into 32 bits at once (with AVX-512, or AVX-VNNI)
+    NEON       sdot does so, too, but takes signed u, from −128 to 127: it has not been tried on such a processor
 
 Written in LLVM's own terms, as micro_kernel.py is, which says why. The sums over the lanes of a vector are taken at the
 end, for four channels at once.
@@ -27,11 +28,13 @@ class Instruction(NamedTuple):
     name: str  # as LLVM calls it
     bytes: int  # of u, and of w, that it takes
     rows: int  # of u, in a block: as many sums as fit into the registers
+    zero_point: int = 128  # what stands for 0 in u; bytes are unsigned, except where this is 0
 
 
 AVX2 = Instruction("llvm.x86.avx2.pmadd.ub.sw", 32, 2)
 AVX_VNNI = Instruction("llvm.x86.avx512.vpdpbusd.256", 32, 2)
 AVX512_VNNI = Instruction("llvm.x86.avx512.vpdpbusd.512", 64, 4)
+NEON_DOT = Instruction("llvm.aarch64.neon.sdot.v4i32.v16i8", 16, 4, zero_point=0)
 
 
 def instruction_for(features: Collection[str]) -> Instruction | None:
@@ -40,6 +43,8 @@ def instruction_for(features: Collection[str]) -> Instruction | None:
         return AVX512_VNNI
     if "avxvnni" in features:
         return AVX_VNNI
+    if "dotprod" in features:
+        return NEON_DOT
     return AVX2 if "avx2" in features else None
 
 
@@ -50,7 +55,7 @@ def described() -> str:
     """How int8 matrices are multiplied here."""
     if INSTRUCTION is None:
         return "by BLAS in float64"
-    return "by vpmaddubsw" if INSTRUCTION is AVX2 else "by vpdpbusd"
+    return {AVX2: "by vpmaddubsw", NEON_DOT: "by sdot"}.get(INSTRUCTION, "by vpdpbusd")
 
 
 def dot_products_for(instruction: Instruction) -> Callable[..., None]:
@@ -128,8 +133,9 @@ class _Code:
             return cgutils.get_or_insert_function(builder.module, ir.FunctionType(result, arguments), name)
 
         self._dot = self._pairs = None
-        if "vpdpbusd" in instruction.name:
-            self._dot = declared(instruction.name, self.sums, self.sums, self.sums, self.sums)
+        if instruction is not AVX2:
+            self._operand = self.sums if "vpdpbusd" in instruction.name else self.bytes  # as LLVM declares it
+            self._dot = declared(instruction.name, self.sums, self.sums, self._operand, self._operand)
         else:
             self._pairs = declared(instruction.name, self._shorts, self.bytes, self.bytes)
             self._fours = declared("llvm.x86.avx2.pmadd.wd", self.sums, self._shorts, self._shorts)
@@ -137,7 +143,7 @@ class _Code:
     def add_products(self, sums: Any, u: Any, w: Any) -> Any:
         """To each of the sums four neighbouring products."""
         if self._dot is not None:
-            return self.builder.call(self._dot, [sums, *(self.builder.bitcast(one, self.sums) for one in (u, w))])
+            return self.builder.call(self._dot, [sums, *(self.builder.bitcast(one, self._operand) for one in (u, w))])
         fours = self.builder.call(self._fours, [self.builder.call(self._pairs, [u, w]), self._ones])
         return self.builder.add(sums, fours)
 

@@ -17,15 +17,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from xlsr_ref.ops.attention import attention, attention_backward
+from xlsr_ref.ops.attention import attention, attention_backward, attention_weights
 from xlsr_ref.ops.dropout import DropoutCache, dropout, dropout_backward
 from xlsr_ref.ops.feed_forward import feed_forward, feed_forward_backward
+from xlsr_ref.ops.linear import linears
 from xlsr_ref.ops.norm import LayerNormCache, layer_norm, layer_norm_backward
 from xlsr_ref.wav2vec2.attention_adapter import (
     AttentionAdapterCache,
     attention_adapter,
     attention_adapter_backward,
 )
+from xlsr_ref.wav2vec2.config import Config
 from xlsr_ref.wav2vec2.masks import NO_BLOCK_MASKS, BlockMasks
 
 
@@ -106,6 +108,14 @@ def post_norm_block_backward(dy: np.ndarray, cache: BlockCache) -> tuple[np.ndar
     dx, attention_grads = attention_backward(dattended, cache.attention)  # undoes: attention(x)
     dx += dsum_before  # undoes: x + …, around the attention
     return dx, _grads(attention_grads, norm_grads, feed_forward_grads, final_norm_grads)
+
+
+def block_attention(x: np.ndarray, p: dict, config: Config) -> np.ndarray:
+    """The attention weights (H, T, T) of the block with parameters ``p`` that ``x`` (T, C) enters."""
+    if config.do_stable_layer_norm:  # pre-norm
+        x, _ = layer_norm(x, p["layer_norm"], config.layer_norm_eps)
+    (q, k), _ = linears(x, [p["attention"]["q_proj"], p["attention"]["k_proj"]])
+    return attention_weights(q, k, config.num_attention_heads)
 
 
 def _grads(attention: dict, layer_norm: dict, feed_forward: dict, final_layer_norm: dict) -> dict:

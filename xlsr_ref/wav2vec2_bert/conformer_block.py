@@ -20,8 +20,14 @@ from xlsr_ref.ops.activated_feed_forward import feed_forward, feed_forward_backw
 from xlsr_ref.ops.norm import LayerNormCache, layer_norm, layer_norm_backward
 from xlsr_ref.wav2vec2_bert.config import Config
 from xlsr_ref.wav2vec2_bert.conv_module import ConvModuleCache, conv_module, conv_module_backward
-from xlsr_ref.wav2vec2_bert.masks import BlockMasks, FeedForwardMasks
-from xlsr_ref.wav2vec2_bert.relative_attention import Form, self_attention, self_attention_backward
+from xlsr_ref.wav2vec2_bert.masks import NO_BLOCK_MASKS, BlockMasks, FeedForwardMasks
+from xlsr_ref.wav2vec2_bert.relative_attention import (
+    Form,
+    form_of,
+    self_attention,
+    self_attention_backward,
+    self_attention_weights,
+)
 
 
 class HalfStepCache(NamedTuple):
@@ -67,6 +73,14 @@ def conformer_block_backward(dy: np.ndarray, cache: BlockCache, p: dict) -> tupl
     dx = dx + dattended  # undoes: x + attention(norm(x))
     dx, grads["ffn1_layer_norm"], grads["ffn1"] = half_step_backward(dx, cache.ffn1)  # undoes: the first half
     return dx, grads
+
+
+def block_attention(x: np.ndarray, p: dict, config: Config) -> np.ndarray:
+    """The attention weights (H, T, T) of the block with parameters ``p`` that ``x`` (T, C) enters."""
+    eps = config.layer_norm_eps
+    x, _ = half_step(x, p["ffn1_layer_norm"], p["ffn1"], config.hidden_act, eps, NO_BLOCK_MASKS.ffn1)
+    normed, _ = layer_norm(x, p["self_attn_layer_norm"], eps)
+    return self_attention_weights(normed, p["self_attn"], form_of(config, len(x), x.dtype))
 
 
 def half_step(

@@ -86,6 +86,12 @@ def self_attention(x: np.ndarray, p: dict, form: Form, masks: AttentionMasks) ->
     return y, LongAttentionCache(x, p, form, masks)
 
 
+def self_attention_weights(x: np.ndarray, p: dict, form: Form) -> np.ndarray:
+    """The attention weights (H, T, T) of ``x`` (T, C); those of a long recording take gigabytes."""
+    _, cache = _whole(x, p, form, AttentionMasks())
+    return cache.mixed.weights
+
+
 def _whole(x: np.ndarray, p: dict, form: Form, masks: AttentionMasks) -> tuple[np.ndarray, AttentionCache]:
     turned = _turned(x, form)
     q, q_cache = linear(turned, p["linear_q"])

@@ -40,6 +40,7 @@ from xlsr_ref.text.greedy import Run
 DATA = Path(xlsr_ref.__file__).parent / "data"
 CLIP = DATA / "clips" / "en" / "tt-monkeysintro.flac"
 RATE = 16000
+BERT = Path(__file__).parents[2] / "golden" / "bert" / "text"
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +112,35 @@ def test_attention_is_that_of_the_forward_pass(family, rng):
         assert abs(np.sqrt(weight) - np.sqrt(weights)).max() <= 0.5 / 255 + 1e-6  # half a level
         assert made.means_tops[i] == pytest.approx(weights.mean(axis=0).max())
     assert len(names) == len(made.heads)
+
+
+def test_attention_of_wav2vec2_bert_is_that_of_the_forward_pass(rng):
+    """Its scores depend on the distance of the frames, and half a feed-forward stands before the attention."""
+    model = xlsr_ref.load(BERT)
+    x = rng.standard_normal(8000).astype(np.float32)
+    _, stages = model.forward(x, RATE, keep=True)
+    made = attention_of(model, model.hidden_states(x, RATE))
+    for i in range(model.config.num_hidden_layers):
+        weights = stages[f"wav2vec2_bert.encoder.layers.{i}"].cache.self_attn.mixed.weights
+        weight = made.heads_tops[i][:, None, None] * (made.heads[i] / 255) ** 2
+        assert abs(np.sqrt(weight) - np.sqrt(weights)).max() <= 0.5 / 255 + 1e-6  # half a level
+    assert len(made.heads) == model.config.num_hidden_layers
+
+
+def test_wav2vec2_bert_has_log_mel_features_and_no_stage_of_positions(sound):
+    model = xlsr_ref.load(BERT)
+    seen = trace_of(model, sound, RATE)
+    np.testing.assert_array_equal(seen.features, model.preprocessor.normalised(sound))
+    assert [stage.key for stage in stages_of(seen)] == [
+        "sound", "features", "projection", "blocks", "scores", "path", "lattice", "words"
+    ]  # fmt: skip
+    html = page(seen, "talk.wav")
+    assert numbers(html)["maps"].keys() == {"spectrogram", "features", "projection", "states", "scores"}
+    assert "log-mel" in html
+    for stage in stages_of(seen):
+        for name in stage.functions:
+            module, _, function = f"xlsr_ref.{name}".rpartition(".")
+            assert function in dir(xlsr_ref if module == "xlsr_ref.Model" else import_module(module)) or "Model" in name
 
 
 def test_attention_in_blocks_by_hand():

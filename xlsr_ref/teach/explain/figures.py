@@ -52,13 +52,18 @@ def _sound(seen: Trace, maps: dict[str, Levels]) -> str:
     alt = f"The waveform of {len(x) / seen.rate:.2f} seconds of sound{peak}."
     tones = "The spectrogram: time to the right, frequency upwards, brightness for loudness."
     top = f"{seen.rate / 2000:g} kHz"
+    eyes = (
+        "The model does not get this picture: it is here for our eyes."
+        if seen.positions is not None
+        else "The model gets a picture much like this one: the features below."
+    )
     return _lane(
         seen, "wave", "Waveform", alt, stills.waveform_still(x, alt),
         "Air pressure over time. <span class='js-only'>What the frame at the cursor sees is lit: "
         f"{seen.field} samples, {1000 * seen.field / seen.rate:g} ms.</span>",
     ) + _lane(
         seen, "spectrogram", "Spectrogram", tones, stills.map_still(maps["spectrogram"], tones),
-        "The same sound by frequency. The model does not get this picture: it is here for our eyes. "
+        f"The same sound by frequency. {eyes} "
         f"{stills.scale('−70 dB', '0 dB, the loudest')}",
         f"<span style='top:0'>{top}</span><span style='bottom:0'>0</span>",
     )  # fmt: skip
@@ -74,13 +79,13 @@ def _features(seen: Trace, maps: dict[str, Levels]) -> str:
         "<th scope='col'>adds up</th><th scope='col'>steps by</th><th scope='col'>rows out</th>"
         f"<th scope='col'>a row sees</th></tr></thead><tbody>{rows}</tbody></table></details>"
     )
-    return _map(seen, maps, "features", "Features", "what the feature encoder found") + table
+    return _map(seen, maps, "features", "Features", "the features of the sound") + (table if rows else "")
 
 
 def _map(seen: Trace, maps: dict[str, Levels], key: str, name: str, what: str) -> str:
     levels = maps[key]
     alt = f"{name}: a heat map of {what}, a column for each frame and a row for each channel."
-    channels = {"features": seen.features, "projection": seen.projected, "positions": seen.positions}[key].shape[1]
+    channels = (seen.features if key == "features" else seen.projected).shape[1]
     blocks = f" ({levels.levels.shape[0]} rows: neighbours are averaged)" if channels > levels.levels.shape[0] else ""
     return _lane(
         seen, key, name, alt, stills.map_still(levels, alt),

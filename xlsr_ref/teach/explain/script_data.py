@@ -24,11 +24,11 @@ ROWS = 26  # characters in the map of the scores
 
 
 def maps_of(seen: Trace) -> dict[str, Levels]:
-    return {
+    added = {} if seen.positions is None else {"positions": feature_map(seen.positions)}
+    return added | {
         "spectrogram": _spectrogram(seen),
         "features": feature_map(seen.features),
         "projection": feature_map(seen.projected),
-        "positions": feature_map(seen.positions),
         "states": feature_map(*seen.states, rows=48, columns=400),
         "scores": Levels(quantise(np.exp(seen.log_probs[:, shown_tokens(seen)]).T, 0, 1), 0, 1, False),
     }

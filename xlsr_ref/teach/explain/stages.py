@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from xlsr_ref.teach.explain.trace import Trace, layers_of
+from xlsr_ref.wav2vec2.config import Config
 
 
 class PageStage(NamedTuple):
@@ -28,11 +29,27 @@ def _front(seen: Trace) -> tuple[PageStage, ...]:
     c = seen.config
     L, (T, wide), (_, C) = len(seen.waveform), seen.features.shape, seen.projected.shape
     hop, field = 1000 * seen.hop / seen.rate, 1000 * seen.field / seen.rate
-    scaled = ("audio.normalise",) if seen.normalised is not seen.waveform else ()
+    scaled = ("audio.normalise",) if seen.is_normalised else ()
     brought = (
         "The samples are shifted and scaled to mean 0 and variance 1, so that loud and quiet recordings look alike."
         if scaled
         else "This model takes them as they are."
+    )
+    if isinstance(c, Config):
+        made = (
+            f"{_count(len(c.conv_kernel))} <dfn>convolutions</dfn> slide over the samples: each adds up a few "
+            "neighbours with learned weights, then steps on."
+        )
+        made_by = ("wav2vec2.feature_encoder.feature_encoder",)
+    else:
+        made = (
+            "Nothing is learned here: the power of the sound in some bands of frequency, narrow for low tones and wide "
+            "for high ones, as a logarithm (<dfn>log-mel</dfn>), and neighbours in time side by side."
+        )
+        made_by = ("audio.log_mel.LogMel",)
+    out = (
+        f"Out comes a row of {wide} numbers, its <dfn>channels</dfn>, every {hop:g} ms: a <dfn>frame</dfn>, which has "
+        f"seen {field:g} ms of sound."
     )
     return (
         PageStage(
@@ -43,16 +60,7 @@ def _front(seen: Trace) -> tuple[PageStage, ...]:
             f"<dfn>sample</dfn>. {brought}",
             ("audio.read", *scaled),
         ),
-        PageStage(
-            "features",
-            "Features",
-            f"({T:,}, {wide})",
-            f"{_count(len(c.conv_kernel))} <dfn>convolutions</dfn> slide over the samples: each adds up a few "
-            "neighbours with learned weights, then steps on. "
-            f"Out comes a row of {wide} numbers, its <dfn>channels</dfn>, every {hop:g} ms: a <dfn>frame</dfn>, which "
-            f"has seen {field:g} ms of sound.",
-            ("wav2vec2.feature_encoder.feature_encoder",),
-        ),
+        PageStage("features", "Features", f"({T:,}, {wide})", f"{made} {out}", made_by),
         PageStage(
             "projection",
             "Projection",
@@ -68,25 +76,26 @@ def _network(seen: Trace) -> tuple[PageStage, ...]:
     """The context network and its head."""
     c, (T, C), V = seen.config, seen.projected.shape, len(seen.labels)
     H, N = c.num_attention_heads, c.num_hidden_layers
-    kind = "pre_norm_block" if c.do_stable_layer_norm else "post_norm_block"
+    after = "then a small network works on each frame alone."
+    if isinstance(c, Config):
+        kind = "pre_norm_block" if c.do_stable_layer_norm else "post_norm_block"
+        done_by: tuple[str, ...] = ("ops.attention.attention", f"wav2vec2.block.{kind}")
+    else:
+        after = (
+            "how far away the other is counts, too. Before and after it a small network works on each frame alone, and "
+            "a convolution over the frames before brings in what has just been said."
+        )
+        done_by = ("wav2vec2_bert.relative_attention.self_attention", "wav2vec2_bert.conformer_block.conformer_block")
     return (
-        PageStage(
-            "positions",
-            "Positions",
-            f"({T:,}, {C})",
-            "Attention, which comes next, would not notice if the frames were shuffled. "
-            f"So a convolution over {c.num_conv_pos_embeddings} frames adds to each a trace of what stands around it.",
-            ("wav2vec2.positional.positional",),
-        ),
+        *_positions(seen),
         PageStage(
             "blocks",
             f"Blocks × {N}",
             f"({T:,}, {C})",
             f"In each of {N} <dfn>blocks</dfn> every frame looks at all others and takes over what helps: that is "
             "<dfn>attention</dfn>. "
-            f"{H} <dfn>heads</dfn> do so side by side, each in its own way; then a small network works on each frame "
-            "alone.",
-            ("ops.attention.attention", f"wav2vec2.block.{kind}"),
+            f"{H} <dfn>heads</dfn> do so side by side, each in its own way; {after}",
+            done_by,
         ),
         PageStage(
             "scores",
@@ -98,6 +107,22 @@ def _network(seen: Trace) -> tuple[PageStage, ...]:
             ("heads.ctc.ctc_head", "ops.softmax.softmax"),
         ),
     )
+
+
+def _positions(seen: Trace) -> tuple[PageStage, ...]:
+    """What is added before the blocks, in a network that adds something."""
+    c, (T, C) = seen.config, seen.projected.shape
+    if not isinstance(c, Config):
+        return ()
+    stage = PageStage(
+        "positions",
+        "Positions",
+        f"({T:,}, {C})",
+        "Attention, which comes next, would not notice if the frames were shuffled. "
+        f"So a convolution over {c.num_conv_pos_embeddings} frames adds to each a trace of what stands around it.",
+        ("wav2vec2.positional.positional",),
+    )
+    return (stage,)
 
 
 def _text(seen: Trace) -> tuple[PageStage, ...]:
@@ -135,7 +160,9 @@ def _text(seen: Trace) -> tuple[PageStage, ...]:
 
 
 def layer_rows(seen: Trace) -> list[tuple[str, ...]]:
-    """The table of the convolutions: number, kernel, stride, rows put out, and what a row has seen in ms."""
+    """The table of the convolutions: number, kernel, stride, rows out, and the ms that a row sees; empty for none."""
+    if not isinstance(seen.config, Config):
+        return []
     return [
         (str(i), str(kernel), str(stride), f"{rows:,}", f"{1000 * field / seen.rate:.3g} ms")
         for i, (kernel, stride, rows, field) in enumerate(layers_of(seen.config, len(seen.waveform)), 1)

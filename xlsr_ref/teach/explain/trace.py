@@ -2,6 +2,8 @@
 
     waveform → features → projection → + positions → blocks → scores → best path → lattice → words
 
+wav2vec 2.0 and its relatives learn their features, and add positions; Wav2Vec2-BERT is given log-mel features, and its
+attention sees the distances itself, so it has no stage of positions.
 The text is the greedy one: the likeliest token of every frame, repeats merged, blanks dropped. It is then laid over the
 frames by the best path of CTC (text/align.py), which gives the times. Attention weights are made block by block from
 the hidden states, and put into few bytes at once, since all of them would be gigabytes.
@@ -20,12 +22,11 @@ from xlsr_ref import audio
 from xlsr_ref.errors import AudioError, CannotTranscribeError
 from xlsr_ref.losses.ctc import ctc_loss, posteriors
 from xlsr_ref.model.model import Model
+from xlsr_ref.model.networks import architecture_of
 from xlsr_ref.ops import threads
-from xlsr_ref.ops.attention import attention_weights
 from xlsr_ref.ops.conv_length import frames, receptive_field
-from xlsr_ref.ops.linear import linears
-from xlsr_ref.ops.norm import layer_norm
 from xlsr_ref.ops.softmax import log_softmax
+from xlsr_ref.settings import Settings
 from xlsr_ref.teach.explain.compact import attention_levels, block_of
 from xlsr_ref.text.align import Alignment, align
 from xlsr_ref.text.confidence import of_tokens
@@ -59,13 +60,13 @@ class Trace(NamedTuple):
     """What the page shows. Frames are ``hop`` samples apart, and each sees ``field`` samples."""
 
     waveform: np.ndarray  # (L,)  as recorded
-    normalised: np.ndarray  # (L,)
+    is_normalised: bool  # before the network sees it
     rate: int
     hop: int
     field: int
     features: np.ndarray  # (T, C')
     projected: np.ndarray  # (T, C)
-    positions: np.ndarray  # (T, C)  what is added
+    positions: np.ndarray | None  # (T, C)  what is added, in a network that adds them
     states: tuple[np.ndarray, ...]  # N + 1 of (T, C): what enters the first block, what leaves each
     attention: Attention
     log_probs: np.ndarray  # (T, V)
@@ -78,7 +79,7 @@ class Trace(NamedTuple):
     log_p: float  # ln of the probability of the text: of all paths through the lattice
     words: tuple[Word, ...]
     text: str
-    config: Config
+    config: Settings
     parameters: int
 
 
@@ -90,14 +91,15 @@ def trace_of(model: Model, waveform: np.ndarray, sampling_rate: int) -> Trace:
     """
     tokenizer = require_text(model)
     rate, c = model.preprocessor.sampling_rate, model.config
-    assert isinstance(c, Config)
     waveform = audio.from_array(waveform, sampling_rate, rate, model.dtype)
     if len(waveform) > LONGEST * rate:
         raise AudioError(f"{len(waveform) / rate:.1f} s are too long for one page: give at most {LONGEST:g} s")
-    logits, network_cache = model.network.forward(model.normalised(waveform), "outputs")
+    x = model.normalised(waveform)
+    logits, network_cache = model.network.forward(x, "outputs")
     kept = network_cache.backbone
-    features, projected = kept.feature_encoder.outputs[-1], kept.projected
-    positions, states = kept.encoder.position, tuple(kept.encoder.states)
+    learnt = isinstance(c, Config)
+    features, positions = (kept.feature_encoder.outputs[-1], kept.encoder.position) if learnt else (x, None)
+    projected, states = kept.projected, tuple(kept.encoder.states)
     del network_cache, kept
 
     log_probs = log_softmax(logits).astype(model.dtype)
@@ -109,7 +111,7 @@ def trace_of(model: Model, waveform: np.ndarray, sampling_rate: int) -> Trace:
     alignment = align(log_probs, targets, blank)
     _, cache = ctc_loss(logits, targets, blank)
     return Trace(
-        waveform, model.preprocessor.normalised(waveform), rate, c.hop,
+        waveform, getattr(model.preprocessor, "do_normalize", False), rate, c.hop,
         c.receptive_field, features, projected, positions, states, attention_of(model, states), log_probs, best,
         tuple(written(tokenizer, id) for id in range(log_probs.shape[1])), blank, tuple(runs), alignment,
         posteriors(cache), cache.log_p, words_of(runs, alignment, tokenizer),
@@ -120,10 +122,6 @@ def trace_of(model: Model, waveform: np.ndarray, sampling_rate: int) -> Trace:
 def require_text(model: Model) -> Tokenizer:
     """The tokenizer of a model whose transcription can be shown. Raises CannotTranscribeError for any other."""
     tokenizer = model.tokenizer
-    if not isinstance(model.config, Config):
-        raise CannotTranscribeError(
-            f"this is a {model.report.kind}, and the page shows the stages of wav2vec 2.0 only: give a model of that"
-        )
     if model.network.head != "ctc":
         raise CannotTranscribeError(
             f"this is a {model.report.kind}, which has no CTC head and writes no text: give a model fine-tuned with CTC"
@@ -149,13 +147,10 @@ def attention_of(model: Model, states: Sequence[np.ndarray]) -> Attention:
     N, H = c.num_hidden_layers, c.num_attention_heads
     heads_block, means_block = block_of(T, N * H, HEADS_BYTES), block_of(T, N, MEANS_BYTES)
     heads, means = [], []
+    block_attention = architecture_of(c).block_attention
     with threads.computing(model.threads):
         for i in range(N):
-            x, block = states[i], p[str(i)]
-            if c.has_final_norm:  # pre-norm
-                x, _ = layer_norm(x, block["layer_norm"], c.layer_norm_eps)
-            (q, k), _ = linears(x, [block["attention"]["q_proj"], block["attention"]["k_proj"]])
-            weights = attention_weights(q, k, H)  # (H, T, T)
+            weights = block_attention(states[i], p[str(i)], c)  # (H, T, T)
             heads.append(attention_levels(weights, heads_block))
             means.append(attention_levels(weights.mean(axis=0), means_block))
             del weights
