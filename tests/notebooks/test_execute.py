@@ -12,7 +12,10 @@ SCRIPT = Path(__file__).parents[2] / "notebooks" / "execute.py"
 
 
 @pytest.fixture
-def execute():
+def execute(monkeypatch, request):
+    """The script. But for the test of that, the grader has no exercise for the notebooks here."""
+    if "grader" not in request.node.name:
+        monkeypatch.setattr("xlsr_ref.teach.grade.catalogue.all_exercises", tuple)
     spec = importlib.util.spec_from_file_location("execute_notebooks", SCRIPT)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
