@@ -8,7 +8,8 @@ same on every machine: an executed notebook whose outputs did not change keeps i
 if a notebook or all of them take too long, or if an output would show this machine's folders.
 
 A notebook's solutions are in solutions/, in a file of the same name. Each is run where its answer cell is, and what it
-defines is deleted afterwards, since the notebook must not need it. --store writes what it prints below it.
+defines is deleted afterwards, since the notebook must not need it. --store writes what it prints below it. The cells
+that name the grader's exercises are made from the grader's list.
 """
 
 from __future__ import annotations
@@ -33,6 +34,12 @@ ERROR_LINES = 12  # of a cell that failed
 SOLUTION = re.compile(  # its number, its code, and what it prints
     r"^## Exercise (\d+)\n+```python\n(.*?)\n```\n(?:\nIt prints:\n\n```text\n(.*?)\n```\n)?", re.MULTILINE | re.DOTALL
 )
+GRADED = """### Write it yourself, and have it graded
+
+Each of these is a function for you to write in plain NumPy. The grader tries it on many small cases, says which
+properties hold, and names the mistake where it knows it. The tasks are printed below; write each function above the
+line that grades it."""
+SHOW_TASK = 'print(exercise(name).starter.rpartition("    raise")[0])'
 BEFORE = "_known = dict(globals())"
 AFTER = "for _name in set(globals()) - {*_known, '_known'}:\n    del globals()[_name]\nglobals().update(_known)"
 
@@ -83,6 +90,42 @@ def with_solutions(notebook: Any, path: Path) -> None:
     notebook["cells"] = cells
 
 
+def with_exercises(notebook: Any, stem: str) -> None:
+    """Name, in place, the grader's exercises that belong to the notebook: a list, their tasks, a cell to write each in.
+
+    They stand before "What you know now", and are made anew from the grader's own list.
+    """
+    from nbformat.v4 import new_markdown_cell
+
+    from xlsr_ref.teach.grade.catalogue import all_exercises
+
+    ours = [each for each in all_exercises() if each.notebook == number(stem)]
+    made = {"graded", "task", "write"}
+    notebook["cells"] = [cell for cell in notebook["cells"] if not made & set(cell["metadata"].get("tags", []))]
+    if not ours:
+        return
+    names = ", ".join(f'"{each.name}"' for each in ours) + ("," if len(ours) == 1 else "")
+    tasks = f"from xlsr_ref.teach.grade import exercise\n\nfor name in ({names}):\n    {SHOW_TASK}"
+    lines = "\n".join(f'* {each.title}: `grade("{each.name}", {each.name})`' for each in ours)
+    cells = [new_markdown_cell(f"{GRADED}\n\n{lines}", metadata={"tags": ["graded"]}), _code(_formatted(tasks), "task")]
+    for each in ours:
+        call = f'# from xlsr_ref.teach.grade import grade\n# grade("{each.name}", {each.name})'
+        cells.append(_code(f"# {each.signature}\n{call}", "write"))
+    starts = ["".join(cell["source"]).startswith("## What you know now") for cell in notebook["cells"]]
+    end = starts.index(True) if True in starts else len(starts)
+    notebook["cells"][end:end] = cells
+
+
+def _formatted(source: str) -> str:
+    """Source whose tuple of names may be too long for a line: broken as ruff breaks it."""
+    first, _, rest = source.partition("for name in (")
+    names, _, rest = rest.partition("):")
+    if len(f"for name in ({names}):") <= 120:
+        return source
+    each = "".join(f"    {name.strip()},\n" for name in names.rstrip(",").split(","))
+    return f"{first}for name in (\n{each}):{rest}"
+
+
 def _code(source: str, tag: str) -> Any:
     from nbformat.v4 import new_code_cell
 
@@ -127,6 +170,7 @@ def execute(path: Path, deadline: float) -> tuple[Any, list[str]]:
     from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
     notebook = nbformat.read(path, as_version=4)
+    with_exercises(notebook, path.stem)
     with_solutions(notebook, path)
     started: list[int] = []
     client = NotebookClient(

@@ -144,7 +144,8 @@ def browser(tmp_path_factory):
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
     path = tmp_path_factory.mktemp("pages") / "talk & <b>.html"
-    assert main(["explain", str(CLIP), "-o", str(path), "--seconds", "2"]) == 0
+    said = ["--text", "they have been carried away by monkeys"]
+    assert main(["explain", str(CLIP), "-o", str(path), "--seconds", "2", *said]) == 0
     return path
 
 
@@ -252,7 +253,7 @@ def test_a_word_is_played_and_the_cursor_goes_along(browser, page):
     assert complaints(browser) == ([], [])
 
 
-@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize("width", [360, 390, 1280])
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_no_width_and_no_theme_breaks_the_page(browser, page, width, theme):
     browser.open(page, width, prefers_color_scheme=theme, prefers_reduced_motion="reduce")
@@ -265,6 +266,34 @@ def test_no_width_and_no_theme_breaks_the_page(browser, page, width, theme):
     dark = browser.js("getComputedStyle(document.body).backgroundColor") == "rgb(15, 19, 24)"
     assert dark == (theme == "dark")
     assert complaints(browser) == ([], [])
+
+
+TORN = """(() => {
+  const torn = new Set(), top = (node, i) => {
+    const range = document.createRange();
+    range.setStart(node, i);
+    range.setEnd(node, i + 1);
+    return range.getBoundingClientRect().top;
+  };
+  for (let wide = 390; wide >= 250; wide -= 5) {
+    document.body.style.width = `${wide}px`;
+    const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    while (walk.nextNode()) {
+      const node = walk.currentNode;
+      if (node.parentElement.closest("script, style, noscript, .hidden")) continue;
+      for (const found of node.data.matchAll(/\\d[ \\u00a0](?:s|ms|%|kHz)(?!\\w)/g)) {
+        if (Math.abs(top(node, found.index) - top(node, found.index + 2)) > 2) torn.add(node.data.slice(0, 60));
+      }
+    }
+  }
+  return [...torn];
+})()"""
+
+
+def test_a_number_and_its_unit_stand_on_one_line_of_a_telephone(browser, page):
+    """At 390 pixels, and as the lines happen to break when the page is made narrower step by step."""
+    browser.open(page, 390)
+    assert browser.js(TORN) == []
 
 
 def test_every_picture_has_words(browser, page):

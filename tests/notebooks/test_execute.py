@@ -12,7 +12,10 @@ SCRIPT = Path(__file__).parents[2] / "notebooks" / "execute.py"
 
 
 @pytest.fixture
-def execute():
+def execute(monkeypatch, request):
+    """The script. But for the test of that, the grader has no exercise for the notebooks here."""
+    if "grader" not in request.node.name:
+        monkeypatch.setattr("xlsr_ref.teach.grade.catalogue.all_exercises", tuple)
     spec = importlib.util.spec_from_file_location("execute_notebooks", SCRIPT)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -210,3 +213,29 @@ def test_as_many_solutions_as_answers(execute, tmp_path, capsys, solutions):
     file.write_text(solutions)
     assert execute.main([], tmp_path) == 1
     assert "solution" in capsys.readouterr().err
+
+
+def test_the_graders_exercises_stand_before_the_end(execute, tmp_path):
+    path = write(tmp_path, "14_speed", "x = 1")
+    raw = json.loads(path.read_text())
+    raw["cells"].append({"cell_type": "markdown", "id": "z", "metadata": {}, "source": "## What you know now"})
+    raw["cells"][0]["metadata"] = {"tags": ["task"]}  # of a list that is no longer the grader's
+    path.write_text(json.dumps(raw))
+    assert execute.main(["14", "--store"], tmp_path) == 0
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    assert [cell["metadata"]["tags"] for cell in cells[:-1]] == [["graded"], ["task"], ["write"]]
+    assert '* Packed product: `grade("packed_product", packed_product)`' in "".join(cells[0]["source"])
+    assert "def packed_product(" in "".join(cells[1]["outputs"][0]["text"])
+    assert "".join(cells[2]["source"]).endswith('# grade("packed_product", packed_product)')
+    assert cells[-1]["source"] == ["## What you know now"]
+    before = path.read_bytes()
+    assert execute.main(["14", "--store"], tmp_path) == 0
+    assert path.read_bytes() == before
+
+
+def test_a_long_list_of_names_is_broken_as_ruff_breaks_it(execute):
+    names = ", ".join(f'"a_name_of_some_length_{i}"' for i in range(6))
+    made = execute._formatted(f"import x\n\nfor name in ({names}):\n    print(name)")
+    assert made.splitlines()[2:4] == ["for name in (", '    "a_name_of_some_length_0",']
+    assert made.splitlines()[-2:] == ["):", "    print(name)"]
+    assert execute._formatted('for name in ("a",):\n    pass') == 'for name in ("a",):\n    pass'

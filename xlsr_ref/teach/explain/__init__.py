@@ -5,6 +5,7 @@
     stages.py       what the page says of each stage
     stills.py       the pictures for a reader without JavaScript
     figures.py      the figures of each stage, as HTML
+    header.py       how far to trust the text, its errors, where the weights come from
     script_data.py  the numbers that the script draws, as JSON
     page.py         puts the HTML together, with page.html, page.css and the files of script/
 
