@@ -54,6 +54,7 @@ ORDER = [  # of reading
     "15_many_languages",
     "16_eight_bits",
     "17_from_xlsr_to_wav2vec2_bert",
+    "18_does_pretraining_help",
 ]
 
 TAGS = {  # each with its kind of cell, and how often it stands in a notebook at least
