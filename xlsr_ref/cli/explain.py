@@ -24,8 +24,8 @@ def add(commands: Any) -> None:
         "a cursor through all of them, and the sound. Any browser shows it.",
         epilog="examples:\n"
         "  xlsr-ref explain talk.wav -o talk.html\n"
-        "  xlsr-ref explain lecture.mp3 -o part.html --start 90 --seconds 5   a part of a long one\n"
-        '  xlsr-ref explain one.wav -o one.html --text "press one"            with the errors marked',
+        "  xlsr-ref explain lecture.mp3 -o part.html --start 90 --seconds 5  a part of a long one\n"
+        '  xlsr-ref explain one.wav -o one.html --text "press one"           with the errors marked',
         **STYLE,
     )
     p.add_argument("audio", metavar="AUDIO", help="a recording, or - for the standard input")
