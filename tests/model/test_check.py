@@ -47,7 +47,8 @@ def test_the_right_text_raises_few_doubts(model, joined):
     assert len(found.check.words) == len(found.words) == sum(len(text.split()) for text in texts)
     assert all(one.end - one.start < 1.0 for one in found.check.other)  # words that the small model misheard
     for one, (start, end) in zip(found.utterances, times):
-        assert start < one.start < one.end < end + STEP / 2  # levels are a STEP long, and an end is the middle of one
+        assert start - STEP / 2 < one.start < one.end < end + STEP / 2  # levels are a STEP long, bounds in their middle
+    assert all(a.end <= b.start < b.end for a, b in pairwise(found.words))
     for word, one in zip(found.words, found.check.words):
         assert one.start[0] <= word.start <= one.start[1]
         assert one.end[0] <= word.end <= one.end[1]

@@ -18,7 +18,7 @@ from xlsr_ref.text.align_text import align_words, words_to_align
 from xlsr_ref.text.merge import with_utterances
 from xlsr_ref.text.tokenizer import STAR
 from xlsr_ref.text.transcript import Span, Transcript, WordCheck
-from xlsr_ref.text.word_ends import Ending, word_ends
+from xlsr_ref.text.word_bounds import Beginning, Ending, word_ends, word_starts
 
 
 def align(
@@ -38,9 +38,9 @@ def align(
 
     ``recording``, ``sampling_rate``, the chunks and ``progress`` are those of :meth:`transcribe`; of the hours of a
     long one only the log-probabilities are kept. Lines of the text become utterances. A word that is only "*" stands
-    for anything. A word ends where its sound does (text/word_ends.py); its last character, and a "*", where the network
-    puts them. Where the model writes phonemes, ``text`` goes through the package phonemizer, or is itself in
-    ``phonemes`` with spaces between them.
+    for anything. A word begins and ends where its sound does (text/word_bounds.py), its characters, and a "*",
+    where the network puts them. Where the model writes phonemes, ``text`` goes through the package phonemizer, or is
+    itself in ``phonemes`` with spaces between them.
     With ``check`` the transcript's ``check`` says how sure each word and boundary is, and where text and sound differ
     (model/check.py). ``label_prior``, from 0 to 1, divides by that share of the tokens' priors: letters become less
     peaky, and boundaries a little better.
@@ -63,31 +63,37 @@ def align(
     aligned = align_words(log_probs, words, tokenizer, model.seconds_per_frame, seconds)
     if check:
         aligned = replace(aligned, check=check_alignment(log_probs, words, aligned, tokenizer, model.seconds_per_frame))
-    aligned = _with_ends(aligned, word_ends(aligned.words, loudness, STEP))
+    aligned = _with_bounds(aligned, loudness)
     lines = [" ".join(line.split()) for line in text.splitlines() if line.strip()]
     if len(lines) < 2:
         return aligned
     return with_utterances(aligned, [(line, len(tokenizer.words_of(line, phonemes))) for line in lines])
 
 
-def _with_ends(aligned: Transcript, endings: list[Ending | None]) -> Transcript:
-    """The alignment with the ends of its words, and their intervals, as the sound has them. Wildcards stay."""
-
-    def word(one: Span, ending: Ending | None) -> Span:
-        if ending is None or one.text == STAR:
-            return one
-        limit = ending.end if aligned.duration is None else min(ending.end, aligned.duration)
-        return replace(one, end=max(one.end, limit))
-
-    def checked(one: WordCheck, ending: Ending | None) -> WordCheck:
-        if ending is None:
-            return one
-        if ending.pause:
-            return replace(one, end=(ending.low, ending.high))
-        return replace(one, end=(min(one.end[0], ending.low), max(one.end[1], ending.high)))
-
-    words = tuple(map(word, aligned.words, endings))
+def _with_bounds(aligned: Transcript, loudness: np.ndarray) -> Transcript:
+    """The alignment with the bounds of its words, and their intervals, as the sound has them. Wildcards stay."""
+    starts, endings = (bounds(aligned.words, loudness, STEP) for bounds in (word_starts, word_ends))
+    words: list[Span] = []
+    for one, first, last in zip(aligned.words, starts, endings):
+        start, end = one.start, one.end
+        if first is not None and one.text != STAR:
+            start = min(start, max(first.start, words[-1].end if words else 0.0))
+        if last is not None and one.text != STAR:
+            end = max(end, last.end if aligned.duration is None else min(last.end, aligned.duration))
+        words.append(replace(one, start=start, end=end))
+    aligned = replace(aligned, words=tuple(words))
     if aligned.check is None:
-        return replace(aligned, words=words)
-    checks = tuple(map(checked, aligned.check.words, endings))
-    return replace(aligned, words=words, check=replace(aligned.check, words=checks))
+        return aligned
+    checks = tuple(map(_checked, aligned.check.words, starts, endings))
+    return replace(aligned, check=replace(aligned.check, words=checks))
+
+
+def _checked(one: WordCheck, first: Beginning | None, last: Ending | None) -> WordCheck:
+    """The intervals of a word by the sound where a pause shows them, and by both where none does."""
+    if first is not None:
+        one = replace(one, start=(max(first.low, 0.0), first.high))
+    if last is None:
+        return one
+    if last.pause:
+        return replace(one, end=(last.low, last.high))
+    return replace(one, end=(min(one.end[0], last.low), max(one.end[1], last.high)))

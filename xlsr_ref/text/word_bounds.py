@@ -1,4 +1,4 @@
-"""Where words end: CTC puts the last letter of a word early and the blank after it, so the sound itself is asked.
+"""Where words begin and end: CTC puts the first letter of a word late and the last one early, so the sound is asked.
 
     level of the word   the 90th percentile over its frames            floor   the 10th percentile, 5 s on both sides
     threshold(a) = floor + a (level − floor)                           in dB, every 10 ms
@@ -6,13 +6,15 @@
     interval            from where it falls below threshold(EARLY) to where it does below threshold(LATE), ± MARGIN
 
 Where there is no such pause before the next word begins, the word ends there, at the latest FARTHEST after its last
-letter; and where a word is not RANGE dB above the floor, nothing is changed. The numbers were chosen with clips of the
-bundled model's training data, joined with pauses (tests/benchmarks/boundaries.py): nine of ten ends in their intervals.
+letter; and where a word is not RANGE dB above the floor, nothing is changed. A beginning is an end in the sound played
+backwards, steeper, and changed only where there is a pause. The numbers were chosen with clips of the bundled model's
+training data, joined with pauses (tests/benchmarks/boundaries.py): nine of ten bounds are in their intervals.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +23,7 @@ from xlsr_ref.text.transcript import Span
 
 END, EARLY, LATE = 0.1, 0.2, 0.05
 MARGIN = 0.03  # seconds
+START_MARGIN = 0.007
 QUIET = 0.1
 FARTHEST = 0.4
 AROUND = 5.0
@@ -41,6 +44,27 @@ def word_ends(words: Sequence[Span], levels: np.ndarray, step: float) -> list[En
     the sound does not tell."""
     starts = [word.start for word in words[1:]] + [len(levels) * step]
     return [_ending(word, following, levels, step) for word, following in zip(words, starts)]
+
+
+class Beginning(NamedTuple):
+    """Of a word: its ``start`` and the 90 % interval in seconds."""
+
+    start: float
+    low: float
+    high: float
+
+
+def word_starts(words: Sequence[Span], levels: np.ndarray, step: float) -> list[Beginning | None]:
+    """Where each of ``words`` begins, as :func:`word_ends` has it; None also where no pause stands before the word."""
+    whole, narrower = len(levels) * step, MARGIN - START_MARGIN
+    backwards = [replace(word, start=whole - word.end, end=whole - word.start) for word in reversed(words)]
+    endings = reversed(word_ends(backwards, levels[::-1], step))
+    return [
+        Beginning(whole - one.end, whole - one.high + narrower, whole - one.low - narrower)
+        if one is not None and one.pause
+        else None
+        for one in endings
+    ]
 
 
 def _ending(word: Span, following: float, levels: np.ndarray, step: float) -> Ending | None:

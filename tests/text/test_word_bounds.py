@@ -1,4 +1,4 @@
-"""Where words end by the level of the sound, on levels that are written down."""
+"""Where words begin and end by the level of the sound, on levels that are written down."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from xlsr_ref.text.transcript import Span
-from xlsr_ref.text.word_ends import FARTHEST, MARGIN, word_ends
+from xlsr_ref.text.word_bounds import FARTHEST, MARGIN, START_MARGIN, word_ends, word_starts
 
 
 def sound(*stretches: tuple[float, float]) -> np.ndarray:
@@ -61,3 +61,28 @@ def test_what_is_hardly_above_the_floor_says_nothing(level):
 def test_beyond_the_recording():
     assert word_ends([Span("a", 1.0, 1.02, 1.0)], sound((1, -20)), 0.01) == [None]
     assert word_ends([], sound((1, -20)), 0.01) == []
+
+
+def test_a_word_begins_where_its_sound_does():
+    """The first letter stands 0.2 s after the beginning; the sound rises in a step at 1.1 s."""
+    levels = sound((1, -70), (0.1, -60), (0.8, -20), (1, -70))
+    (beginning,) = word_starts([Span("a", 1.3, 1.8, 1.0)], levels, 0.01)
+    assert beginning.start == pytest.approx(1.005)  # in the middle of the first loud hundredth
+    assert beginning.low == pytest.approx(1.0 - START_MARGIN)
+    assert beginning.high == pytest.approx(1.1 + START_MARGIN, abs=0.11)  # −60 dB is at the threshold of EARLY
+
+
+def test_a_beginning_is_changed_only_after_a_pause_and_never_put_later():
+    levels = sound((1, -70), (1.5, -20), (1, -70))
+    first, second = word_starts([Span("a", 1.1, 1.4, 1.0), Span("b", 1.6, 2.3, 1.0)], levels, 0.01)
+    assert first.start == pytest.approx(1.005)
+    assert second is None
+    (beginning,) = word_starts([Span("a", 0.9, 2.3, 1.0)], levels, 0.01)
+    assert beginning.start == pytest.approx(0.9)
+
+
+def test_several_words_keep_their_order():
+    levels = sound((0.5, -70), (0.5, -20), (0.4, -70), (0.5, -30), (0.5, -70))
+    words = [Span("a", 0.6, 0.8, 1.0), Span("b", 1.5, 1.7, 1.0)]
+    starts = [one.start for one in word_starts(words, levels, 0.01)]
+    assert starts == pytest.approx([0.505, 1.405])
