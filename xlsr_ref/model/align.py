@@ -72,7 +72,7 @@ def align(
 
 def _with_bounds(aligned: Transcript, loudness: np.ndarray) -> Transcript:
     """The alignment with the bounds of its words, and their intervals, as the sound has them. Wildcards stay."""
-    starts, endings = (bounds(aligned.words, loudness, STEP) for bounds in (word_starts, word_ends))
+    starts, endings = word_starts(aligned.words, loudness, STEP), word_ends(aligned.words, loudness, STEP)
     words: list[Span] = []
     for one, first, last in zip(aligned.words, starts, endings):
         start, end = one.start, one.end
