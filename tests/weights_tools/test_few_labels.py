@@ -1,4 +1,4 @@
-"""The probes behind notebook 18: which clips teach, what a head learns from states that differ by letter, the result."""
+"""The probes behind notebook 18: what a head learns from states that differ by letter, the results."""
 
 from __future__ import annotations
 
@@ -47,7 +47,8 @@ def test_a_head_reads_what_the_states_tell_apart(rng, monkeypatch):
     monkeypatch.setattr(few_labels, "RATE", 0.05)
     texts = ["".join(rng.choice(list("abc"), size=rng.integers(1, 6))) for _ in range(20)]
     clips = [spoken(text, rng) for text in texts]
-    result = probe(clips[:15], [*clips[15:], Clip(clips[0].states[:2], "abc"), spoken("a", rng)._replace(text="d")], seed=0)
+    short, unknown = Clip(clips[0].states[:2], "abc"), spoken("a", rng)._replace(text="d")
+    result = probe(clips[:15], [*clips[15:], short, unknown], seed=0)
     assert [edits for edits, _, _ in result[:5]] == [0] * 5
     assert [length for _, length, _ in result[:5]] == [len(text) for text in texts[15:]]
     assert all(nats < 1 for _, _, nats in result[:5])
