@@ -49,3 +49,14 @@ def test_nan_stays_visible():
         weights = softmax_in_place(np.array([[0, np.nan, 1], [0, np.inf, 1], [0, 0, 0]], np.float32))
     assert np.isnan(weights[:2]).all()
     np.testing.assert_allclose(weights[2], 1 / 3, rtol=1e-6)
+
+
+@pytest.mark.parametrize("shift", [0, -300, 300])
+def test_the_largest_score_of_a_row_is_found_whatever_its_sign(rng, shift):
+    """The kernel compares the bits of the scores as whole numbers; exp of what is above the maximum would overflow."""
+    scores = (rng.standard_normal((40, 37)) * np.logspace(-3, 2.5, 40)[:, None] + shift).astype(np.float32)
+    scores[0, :3] = 0.0, -0.0, -1e-40
+    scores[1] = -np.abs(scores[1]) - 1e-3
+    scores[2, 5], scores[3, 7] = -1e30, -np.inf
+    expected = module._softmax_in_place_numpy(scores.astype(np.float64))
+    np.testing.assert_allclose(module._softmax_in_place_numba(scores), expected, rtol=2e-5, atol=1e-7)
