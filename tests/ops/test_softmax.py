@@ -58,6 +58,6 @@ def test_the_largest_score_of_a_row_is_found_whatever_its_sign(rng, shift):
     scores[0, :3] = 0.0, -0.0, -1e-40
     scores[1] = -np.abs(scores[1]) - 1e-3
     scores[2, 5], scores[3, 7] = -1e30, -np.inf
-    scores[4, 0], scores[4, 1:] = -0.5, -200
+    scores[4, 0], scores[4, 1:] = -0.5, -100
     expected = module._softmax_in_place_numpy(scores.astype(np.float64))
     np.testing.assert_allclose(module._softmax_in_place_numba(scores), expected, rtol=2e-5, atol=1e-7)
