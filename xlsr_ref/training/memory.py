@@ -32,6 +32,7 @@ from xlsr_ref.wav2vec2.config import Config
 
 PROGRAM = 200 << 20  # bytes of Python, NumPy, Numba and its kernels
 OUTSIDE = 8  # C of a frame: around the blocks
+COPIES = 5  # C of a frame: k, v and the gradients of what is mixed, of k and of v, head by head, on the way back
 BACK = 3  # of the largest array, on the way back
 
 
@@ -96,7 +97,7 @@ def kept_numbers(samples: int, config: Settings, learn: Learn) -> int:
     block = T * (8 * C + 2 * F if isinstance(config, Config) else 19 * C + 4 * F)
     long_block = T * 4 * C if T > ROWS else block
     blocks = block if learn == "head" else config.num_hidden_layers * long_block + (block if T > ROWS else 0)
-    numbers = blocks + OUTSIDE * T * C + BACK * T * F + 2 * samples
+    numbers = blocks + (OUTSIDE + COPIES) * T * C + BACK * T * F + 2 * samples
     if not isinstance(config, Config):
         return numbers
     rows = conv_lengths(samples, config.conv_kernel, config.conv_stride)[1:]

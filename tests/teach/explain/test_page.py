@@ -84,10 +84,14 @@ def test_text_and_states_are_the_models(model, sound, seen):
 def test_words_are_where_the_alignment_puts_them(model, sound, seen):
     aligned = model.align(sound, seen.text, RATE)
     assert [word.text for word in seen.words] == [word.text for word in aligned.words]
+    letters = iter(char for char in aligned.chars if char.text.strip())
     for mine, theirs in zip(seen.words, aligned.words):
-        assert mine.first * 0.02 == pytest.approx(theirs.start)
-        assert mine.stop * 0.02 == pytest.approx(theirs.end)
+        own = [next(letters) for _ in theirs.text]  # the page shows the lattice: where the characters are
+        assert mine.first * 0.02 == pytest.approx(own[0].start)
+        assert mine.stop * 0.02 == pytest.approx(own[-1].end)
         assert mine.score == pytest.approx(theirs.score)
+        assert theirs.start <= own[0].start + 1e-9  # align takes the bounds of a word from the sound
+        assert theirs.end >= own[-1].end - 1e-9
 
 
 def test_a_word_has_the_frames_of_the_alignment_and_not_of_the_greedy_path(model):

@@ -152,8 +152,8 @@ def _text(seen: Trace) -> tuple[PageStage, ...]:
             "Words",
             plural(len(seen.words), "word"),
             "Here both ways meet: the words are those of the best path, and the likeliest path through the lattice "
-            "says when each begins and ends. The <dfn>confidence</dfn> is how probable the model finds its own "
-            "characters: it can be sure, and wrong.",
+            "says when each begins and ends (<code>Model.align</code> then widens it to where its sound does). The "
+            "<dfn>confidence</dfn> is how probable the model finds its own characters: it can be sure, and wrong.",
             ("Model.transcribe", "Model.align"),
         ),
     )
