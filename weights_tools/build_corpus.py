@@ -1,12 +1,14 @@
 """Build the corpus that the recipes name, from files that others publish.
 
     python -m weights_tools.build_corpus CORPUS FILE [FILE ...]
-    python -m weights_tools.build_corpus CORPUS --engine ENGINE [--minutes 80] [--seed 1]
+    python -m weights_tools.build_corpus CORPUS --speak NAME.tsv [--texts LIST.tsv] [--engine ENGINE] [--minutes 80]
 
 A FILE is told by its name. asterisk-core-sounds-LANG-g722_*.deb, all five languages at once, become asterisk.tsv;
 tuxpaint-stamps-default_*.deb becomes tuxpaint.tsv; an archive of the Free Spoken Digit Dataset (*.zip, *.tar.gz)
-becomes fsdd.tsv. `--engine` makes kokoro.tsv from the train texts of the asterisk.tsv that is there already. Nothing
-is fetched: recipes/README.md says how to get the files. What is built has the licences of its sources.
+becomes fsdd.tsv; debian-handbook_*.deb becomes handbook-texts.tsv, which is text alone. `--speak` makes synthetic
+speech of the train texts of a list that is there already, with Kokoro in the folder ENGINE, or with Debian's flite
+and festival. Nothing is fetched: recipes/README.md says how to get the files. What is built has the licences of its
+sources.
 """
 
 from __future__ import annotations
@@ -18,12 +20,15 @@ from pathlib import Path
 from tqdm import tqdm
 
 from weights_tools.corpus.digits import digits
+from weights_tools.corpus.handbook import write_texts
 from weights_tools.corpus.prompts import prompts
 from weights_tools.corpus.stamps import stamps
-from weights_tools.corpus.synthetic import kokoro, synthetic
+from weights_tools.corpus.synthetic import debian_voices, kokoro, synthetic, texts_of
 from weights_tools.corpus.write import write
 
-KINDS = {"asterisk-core-sounds-": "asterisk.tsv", "tuxpaint-stamps-default": "tuxpaint.tsv"}  # how packages are named
+TEXTS = "handbook-texts.tsv"
+KINDS = {"asterisk-core-sounds-": "asterisk.tsv", "tuxpaint-stamps-default": "tuxpaint.tsv",
+         "debian-handbook_": TEXTS}  # how packages are named  # fmt: skip
 ARCHIVES = (".zip", ".tar.gz", ".tgz")
 
 
@@ -35,8 +40,8 @@ def list_of(file: Path) -> str:
     if file.name.endswith(ARCHIVES):
         return "fsdd.tsv"
     raise ValueError(
-        f"{file} is none of asterisk-core-sounds-*-g722_*.deb, tuxpaint-stamps-default_*.deb and a .zip or .tar.gz of "
-        "the Free Spoken Digit Dataset: give one of these, under its own name"
+        f"{file} is none of asterisk-core-sounds-*-g722_*.deb, tuxpaint-stamps-default_*.deb, debian-handbook_*.deb "
+        "and a .zip or .tar.gz of the Free Spoken Digit Dataset: give one of these, under its own name"
     )
 
 
@@ -49,6 +54,9 @@ def build(corpus: Path, files: Sequence[Path]) -> dict[str, tuple[int, float]]:
     for name, its in given.items():
         if name != "asterisk.tsv" and len(its) > 1:
             raise ValueError(f"{its[0]} and {its[1]} both become {name}: give one of them")
+        if name == TEXTS:
+            built[name] = write_texts(its[0], corpus, name), 0.0
+            continue
         rows = {"asterisk.tsv": lambda of: prompts(of), "tuxpaint.tsv": lambda of: stamps(of[0]),
                 "fsdd.tsv": lambda of: digits(of[0])}[name](its)  # fmt: skip
         built[name] = write(tqdm(rows, unit="clip", disable=None), corpus, name)
@@ -60,22 +68,33 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("corpus", type=Path, help="the folder to write into")
     parser.add_argument("files", type=Path, nargs="*", help="packages and archives")
-    parser.add_argument("--engine", type=Path, help="the folder of the synthesiser")
+    parser.add_argument("--speak", metavar="NAME.tsv", help="make this list of synthetic speech")
+    parser.add_argument(
+        "--texts",
+        default="asterisk.tsv",
+        help="the list in CORPUS whose train texts are spoken (default: asterisk.tsv)",
+    )
+    parser.add_argument("--engine", type=Path, help="the folder of Kokoro (default: Debian's flite and festival speak)")
+    parser.add_argument("--languages", default="en,es,fr,it,ru", help="of the texts (default: all five)")
     parser.add_argument("--minutes", type=float, default=80.0, help="of synthetic speech (default: 80)")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=1, help="how many clips are spoken side by side (default: 1)")
     chosen = parser.parse_args(arguments)
-    if not chosen.files and chosen.engine is None:
-        parser.error("give packages and archives, or --engine")
+    if not chosen.files and not chosen.speak:
+        parser.error("give packages and archives, or --speak")
     try:
         built = build(chosen.corpus, chosen.files)
-        if chosen.engine is not None:
-            voices, speak = kokoro(chosen.engine)
-            rows = synthetic([chosen.corpus / "asterisk.tsv"], voices, speak, chosen.minutes, chosen.seed)
-            built["kokoro.tsv"] = write(tqdm(rows, unit="clip", disable=None), chosen.corpus, "kokoro.tsv")
+        if name := chosen.speak:
+            engine = kokoro(chosen.engine) if chosen.engine else debian_voices()
+            folder = name.removesuffix(".tsv")
+            texts = texts_of([chosen.corpus / chosen.texts], set(engine.native) & set(chosen.languages.split(",")))
+            rows = synthetic(texts, engine, folder, chosen.minutes, chosen.seed, chosen.jobs)
+            built[name] = write(tqdm(rows, unit="clip", disable=None), chosen.corpus, name)
     except (OSError, ValueError, ImportError) as error:
         raise SystemExit(f"build_corpus: {error}") from None
     for name, (clips, seconds) in built.items():
-        print(f"wrote {chosen.corpus / name}: {clips} clips, {seconds / 60:.1f} minutes")
+        much = f"{clips} clips, {seconds / 60:.1f} minutes" if seconds else f"{clips} sentences"
+        print(f"wrote {chosen.corpus / name}: {much}")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,14 @@
-"""The bundled language model: a 7-gram of characters from the train texts of the telephone prompts.
+"""The bundled language model: an 8-gram of characters from the telephone prompts' train texts, and from a book.
 
     python -m weights_tools.bundle_lm CORPUS_FOLDER [--target xlsr_ref/data/small-ctc-lm]
     python -m weights_tools.bundle_lm CORPUS_FOLDER --tune          error on the dev split for each α and β, and no file
 
-CORPUS_FOLDER holds `asterisk.tsv`. All five languages are in one model, since nothing tells the network which one it
-hears, and each text counts once a language. It is a model of characters: of the words of new sentences an eighth are in
-no train text, and a model of words would forbid them. `--tune` decodes the dev split and says what each setting gives;
-ALPHA and BETA below are the best of it. The test split is not read. The same corpus gives the same bytes.
+CORPUS_FOLDER holds `asterisk.tsv` and `handbook-texts.tsv`, as weights_tools.build_corpus makes them. All five
+languages are in one model, since nothing tells the network which one it hears. Each text counts once a language, and a
+prompt PROMPTS times, for prompts are what the network was made for. n-grams that occur seldom are left out. It is a
+model of characters: of the words of new prompts an eighth are in no train text, and a model of words would forbid
+them. `--tune` decodes the dev split and says what each setting gives; ALPHA and BETA below are the best of it. The
+test split is not read. The same corpus gives the same bytes.
 """
 
 from __future__ import annotations
@@ -28,34 +30,39 @@ from xlsr_ref.text.search.arpa import Arpa, write_arpa
 from xlsr_ref.text.search.kneser_ney import train
 
 BUNDLED = Path(__file__).resolve().parent.parent / "xlsr_ref" / "data" / "small-ctc-lm"
-ORDER, ALPHA, BETA = 7, 1.2, 2.5
+ORDER, ALPHA, BETA = 8, 1.2, 2.5
+PROMPTS, PRUNE, DIGITS = 20, (0, 0, 0, 2, 5, 9, 12, 15), 4
+LISTS = {"asterisk.tsv": PROMPTS, "handbook-texts.tsv": 1}
 ALPHAS, BETAS = (0.8, 1.0, 1.2, 1.4), (2.0, 2.5, 3.0)
 LIMIT = 2_000_000  # bytes
 
 
-def rows_of(corpus: Path, split: str) -> list[dict[str, str]]:
-    """The prompts of a split. Raises OSError, and ValueError where there is none."""
-    with open(corpus / "asterisk.tsv", encoding="utf-8", newline="") as file:
+def rows_of(corpus: Path, split: str, name: str = "asterisk.tsv") -> list[dict[str, str]]:
+    """The rows of a split in a list. Raises OSError, and ValueError where there is none."""
+    with open(corpus / name, encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE) if row["split"] == split]
     if not rows:
-        raise ValueError(f"{corpus / 'asterisk.tsv'} has no clip of the split {split}: give the list with all splits")
+        raise ValueError(f"{corpus / name} has no text of the split {split}: give the list with all splits")
     return rows
 
 
-def model_of(rows: list[dict[str, str]]) -> Arpa:
-    """The n-grams of the texts, each text once a language, in a fixed order; | is the space."""
-    texts = sorted({(row["lang"], " ".join(row["text"].split())) for row in rows})
+def model_of(corpus: Path) -> Arpa:
+    """The n-grams of the train texts of LISTS, each text once a language, in a fixed order; | is the space."""
+    sentences = []
+    for name, times in LISTS.items():
+        texts = sorted({(row["lang"], " ".join(row["text"].split())) for row in rows_of(corpus, "train", name)})
+        sentences += [list(text.replace(" ", "|")) for _, text in texts] * times
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # little text: fixed discounts
-        return train([list(text.replace(" ", "|")) for _, text in texts], ORDER)
+        warnings.simplefilter("ignore")  # repeated prompts: fixed discounts
+        return train(sentences, ORDER, PRUNE)
 
 
 def bundle(corpus: Path, target: Path) -> int:
     """Write the model into ``target``, as transformers' processors have one, and return its bytes. Raises ValueError
     where it is larger than LIMIT."""
-    packed = gzip.compress("".join(write_arpa(model_of(rows_of(corpus, "train")))).encode(), 9, mtime=0)
+    packed = gzip.compress("".join(write_arpa(model_of(corpus), DIGITS)).encode(), 9, mtime=0)
     if len(packed) > LIMIT:
-        raise ValueError(f"the language model has {len(packed)} bytes, and {LIMIT} are allowed: lower ORDER")
+        raise ValueError(f"the language model has {len(packed)} bytes, and {LIMIT} are allowed: raise PRUNE")
     attrs = {"alpha": ALPHA, "beta": BETA, "unk_score_offset": -10.0, "score_boundary": True}
     (target / "language_model").mkdir(parents=True, exist_ok=True)
     write_whole(target / "language_model" / "attrs.json", json.dumps(attrs, indent=1) + "\n")
@@ -72,7 +79,7 @@ def tune(corpus: Path) -> Iterator[tuple[str, dict[str, Errors]]]:
     from xlsr_ref.text.search.beam import beam_search
     from xlsr_ref.text.search.lm import build
 
-    model, lm = xlsr_ref.load(), build(model_of(rows_of(corpus, "train")))
+    model, lm = xlsr_ref.load(), build(model_of(corpus))
     rows, rate = rows_of(corpus, "dev"), model.preprocessor.sampling_rate
     scores = [model.logits(audio.read(corpus / row["path"], rate, model.dtype), rate) for row in rows]
     ways: dict[str, Any] = {"greedy": None, "beam": model.search()}

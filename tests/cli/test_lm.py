@@ -47,6 +47,14 @@ def test_train_and_measure(corpus, capsys):
     assert out.endswith(": 15 words, 0 of them unknown\n")
 
 
+def test_pruned_n_grams_are_not_written(corpus, capsys):
+    assert main(["lm", "train", corpus, "-o", "lm.arpa", "--order", "2", "--prune", "0", "1"]) == 0
+    head = capsys.readouterr().err.splitlines()[-1]
+    assert head == "xlsr-ref: wrote lm.arpa: 12 1-grams, 2 2-grams"  # press four; <s> press
+    assert main(["lm", "train", corpus, "--prune", "1"]) == 1
+    assert capsys.readouterr().err == "xlsr-ref: to prune by 1: begin with 0, and let no number fall\n"
+
+
 def test_to_the_standard_output(corpus, capsys):
     assert main(["lm", "train", corpus]) == 0
     assert capsys.readouterr().out.startswith("\\data\\\nngram 1=12\n")

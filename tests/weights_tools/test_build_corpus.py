@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import shutil
 import tarfile
+import time
 import zipfile
 from itertools import islice
 
@@ -15,8 +16,9 @@ import soundfile
 from weights_tools.build_corpus import build, main
 from weights_tools.corpus import prompts as prompts_module
 from weights_tools.corpus.debian import files_of
+from weights_tools.corpus.handbook import sentences
 from weights_tools.corpus.stamps import normalised
-from weights_tools.corpus.synthetic import choices, phonemes, synthetic
+from weights_tools.corpus.synthetic import Engine, choices, debian_voices, phonemes, synthetic, texts_of
 from weights_tools.corpus.write import split_of
 from xlsr_ref.audio.manifest import read_manifest
 
@@ -134,17 +136,64 @@ def test_synthetic_speech_has_train_texts_alone_and_a_seed_that_decides(tmp_path
         asked.append(what)
         return NOISE
 
-    lists, voices = [tmp_path / "asterisk.tsv"], ["af_bella", "ef_dora", "jf_alpha"]
-    rows = list(synthetic(lists, voices, speak, 3 / 60, 1))
+    engine = Engine({"en": ["af_bella"], "es": ["ef_dora"]}, ["af_bella", "ef_dora", "jf_alpha"], speak)
+    texts = texts_of([tmp_path / "asterisk.tsv"], engine.native)
+    assert texts == {"en": ["one two three"], "es": ["uno dos tres"]}
+    rows = list(synthetic(texts, engine, "kokoro", 3 / 60, 1))
     assert [row.lang for row in rows] == ["en", "es", "en", "es", "en", "es"]
-    assert {row.text for row in rows} == {"one two three", "uno dos tres"}
     assert {row.split for row in rows} == {"train"}
     assert rows[0].path == f"kokoro/en-{rows[0].speaker.removeprefix('kokoro-')}-1-00001.ogg"
-    first = asked.copy()
-    list(synthetic(lists, voices, speak, 3 / 60, 1))
-    assert asked[len(first) :] == first
-    shares = [one.voice == "af_bella" for one in islice(choices({"en": ["a b c"]}, voices, 0), 3000)]
+    shares = [one.voice == "af_bella" for one in islice(choices({"en": ["a b c"]}, engine, 0), 3000)]
     assert np.mean(shares) == pytest.approx(0.6 + 0.4 / 3, abs=0.03)  # 3 standard deviations: 0.024
+    native = {one.voice for one in islice(choices({"en": ["a b c"]}, engine._replace(others=()), 0), 100)}
+    assert native == {"af_bella"}
+
+
+def test_clips_spoken_side_by_side_are_those_spoken_one_after_the_other():
+    def speak(text, lang, voice, speed):
+        time.sleep(0.02 * (int(text) % 3))  # the later ones end first
+        return NOISE[: 4000 + int(text)]
+
+    engine, texts = Engine({"en": ["v"]}, (), speak), {"en": [str(i) for i in range(50)]}
+    one, three = (
+        [(row.text, len(row.sound)) for row in synthetic(texts, engine, "x", 0.1, 4, jobs)] for jobs in (1, 3)
+    )
+    assert one == three
+    assert len({text for text, _ in one}) > 10
+
+
+@pytest.mark.skipif(shutil.which("flite") is None, reason="Debian's flite speaks")
+@pytest.mark.skipif(shutil.which("text2wave") is None, reason="Debian's festival speaks")
+def test_debian_speaks_english_and_russian():
+    engine = debian_voices()
+    for lang, text in (("en", "the following options"), ("ru", "по истечении этого периода")):
+        slow, fast = (engine.speak(text, lang, engine.native[lang][0], speed) for speed in (0.85, 1.2))
+        assert 0.8 * 16000 < len(fast) <= len(slow) < 6 * 16000
+        assert np.abs(slow).max() > 0.05
+
+
+def test_without_debian_s_programs_one_line_says_how_to_get_them(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(SystemExit, match="flite is not installed: apt-get install flite festival festvox-ru"):
+        main([str(tmp_path), "--speak", "x.tsv"])
+
+
+def test_the_book_gives_sentences_in_five_languages(tmp_path):
+    page = """<div class="para">The first option, <code class="x">apt</code>, is good. Read version 3 of the book.</div>
+<p>No paragraph of the book.</p><div class="para">It is <em>rather</em> simple!</div>"""
+    french = '<div class="para">It is rather simple! Ce n’est pas si simple : the disk is full. Il y a</div>'
+    book = "usr/share/doc/debian-handbook/html/"
+    files = {f"{book}en-US/a.html": page, f"{book}fr-FR/a.html": french, f"{book}de-DE/a.html": page}
+    package = deb(tmp_path / "debian-handbook_1_all.deb", **{name: text.encode() for name, text in files.items()})
+    found = sentences(package)
+    assert found["en"] == ["the first option", "it is rather simple"]  # code and digits are not said
+    assert found["fr"] == ["ce n'est pas si simple", "il y a"]  # and what was left in English is not French
+    assert set(found) == {"en", "es", "fr", "it", "ru"}
+    assert build(tmp_path / "corpus", [package]) == {"handbook-texts.tsv": (4, 0.0)}
+    rows = (tmp_path / "corpus" / "handbook-texts.tsv").read_text("utf-8").splitlines()
+    assert rows[:2] == ["lang\tsplit\ttext", f"en\t{split_of('en', 'the first option')}\tthe first option"]
+    with pytest.raises(ValueError, match="holds no page of the handbook"):
+        sentences(deb(tmp_path / "debian-handbook_2_all.deb", **{"usr/a": b""}))
 
 
 def test_phonemes_become_those_of_the_voices():

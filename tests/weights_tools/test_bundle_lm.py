@@ -1,9 +1,12 @@
 """The bundled language model: made from train texts alone, the same bytes each time, and what the package has."""
 
+import numpy as np
 import pytest
 
 import xlsr_ref
-from weights_tools.bundle_lm import BUNDLED, LIMIT, bundle, main
+from weights_tools.bundle_lm import ALPHA, BETA, BUNDLED, LIMIT, bundle, main, model_of
+from xlsr_ref import audio
+from xlsr_ref.text.search.lm import build
 from xlsr_ref.text.search.lm_files import open_lm
 
 HEAD = "path\tlang\tspeaker\tseconds\tsplit\ttext\n"
@@ -18,28 +21,36 @@ ROWS = (
 @pytest.fixture
 def corpus(tmp_path):
     (tmp_path / "asterisk.tsv").write_text(HEAD + ROWS, "utf-8")
+    (tmp_path / "handbook-texts.tsv").write_text("lang\tsplit\ttext\nit\ttrain\tuna rete\nit\ttest\txxx\n", "utf-8")
     return tmp_path
 
 
 def test_it_knows_the_letters_of_train_and_no_others(corpus):
     bundle(corpus, corpus / "lm")
     opened = open_lm(corpus / "lm")
-    assert set(opened.lm.words) == {"<s>", "</s>", "<unk>", "|", *"pressonetwoодин"}
-    assert (opened.lm.order, opened.alpha, opened.beta) == (7, 1.2, 2.5)
+    assert set(opened.lm.words) == {"<s>", "</s>", "<unk>", "|", *"pressonetwoодинunarete"}
+    assert (opened.lm.order, opened.alpha, opened.beta) == (8, ALPHA, BETA)
+
+
+def test_a_prompt_counts_more_than_a_sentence_of_the_book(corpus):
+    lm = build(model_of(corpus))
+    _, state, _ = lm.score(lm.begin, "p")  # twice as a prompt
+    assert lm.score(lm.begin, "p")[0] > lm.score(lm.begin, "u")[0] + 1
+    assert lm.score(state, "r")[0] > np.log10(0.5)
 
 
 def test_the_order_of_the_list_does_not_matter_and_the_bytes_are_the_same(corpus):
     bundle(corpus, corpus / "one")
     (corpus / "asterisk.tsv").write_text(HEAD + "".join(reversed(ROWS.splitlines(keepends=True))), "utf-8")
     bundle(corpus, corpus / "other")
-    files = ("language_model/7gram.arpa.gz", "language_model/attrs.json")
+    files = ("language_model/8gram.arpa.gz", "language_model/attrs.json")
     assert [(corpus / "one" / file).read_bytes() for file in files] == [
         (corpus / "other" / file).read_bytes() for file in files
     ]
 
 
 @pytest.mark.parametrize(
-    ("rows", "says"), [("", "has no clip of the split train"), ("a\ten\tx\t1\tdev\tone\n", "the split train")]
+    ("rows", "says"), [("", "has no text of the split train"), ("a\ten\tx\t1\tdev\tone\n", "the split train")]
 )
 def test_a_corpus_without_train_texts_is_one_line(corpus, rows, says):
     (corpus / "asterisk.tsv").write_text(HEAD + rows, "utf-8")
@@ -49,7 +60,7 @@ def test_a_corpus_without_train_texts_is_one_line(corpus, rows, says):
 
 
 def test_tuning_prints_a_line_for_each_setting_and_writes_nothing(corpus, capsys, monkeypatch):
-    clips = xlsr_ref.audio.bundled_clips()
+    clips = audio.bundled_clips()
     (corpus / "asterisk.tsv").write_text(HEAD + ROWS + f"{clips[0].path}\ten\tx\t1\tdev\tthey have\n", "utf-8")
     monkeypatch.setattr("weights_tools.bundle_lm.ALPHAS", (0.5,))
     monkeypatch.setattr("weights_tools.bundle_lm.BETAS", (1.0, 2.0))
@@ -63,5 +74,5 @@ def test_tuning_prints_a_line_for_each_setting_and_writes_nothing(corpus, capsys
 def test_the_bundled_one_is_small_and_fits_the_bundled_model():
     assert sum(path.stat().st_size for path in BUNDLED.rglob("*")) < LIMIT
     opened = open_lm("bundled")
-    assert opened.lm.order == 7
+    assert opened.lm.order == 8
     xlsr_ref.load().search(lm="bundled")

@@ -1,9 +1,11 @@
-"""kokoro.tsv: sentences of train lists in synthetic voices, made by Kokoro-82M (Apache-2.0) with phonemes of espeak-ng.
+"""Sentences of train lists in synthetic voices: of Kokoro-82M (Apache-2.0), and of Debian's flite and festival.
 
-The folder ENGINE holds kokoro-int8.onnx (or kokoro.onnx), vocab.json (the numbers of the phonemes) and voices/*.bin
-(a style of 256 numbers for each length of a sentence). recipes/README.md says where they come from. Six in ten clips
-have a native voice of the language, the others any voice: an accent. There is no native Russian voice, so no Russian
-clip. The seed decides texts, voices and speeds.
+Kokoro: the folder ENGINE holds kokoro-int8.onnx (or kokoro.onnx), vocab.json (the numbers of the phonemes) and
+voices/*.bin (a style of 256 numbers for each length of a sentence). recipes/README.md says where they come from; the
+phonemes are espeak-ng's. Six in ten clips have a native voice of the language, the others any voice: an accent. There
+is no native Russian voice, so no Russian clip.
+Debian: flite's four English voices, and festival's Russian one (package festvox-ru), all free to use and to change.
+The seed decides texts, voices and speeds.
 """
 
 from __future__ import annotations
@@ -12,12 +14,18 @@ import csv
 import json
 import random
 import re
+import shutil
 import subprocess
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import tempfile
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import soundfile
 
 from weights_tools.corpus.write import RATE, Row, at_16_khz, trimmed
 
@@ -30,8 +38,18 @@ OF_ENGLISH = {"aɪ": "I", "aʊ": "W", "eɪ": "A", "oʊ": "O", "əʊ": "Q", "ɔɪ
 LEAST_WORDS, MOST_WORDS, MOST_PHONEMES = 3, 19, 400
 SLOWEST, FASTEST, NATIVE_SHARE = 0.85, 1.2, 0.6
 KOKORO_RATE = 24000
+FLITE = ("awb", "kal16", "rms", "slt")
+FESTIVAL = {"ru": "msu_ru_nsh_clunits"}
 
 Speak = Callable[[str, str, str, float], np.ndarray]  # text, language, voice, speed → sound at 16 kHz
+
+
+class Engine(NamedTuple):
+    """Voices, and the function that speaks with them."""
+
+    native: Mapping[str, Sequence[str]]  # the voices of each language that it speaks
+    others: Sequence[str]  # these speak every one of those languages, with an accent; may be empty
+    speak: Speak
 
 
 class Choice(NamedTuple):
@@ -43,41 +61,62 @@ class Choice(NamedTuple):
     speed: float
 
 
-def texts_of(lists: Sequence[Path]) -> dict[str, list[str]]:
+def texts_of(lists: Sequence[Path], languages: Collection[str]) -> dict[str, list[str]]:
     """The sentences of the train splits that are neither short nor long, by language."""
-    found: dict[str, set[str]] = {lang: set() for lang in NATIVE}
+    found: dict[str, set[str]] = {lang: set() for lang in sorted(languages)}
     for path in lists:
         with open(path, encoding="utf-8", newline="") as file:
             for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE):
                 long_enough = LEAST_WORDS <= len(row["text"].split()) <= MOST_WORDS
-                if row["split"] == "train" and row["lang"] in NATIVE and long_enough:
+                if row["split"] == "train" and row["lang"] in found and long_enough:
                     found[row["lang"]].add(row["text"])
     return {lang: sorted(texts) for lang, texts in found.items() if texts}
 
 
-def choices(texts: Mapping[str, Sequence[str]], voices: Sequence[str], seed: int) -> Iterator[Choice]:
+def choices(texts: Mapping[str, Sequence[str]], engine: Engine, seed: int) -> Iterator[Choice]:
     """Endlessly: the languages in turn, a text, a voice and a speed. Raises ValueError where there is no text."""
     if not texts:
-        raise ValueError("the lists have no train sentence of 3 to 19 words: give asterisk.tsv")
+        raise ValueError("the lists have no train sentence of 3 to 19 words in a language of these voices")
     rng = random.Random(seed)
     while True:
         for lang in texts:
-            native = [voice for voice in voices if voice[:2] in NATIVE[lang]]
-            voice = rng.choice(native if native and rng.random() < NATIVE_SHARE else list(voices))
+            native = engine.native[lang]
+            accented = engine.others and not (native and rng.random() < NATIVE_SHARE)
+            voice = rng.choice(engine.others if accented else native)
             yield Choice(lang, voice, rng.choice(texts[lang]), rng.uniform(SLOWEST, FASTEST))
 
 
-def synthetic(lists: Sequence[Path], voices: Sequence[str], speak: Speak, minutes: float, seed: int) -> Iterator[Row]:
-    """So many minutes of clips for training."""
+def synthetic(
+    texts: Mapping[str, Sequence[str]], engine: Engine, name: str, minutes: float, seed: int, jobs: int = 1
+) -> Iterator[Row]:
+    """So many minutes of clips for training, in the folder ``name``; ``jobs`` are spoken side by side."""
     seconds = 0.0
-    for number, one in enumerate(choices(texts_of(lists), voices, seed), start=1):
+    todo = choices(texts, engine, seed)
+    for number, (one, spoken) in enumerate(_in_order(engine.speak, todo, jobs), start=1):
         if seconds >= 60 * minutes:
             return
-        sound = trimmed(speak(one.text, one.lang, one.voice, one.speed), threshold=0.01)
+        sound = trimmed(spoken, threshold=0.01)
         if len(sound):
             seconds += len(sound) / RATE
-            path = f"kokoro/{one.lang}-{one.voice}-{seed}-{number:05}.ogg"
-            yield Row(path, one.lang, f"kokoro-{one.voice}", "train", one.text, sound)
+            path = f"{name}/{one.lang}-{one.voice}-{seed}-{number:05}.ogg"
+            yield Row(path, one.lang, f"{name}-{one.voice}", "train", one.text, sound)
+
+
+def _in_order(speak: Speak, todo: Iterator[Choice], jobs: int) -> Iterator[tuple[Choice, np.ndarray]]:
+    """Each choice and its sound, in the order of the choices, however many jobs there are."""
+    with ThreadPoolExecutor(jobs) as pool:
+        begun: deque[tuple[Choice, Future[np.ndarray]]] = deque()
+
+        def begin(one: Choice) -> None:
+            begun.append((one, pool.submit(speak, one.text, one.lang, one.voice, one.speed)))
+
+        for one in islice(todo, 2 * jobs):
+            begin(one)
+        while begun:
+            one, spoken = begun.popleft()
+            yield one, spoken.result()
+            for following in islice(todo, 1):
+                begin(following)
 
 
 def phonemes(ipa: str, english: bool) -> str:
@@ -89,8 +128,8 @@ def phonemes(ipa: str, english: bool) -> str:
     return said
 
 
-def kokoro(engine: Path) -> tuple[list[str], Speak]:
-    """The voices in ENGINE, and the function that speaks. Needs onnxruntime and espeak-ng. Raises ValueError."""
+def kokoro(engine: Path) -> Engine:
+    """What the folder ENGINE can say. Needs onnxruntime and espeak-ng. Raises ValueError."""
     import onnxruntime  # of this tool alone
 
     model = next(iter(sorted(engine.glob("kokoro*.onnx"))), None)
@@ -114,4 +153,26 @@ def kokoro(engine: Path) -> tuple[list[str], Speak]:
                 "speed": np.array([speed], np.float32)}  # fmt: skip
         return at_16_khz(session.run(None, feed)[0].ravel(), KOKORO_RATE).astype(np.float32)
 
-    return voices, speak
+    native = {lang: [voice for voice in voices if voice[:2] in begins] for lang, begins in NATIVE.items()}
+    return Engine(native, voices, speak)
+
+
+def debian_voices() -> Engine:
+    """What flite and festival can say: English and Russian. Raises ValueError where one is not installed."""
+    if missing := [program for program in ("flite", "text2wave") if shutil.which(program) is None]:
+        raise ValueError(f"{missing[0]} is not installed: apt-get install flite festival festvox-ru")
+
+    def speak(text: str, lang: str, voice: str, speed: float) -> np.ndarray:
+        with tempfile.TemporaryDirectory() as folder:
+            wav = f"{folder}/said.wav"
+            if lang == "en":
+                pace = f"duration_stretch={1 / speed:.3f}"
+                line = ["flite", "-voice", voice.removeprefix("flite-"), "--setf", pace, "-t", text, "-o", wav]
+            else:
+                line = ["text2wave", "-o", wav, "-eval", f"(voice_{FESTIVAL[lang]})"]
+            subprocess.run(line, input=text, text=True, capture_output=True, check=True)
+            sound, rate = soundfile.read(wav)
+        return at_16_khz(sound, rate).astype(np.float32)
+
+    native = {"en": [f"flite-{voice}" for voice in FLITE]} | {lang: [f"festival-{lang}"] for lang in FESTIVAL}
+    return Engine(native, (), speak)

@@ -29,12 +29,17 @@ def add(commands: Any) -> None:
     train = jobs.add_parser(
         "train",
         description="Train a language model on a text, one sentence per line (modified Kneser-Ney).",
-        epilog="example:\n  xlsr-ref lm train corpus.txt -o lm.arpa --order 3",
+        epilog="examples:\n"
+        "  xlsr-ref lm train corpus.txt -o lm.arpa --order 3\n"
+        "  xlsr-ref lm train corpus.txt -o lm.arpa --order 3 --prune 0 0 1   without 3-grams that occur once",
         **STYLE,
     )
     train.add_argument("corpus", metavar="TEXT", help="a text in UTF-8, or - for the standard input")
     train.add_argument("-o", "--output", metavar="FILE", help="the ARPA file to write (default: the standard output)")
     train.add_argument("--order", metavar="N", type=int, default=3, help="longest n-grams, 1 to 8 (default: 3)")
+    train.add_argument(
+        "--prune", metavar="N", type=int, nargs="+", default=(), help="leave out what occurs N times or less, by order"
+    )
     train.add_argument("--level", metavar="LEVEL", choices=LEVELS, default="word", help="word or character")
     add_quiet(train)
     train.set_defaults(work=_train)
@@ -67,7 +72,7 @@ def _train(arguments: argparse.Namespace) -> int:
         raise WrongUsage(f"--order is {arguments.order}: give 1 to 8")
     if arguments.output is not None and Path(arguments.output).is_dir():
         raise XlsrError(f"{arguments.output} cannot be written: it is a folder, name a file")
-    model = "".join(write_arpa(train(_sentences(arguments.corpus, arguments.level), arguments.order)))
+    model = "".join(write_arpa(train(_sentences(arguments.corpus, arguments.level), arguments.order, arguments.prune)))
     if arguments.output is None:
         say(model)
         return 0

@@ -95,6 +95,29 @@ def test_for_each_history_the_probabilities_sum_to_1(order, text, tmp_path):
         assert total == pytest.approx(1, abs=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore:too little text")
+@pytest.mark.parametrize("prune", [(0, 0, 1), (0, 1, 2, 2), (0, 3)])
+def test_what_is_pruned_is_gone_and_its_share_is_given_to_shorter_histories(prune, tmp_path):
+    text, order = some_text(8, 120), 4
+    full, pruned = p_of(train(text, order)), train(text, order, prune)
+    left = p_of(pruned)
+    thresholds = [*prune, prune[-1], prune[-1]][:order]
+    for gram in full:
+        occurs = sum(("<s>", *line, "</s>")[i : i + len(gram)] == gram for line in text for i in range(len(line) + 2))
+        assert (gram in left) == (len(gram) == 1 or occurs > thresholds[len(gram) - 1])
+    assert len(left) < len(full)
+    lm = build(pruned)
+    words = [word for word in lm.words if word != "<s>"]
+    for state in range(0, len(lm.tree) - 1, max(1, len(lm.tree) // 40)):
+        assert sum(10 ** lm.score(state, word)[0] for word in words) == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("prune", [(1,), (0, 2, 1), (-1, 0)])
+def test_pruning_by_what_would_leave_gaps_is_refused(prune):
+    with pytest.raises(LanguageModelError, match="begin with 0"):
+        train(SENTENCES, 3, prune)
+
+
 def test_with_enough_text_no_discount_is_fixed(recwarn):
     train(some_text(8, 120), 3)
     assert not recwarn.list

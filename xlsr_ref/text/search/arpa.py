@@ -60,16 +60,16 @@ def read_arpa(path: str | Path) -> Arpa:
     return Arpa(vocabulary, tuple(orders))
 
 
-def write_arpa(arpa: Arpa) -> Iterator[str]:
-    """The lines of the file, each with its end."""
+def write_arpa(arpa: Arpa, digits: int = 9) -> Iterator[str]:
+    """The lines of the file, each with its end; numbers have so many ``digits``, and 9 lose nothing of float32."""
     yield "\\data\\\n"
     for n, grams in enumerate(arpa.orders, start=1):
         yield f"ngram {n}={len(grams.words)}\n"
     for n, grams in enumerate(arpa.orders, start=1):
         yield f"\n\\{n}-grams:\n"
         for words, log10_p, backoff in zip(grams.words.tolist(), grams.log10_p.tolist(), grams.backoff.tolist()):
-            weight = f"\t{backoff:.9g}" if n < len(arpa.orders) else ""
-            yield f"{log10_p:.9g}\t{' '.join(arpa.vocabulary[word] for word in words)}{weight}\n"
+            weight = f"\t{backoff:.{digits}g}" if n < len(arpa.orders) else ""
+            yield f"{log10_p:.{digits}g}\t{' '.join(arpa.vocabulary[word] for word in words)}{weight}\n"
     yield "\n\\end\\\n"
 
 

@@ -6,6 +6,7 @@
     D(k) = k − (k + 1) Y t[k+1] / t[k] for k = 1, 2, 3 and more;  Y = t[1] / (t[1] + 2 t[2]);  t[k]: n-grams with a = k
 
 The shortest history ends at 1 / |V| for every word, `</s>` and `<unk>` among them. So each history's sum is 1.
+Pruning leaves n-grams out that occur seldom, and gives all their a(h w) to γ(h): the sums stay 1.
 A small text may have no n-gram that occurs just k times: then D is 0.5, 1, 1.5 for that order, and a warning says so.
 Where: Chen & Goodman 1998, §3; as in KenLM's lmplz (Heafield et al. 2013), whose fixed discounts these are.
 """
@@ -30,14 +31,19 @@ BEGIN_P = -99.0  # log10 p of <s>, which is never asked for
 Gram = tuple[int, ...]
 
 
-def train(sentences: Iterable[Sequence[str]], order: int = 3) -> Arpa:
+def train(sentences: Iterable[Sequence[str]], order: int = 3, prune: Sequence[int] = ()) -> Arpa:
     """A model of ``order`` 1 to 8 from sentences, each a row of words. Empty sentences do not count.
 
-    Warns where an order has fixed discounts. Raises LanguageModelError for no sentence, and for the words `<s>`, `</s>`
-    and `<unk>`, which are the model's own.
+    ``prune`` has a number for each order: n-grams that occur so often at most are left out, as by lmplz's --prune. The
+    first must be 0 and none smaller than the one before; for orders beyond its end the last holds.
+    Warns where an order has fixed discounts. Raises LanguageModelError for no sentence, for other numbers to prune, and
+    for the words `<s>`, `</s>` and `<unk>`, which are the model's own.
     """
     if order not in ORDERS or isinstance(order, bool):
         raise LanguageModelError(f"the order is {order!r}: give a whole number from 1 to 8")
+    if list(prune) != sorted(prune) or (prune and prune[0] != 0):
+        raise LanguageModelError(f"to prune by {' '.join(map(str, prune))}: begin with 0, and let no number fall")
+    thresholds = [*prune, *[prune[-1] if prune else 0] * order][:order]
     ids = {UNKNOWN: 0, BEGIN: 1, END: 2}
     texts = []
     for sentence in sentences:
@@ -51,13 +57,16 @@ def train(sentences: Iterable[Sequence[str]], order: int = 3) -> Arpa:
     counts = adjusted_counts(texts, order)
     p: dict[Gram, float] = {}
     backoff: dict[Gram, float] = {}
+    kept = []
     for n, of_order in enumerate(counts, start=1):
+        rare = seldom(texts, n, thresholds[n - 1])
+        kept.append([gram for gram in of_order if gram not in rare])
         D = discounts(of_order, n)
         totals: Counter[Gram] = Counter()
         taken: dict[Gram, float] = defaultdict(float)
         for gram, a in of_order.items():
             totals[gram[:-1]] += a
-            taken[gram[:-1]] += D[min(a, 3)]
+            taken[gram[:-1]] += a if gram in rare else D[min(a, 3)]
         for history, total in totals.items():
             backoff[history] = taken[history] / total  # γ
         if n == 1:
@@ -66,7 +75,15 @@ def train(sentences: Iterable[Sequence[str]], order: int = 3) -> Arpa:
         for gram, a in of_order.items():
             lower = p[gram[1:]] if n > 1 else uniform
             p[gram] = (a - D[min(a, 3)]) / totals[gram[:-1]] + backoff[gram[:-1]] * lower
-    return _arpa(tuple(ids), [of_order.keys() for of_order in counts], p, backoff)
+    return _arpa(tuple(ids), kept, p, backoff)
+
+
+def seldom(texts: Sequence[Gram], n: int, most: int) -> set[Gram]:
+    """The n-grams of order ``n`` that occur ``most`` times or less."""
+    if most == 0:
+        return set()
+    raw = Counter(text[i : i + n] for text in texts for i in range(len(text) - n + 1))
+    return {gram for gram, count in raw.items() if count <= most}
 
 
 def adjusted_counts(texts: Sequence[Gram], order: int) -> list[dict[Gram, int]]:
