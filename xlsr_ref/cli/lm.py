@@ -31,7 +31,7 @@ def add(commands: Any) -> None:
         description="Train a language model on a text, one sentence per line (modified Kneser-Ney).",
         epilog="examples:\n"
         "  xlsr-ref lm train corpus.txt -o lm.arpa --order 3\n"
-        "  xlsr-ref lm train corpus.txt -o lm.arpa --order 3 --prune 0 0 1   without 3-grams that occur once",
+        "  xlsr-ref lm train corpus.txt -o lm.arpa --prune 0 0 1   without 3-grams that occur once",
         **STYLE,
     )
     train.add_argument("corpus", metavar="TEXT", help="a text in UTF-8, or - for the standard input")

@@ -12,7 +12,7 @@ from xlsr_ref.cli.say import complain, note
 from xlsr_ref.untrusted import shown
 
 if TYPE_CHECKING:
-    from xlsr_ref.audio.corpus import Corpus
+    from xlsr_ref.audio.corpus import Corpus, Measure
     from xlsr_ref.audio.manifest import Clip
     from xlsr_ref.cli.recordings import Recording
     from xlsr_ref.text.preparation import Preparation
@@ -38,7 +38,7 @@ def preparation(arguments: argparse.Namespace) -> Preparation:
 
 
 def open_source(
-    name: str, arguments: argparse.Namespace, split: str | None = None, measure: bool = True, texts: bool = True
+    name: str, arguments: argparse.Namespace, split: str | None = None, measure: Measure = True, texts: bool = True
 ) -> Corpus:
     """The corpus that an argument names, its texts prepared; what was left out or is odd is told. Raises XlsrError."""
     from xlsr_ref.training.sources import prepared_corpus, summary

@@ -117,7 +117,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def clips_of(arguments: argparse.Namespace, source: str) -> list[Recording]:
     """The recordings that a list names. Raises ManifestError."""
-    return list(listed_recordings(open_source(source, arguments, measure=False, texts=False), source))
+    return list(listed_recordings(open_source(source, arguments, measure="parts", texts=False), source))
 
 
 def is_done(results: Results, item: Item) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from xlsr_ref.audio.corpus import Corpus, LeftOut, notes_on_texts, open_corpus
+from xlsr_ref.audio.corpus import Corpus, LeftOut, Measure, notes_on_texts, open_corpus
 from xlsr_ref.errors import ManifestError
 from xlsr_ref.text.preparation import Preparation, prepare_texts
 from xlsr_ref.untrusted import listed, shown
@@ -20,7 +20,7 @@ def prepared_corpus(
     path: str | os.PathLike[str],
     text: Preparation | None = None,
     tiers: Sequence[str] = (),
-    measure: bool = True,
+    measure: Measure = True,
     split: str | None = None,
 ) -> Corpus:
     """The corpus ``path`` of any layout, its texts prepared; at least one clip. Without ``text`` no text is wanted.

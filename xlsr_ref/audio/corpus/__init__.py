@@ -10,6 +10,6 @@ folders.py       Common Voice, LibriSpeech, audiofolders, Kaldi, recordings besi
 annotation.py    TextGrid and .eaf, cut by a tier
 """
 
-from xlsr_ref.audio.corpus.corpus import Corpus, LeftOut, notes_on_texts, open_corpus
+from xlsr_ref.audio.corpus.corpus import Corpus, LeftOut, Measure, notes_on_texts, open_corpus
 
-__all__ = ["Corpus", "LeftOut", "notes_on_texts", "open_corpus"]
+__all__ = ["Corpus", "LeftOut", "Measure", "notes_on_texts", "open_corpus"]

@@ -13,7 +13,7 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from xlsr_ref.audio.corpus import annotation, folders, table
 from xlsr_ref.audio.corpus.entry import Entry, Reader, Source, is_file
@@ -58,21 +58,22 @@ class Corpus(NamedTuple):
 
 
 def open_corpus(
-    path: str | os.PathLike[str], *, tiers: Sequence[str] = (), measure: bool = True, split: str | None = None
+    path: str | os.PathLike[str], *, tiers: Sequence[str] = (), measure: Measure = True, split: str | None = None
 ) -> Corpus:
     """The clips of a corpus, in its order; at least one.
 
     ``path`` is a list (ours, CSV, TSV, JSON lines), an annotation (.TextGrid, .eaf), or a folder of one of the layouts
     of this folder. ``tiers`` are those of annotations that hold what is said. With a ``split`` only its clips are
     looked at, and those of a layout without splits. Without ``measure`` the lengths in one of our own lists are taken
-    as they are. Raises ManifestError for what is no such source, for a list that cannot be read, and where no clip is
+    as they are; with "parts" only clips that are parts of a recording are compared with it, and a whole recording is
+    not opened: its seconds are those of its list, or 0. Raises ManifestError for what is no such source, for a list that cannot be read, and where no clip is
     left.
     """
     path = Path(path)
     source = read_source(path, tiers, split)
     if split is not None:
         source = _of_split(source, split)
-    checked = _Checked(source, measure or source.layout != OWN)
+    checked = _Checked(source, measure or source.layout != OWN)  # "parts" is neither
     corpus = Corpus(source.layout, checked.clips, checked.left_out, [*source.notes, *checked.notes()])
     if not corpus.clips:
         first = f", {shown(corpus.left_out[0].name)} the first: {corpus.left_out[0].why}" if corpus.left_out else ""
@@ -81,6 +82,7 @@ def open_corpus(
 
 
 OWN = "a list of xlsr-ref"
+Measure = bool | Literal["parts"]
 
 
 def read_source(path: Path, tiers: Sequence[str] = (), split: str | None = None) -> Source:
@@ -124,7 +126,7 @@ def _fields(clip: Clip) -> tuple:
 class _Checked:
     """The entries of a source, compared with their recordings and with each other."""
 
-    def __init__(self, source: Source, measure: bool) -> None:
+    def __init__(self, source: Source, measure: Measure) -> None:
         self.measure, self.own = measure, source.layout == OWN
         self.clips: list[Clip] = []
         self.left_out = [LeftOut(*one) for one in source.left_out]
@@ -163,7 +165,7 @@ class _Checked:
 
     def _length(self, entry: Entry) -> float | str:
         """The length of the entry's file in seconds, measured once, or what is wrong with it."""
-        if not self.measure:
+        if not self._measures(entry):
             return float("inf")
         if entry.path not in self._lengths:
             try:
@@ -172,19 +174,21 @@ class _Checked:
                 self._lengths[entry.path] = str(error).removeprefix(f"{shown(entry.path)}: ")
         return self._lengths[entry.path]
 
+    def _measures(self, entry: Entry) -> bool:
+        is_part = entry.start > 0 or entry.end is not None
+        return is_part if self.measure == "parts" else self.measure
+
     def _clip(self, entry: Entry) -> Clip:
         seconds, length = entry.seconds, self._length(entry)
-        if self.measure:
+        if self._measures(entry):
             assert isinstance(length, float)
             measured = (length if entry.end is None else min(entry.end, length)) - entry.start
             if seconds is not None and abs(seconds - measured) > SLACK[0] + SLACK[1] * measured:
                 self.wrong.append(f"{shown(entry.path.name)} has {measured:.2f} s, not {seconds:g} s")
                 seconds = None
-            seconds = (
-                measured if seconds is None or not self.own else seconds
-            )  # within the slack, ours stay as they are
-        assert seconds is not None
-        return Clip(entry.path, entry.lang, entry.speaker, seconds, entry.split, entry.text, entry.start, entry.end)
+            # within the slack, ours stay as they are
+            seconds = measured if seconds is None or not self.own else seconds
+        return Clip(entry.path, entry.lang, entry.speaker, seconds or 0.0, entry.split, entry.text, entry.start, entry.end)
 
     def notes(self) -> Iterator[str]:
         """What the user should know of the corpus as a whole."""
