@@ -51,6 +51,23 @@ def fails(arguments):
     raise XlsrError("the folder is not there")
 
 
+def test_short_recordings_share_a_task_and_long_ones_do_not(tmp_path):
+    seconds = [1.0] * 40 + [300.0] + [8.0] * 10
+    clips = [Clip(tmp_path / f"{i}.wav", "", "", 0.0, "", "", 0.0, t) for i, t in enumerate(seconds)]
+    many = keyed((clip.path.name, (clip,), None) for clip in clips)
+    tasks = list(cluster._tasks(many, threads=2))
+    assert [item for task in tasks for item in task] == many
+    lengths = [[item.clips[0].end for item in task] for task in tasks]
+    assert lengths[0] == [1.0] * 8
+    assert [300.0] in lengths
+    assert all(sum(task) <= 20 or len(task) == 1 for task in lengths)
+    assert [len(task) for task in lengths[-3:]] == [1, 1, 1]  # the last ones go to whoever is idle
+    whole = tmp_path / "0.wav"
+    whole.write_bytes(bytes(64000))
+    assert cluster._guessed_seconds(Clip(whole, "", "", 0.0, "", "")) == 2
+    assert cluster._guessed_seconds(Clip(tmp_path / "gone", "", "", 0.0, "", "")) == 0
+
+
 @pytest.fixture(scope="module")
 def running():
     """A cluster of two processes, and the line of a command that names its scheduler."""

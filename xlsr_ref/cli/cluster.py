@@ -1,8 +1,9 @@
 """Many recordings on many cores and machines, with Dask: each worker process opens the model once.
 
-    items ─ a window of tasks ─ workers ─ results as they come ─ written here, by one process
+    items ─ tasks of one long or some short recordings ─ workers ─ results as they come ─ written here, by one process
 
-A worker that dies loses nothing: Dask gives its task to another. Only WINDOW tasks for each thread are handed out at a
+A worker that dies loses nothing: Dask gives its task to another. A task costs Dask some milliseconds, so short
+recordings share one. Only WINDOW tasks for each thread are handed out at a
 time, so that a corpus of any size fits. Recordings and the model's folder must be reachable from every worker under the
 same names. The package `distributed` has the scheduler, the workers and the transport; none of that is ours.
 """
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from xlsr_ref.audio.manifest import Clip
     from xlsr_ref.cli.item import Deliver, Hear, Item, Ready
 
+SHORT = 20.0  # seconds of sound that share a task at most, of 16-bit sound at 16 kHz
+TOGETHER = 8  # recordings that share a task at most
 WINDOW = 4  # tasks for each thread of the cluster that are handed out at a time
 TRIES = 3  # for an item whose worker died, beyond those of Dask itself
 TIMEOUT = 10.0  # seconds that a scheduler has to answer
@@ -162,35 +165,63 @@ def _results(
     """Every item with its result, as they come. Raises _Gone."""
     import distributed
 
-    todo, tries = iter(items), dict.fromkeys((item.key for item in items), TRIES)
-    under_way: dict[str, Item] = {}
+    tries = dict.fromkeys((item.key for item in items), TRIES)
+    under_way: dict[str, list[Item]] = {}
     threads = sum(one["nthreads"] for one in client.scheduler_info(n_workers=-1)["workers"].values())
+    todo = _tasks(items, threads)
 
-    def submit(item: Item) -> Any:
-        clips = tuple(clip._replace(path=clip.path.absolute()) for clip in item.clips)
+    def submit(task: list[Item]) -> Any:
+        clips = [tuple(clip._replace(path=clip.path.absolute()) for clip in item.clips) for item in task]
         future = client.submit(_perform, hear, ready, sent, clips, pure=False)
-        under_way[future.key] = item
+        under_way[future.key] = task
         return future
 
-    first = [submit(item) for item in islice(todo, max(1, WINDOW * threads))]
+    first = [submit(task) for task in islice(todo, max(1, WINDOW * threads))]
     queue = distributed.as_completed(first, loop=client.loop, with_results=True, raise_errors=False)
     del first  # a future that is held keeps its result on the workers
-    for future, result in queue:
-        item = under_way.pop(future.key)
+    for future, results in queue:
+        task = under_way.pop(future.key)
         if future.status == "error":
-            result = future.exception()
-            if isinstance(result, distributed.KilledWorker) and tries[item.key] > 0:
-                tries[item.key] -= 1
-                queue.add(submit(item))
-                continue
-            if isinstance(result, distributed.KilledWorker):
-                result = XlsrError("each worker that computed it died: it may need more memory than they have")
+            error = future.exception()
+            if isinstance(error, distributed.KilledWorker):
+                again = [item for item in task if tries[item.key] > 0]
+                for item in again:  # alone, so that the one that kills takes no other with it
+                    tries[item.key] -= 1
+                    queue.add(submit([item]))
+                task = [item for item in task if item not in again]
+                error = XlsrError("each worker that computed it died: it may need more memory than they have")
+            results = [error] * len(task)
         elif future.status != "finished":
             raise _Gone
-        yield item, _as_named(result, item.clips)
-        following = next(todo, None)
+        for item, result in zip(task, results):
+            yield item, _as_named(result, item.clips)
+        following = next(todo, None) if len(under_way) < WINDOW * threads else None
         if following is not None:
             queue.add(submit(following))
+
+
+def _tasks(items: Sequence[Item], threads: int) -> Iterator[list[Item]]:
+    """The items in order, some short ones together; fewer towards the end, so that no thread works alone for long."""
+    task: list[Item] = []
+    sound = 0.0
+    for left, item in zip(range(len(items), 0, -1), items):
+        seconds = sum(map(_guessed_seconds, item.clips))
+        if task and (sound + seconds > SHORT or len(task) >= min(TOGETHER, left // (2 * threads))):
+            yield task
+            task, sound = [], 0.0
+        task.append(item)
+        sound += seconds
+    if task:
+        yield task
+
+
+def _guessed_seconds(clip: Clip) -> float:
+    """By the size of its file, which is not opened; compressed sound is longer than that."""
+    if clip.end is not None:
+        return clip.end - clip.start
+    with suppress(OSError):
+        return os.stat(clip.path).st_size / (2 * 16000)
+    return 0.0
 
 
 def _as_named(result: Any, clips: tuple[Clip, ...]) -> Any:
@@ -228,17 +259,20 @@ def _open_here(ready: Ready, sent: argparse.Namespace) -> str:
     return ""
 
 
-def _perform(hear: Hear, ready: Ready, sent: argparse.Namespace, clips: tuple[Clip, ...]) -> Any:
-    """One task: the transcript of the clips, or the error in its place."""
+def _perform(hear: Hear, ready: Ready, sent: argparse.Namespace, task: list[tuple[Clip, ...]]) -> list[Any]:
+    """One task: the transcript of each item's clips, or the error in its place."""
     from xlsr_ref.ops import threads
 
-    try:
-        model, how = _opened(ready, sent)
-        with threads.computing(sent.threads):
-            return hear(model, how, clips)
-    except Exception as error:
+    def one(clips: tuple[Clip, ...]) -> Any:
         try:
-            pickle.loads(pickle.dumps(error))
-        except Exception:
-            return XlsrError(sentence(error))
-        return error
+            model, how = _opened(ready, sent)
+            with threads.computing(sent.threads):
+                return hear(model, how, clips)
+        except Exception as error:
+            try:
+                pickle.loads(pickle.dumps(error))
+            except Exception:
+                return XlsrError(sentence(error))
+            return error
+
+    return [one(clips) for clips in task]

@@ -77,3 +77,13 @@ def test_splits(sound, text):
         open_corpus(path, split="test")
     own = text("own.tsv", f"{HEADER}\na.wav\ten\t\t0.5\t\tx\n")
     assert len(open_corpus(own, split="test").clips) == 1
+
+
+def test_whole_recordings_are_not_opened_where_only_parts_are_measured(sound, text):
+    sound("a.wav", 2.0), text("b.wav", "no sound")
+    content = "path,text,start,end\na.wav,x,,\nb.wav,x,,\na.wav,x,0.5,1\na.wav,x,1,4\n"
+    corpus = open_corpus(text("list.csv", content), measure="parts")
+    assert [(c.path.name, c.start, c.end, c.seconds) for c in corpus.clips] == [
+        ("a.wav", 0.0, None, 0.0), ("b.wav", 0.0, None, 0.0), ("a.wav", 0.5, 1.0, 0.5),
+    ]  # fmt: skip
+    assert [one.why for one in corpus.left_out] == ["it reaches from 1 to 4 s, and its recording has 2.00 s"]

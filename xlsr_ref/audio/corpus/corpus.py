@@ -66,8 +66,8 @@ def open_corpus(
     of this folder. ``tiers`` are those of annotations that hold what is said. With a ``split`` only its clips are
     looked at, and those of a layout without splits. Without ``measure`` the lengths in one of our own lists are taken
     as they are; with "parts" only clips that are parts of a recording are compared with it, and a whole recording is
-    not opened: its seconds are those of its list, or 0. Raises ManifestError for what is no such source, for a list that cannot be read, and where no clip is
-    left.
+    not opened: its seconds are those of its list, or 0. Raises ManifestError for what is no such source, for a list
+    that cannot be read, and where no clip is left.
     """
     path = Path(path)
     source = read_source(path, tiers, split)
@@ -188,7 +188,9 @@ class _Checked:
                 seconds = None
             # within the slack, ours stay as they are
             seconds = measured if seconds is None or not self.own else seconds
-        return Clip(entry.path, entry.lang, entry.speaker, seconds or 0.0, entry.split, entry.text, entry.start, entry.end)
+        return Clip(
+            entry.path, entry.lang, entry.speaker, seconds or 0.0, entry.split, entry.text, entry.start, entry.end
+        )
 
     def notes(self) -> Iterator[str]:
         """What the user should know of the corpus as a whole."""
