@@ -30,6 +30,21 @@ def place(tmp_path, monkeypatch):
     return tmp_path
 
 
+def test_another_seed_gives_other_weights_and_is_kept_for_the_next_time(place, capsys):
+    line = ["finetune", "tiny.toml", "--data", "corpus", "--out"]
+    for folder, more in (("a", []), ("b", ["--seed", "5"]), ("c", ["--seed", "5"])):
+        assert main([*line, folder, *more]) == 0
+    a, b, c = ((place / folder / "model" / "model.safetensors").read_bytes() for folder in "abc")
+    assert b == c
+    assert a != b
+    assert (place / "b" / "recipe.toml").read_text().startswith("seed = 5\n")
+    capsys.readouterr()
+    assert main([*line, "b", "--resume"]) == 1
+    assert "seed" in capsys.readouterr().err
+    assert main([*line, "b", "--resume", "--seed", "5"]) == 0
+    assert main([*line, "d", "--seed", "-1"]) == 2
+
+
 def test_fine_tuning_from_beginning_to_end(place, monkeypatch, capsys):
     monkeypatch.setattr(train, "draw", DRAW)
     assert main(["finetune", "tiny.toml", "--data", "corpus", "--out", "run"]) == 0

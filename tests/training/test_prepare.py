@@ -10,7 +10,7 @@ from tiny_run import HEAD, ROWS, make_corpus, recipe
 from xlsr_ref.checkpoint.safetensors_file import read_arrays
 from xlsr_ref.errors import ManifestError, TrainingError, XlsrError
 from xlsr_ref.training.loop import batches_to_go, train
-from xlsr_ref.training.prepare import prepare_run, release
+from xlsr_ref.training.prepare import prepare_run, release, with_seed
 
 
 @pytest.fixture
@@ -36,6 +36,16 @@ def refused(prepare, tmp_path, says, kind=TrainingError, **how):
         prepare(**how)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("seed = 3\n[run]\nsteps = 1\n", "seed = 7\n[run]\nsteps = 1\n"),
+     ("[run]\nsteps = 1", "seed = 7\n[run]\nsteps = 1"),
+     ("# a\n seed=3 # b\n\n[a]\nseed = 1\n", "seed = 7\n# a\n\n[a]\nseed = 1\n"), ("", "seed = 7\n")],
+)  # fmt: skip
+def test_another_seed_is_in_the_recipe_that_is_kept(text, expected):
+    assert with_seed(text, 7) == expected
 
 
 def test_a_run_that_fits(prepare, tmp_path):

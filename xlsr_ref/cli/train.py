@@ -28,7 +28,6 @@ def add(task: str, commands: Any) -> None:
         f"  xlsr-ref {task} recipe.toml --data corpus --out run\n"
         f"  xlsr-ref {task} recipe.toml --data corpus --out run --resume   after it was stopped\n"
         f"  xlsr-ref {task} {EXAMPLE[task]} --data corpus --out run   by one of the package's\n"
-        "\n"
         "OUT then has the model in model/, its numbers in metrics.jsonl, its curves in curves.svg.",
         **STYLE,
     )
@@ -38,6 +37,7 @@ def add(task: str, commands: Any) -> None:
     p.add_argument("--data", metavar="DIR", help="folder of the corpus (default: XLSR_REF_CORPUS)")
     p.add_argument("--out", metavar="DIR", help="folder of the run (default: the recipe's name, here)")
     p.add_argument("--resume", action="store_true", help="go on after the last checkpoint, to the bit")
+    p.add_argument("--seed", metavar="N", type=int, help="in place of the recipe's seed")
     p.add_argument("--find-rate", metavar="N", type=int, help="try N growing learning rates, suggest a peak, and end")
     p.add_argument("--threads", metavar="N", type=int, help="how many to compute on (default: all cores)")
     add_quiet(p)
@@ -57,6 +57,8 @@ def run(task: Any, arguments: argparse.Namespace) -> int:
     from xlsr_ref.training.report import LEGEND
     from xlsr_ref.training.shipped import find
 
+    if arguments.seed is not None and arguments.seed < 0:
+        raise WrongUsage(f"--seed is {arguments.seed}: give 0 or more")
     if arguments.find_rate is not None and arguments.resume:
         raise WrongUsage("give --find-rate or --resume, and not both: a test of rates always begins anew")
     if arguments.find_rate is not None and arguments.find_rate < FEWEST:
@@ -68,7 +70,7 @@ def run(task: Any, arguments: argparse.Namespace) -> int:
     begun = None
     try:
         with threads.use(arguments.threads):
-            begun = prepare_run(task, recipe, folder, Path(corpus), arguments.resume, line)
+            begun = prepare_run(task, recipe, folder, Path(corpus), arguments.resume, line, arguments.seed)
             if arguments.find_rate is not None:
                 return try_rates(begun, arguments.find_rate)
             line(LEGEND[task])

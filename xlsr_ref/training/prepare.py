@@ -8,11 +8,12 @@ pre-training, when it is shorter than one masked span.
 
 from __future__ import annotations
 
+import re
 import tempfile
 import zlib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, TextIO
 
@@ -85,12 +86,16 @@ class Run:
         return zlib.crc32(repr([(c.path.name, c.lang, c.seconds, c.text) for c in self.clips]).encode())
 
 
-def prepare_run(task: Task, recipe_file: Path, folder: Path, corpus: Path, resume: bool, say: Say) -> Run:
+def prepare_run(
+    task: Task, recipe_file: Path, folder: Path, corpus: Path, resume: bool, say: Say, seed: int | None = None
+) -> Run:
     """A run that can take its first step, or, to ``resume``, the one after its last checkpoint.
 
-    ``say`` gets what the user should know, a line at a time. Raises XlsrError; nothing in ``folder`` has changed.
+    A ``seed`` takes the place of the recipe's. ``say`` gets what the user should know, a line at a time. Raises
+    XlsrError; nothing in ``folder`` has changed then.
     """
     recipe = read_recipe(recipe_file)
+    recipe = recipe if seed is None else replace(recipe, seed=seed)
     require_usable(folder, recipe, resume)
     if recipe.run.tensorboard:
         require_tensorboard()
@@ -124,13 +129,22 @@ def prepare_run(task: Task, recipe_file: Path, folder: Path, corpus: Path, resum
         if resume:
             _go_back(run, say)
         else:
-            write(folder / RECIPE, read_text(recipe_file, TrainingError, LONGEST_TOML))
+            own = read_text(recipe_file, TrainingError, LONGEST_TOML)
+            write(folder / RECIPE, own if seed is None else with_seed(own, seed))
     except BaseException:
         release(run)
         raise
     minutes, checked = sum(clip.seconds for clip in clips) / 60, sum(map(len, (dev | unheard).values()))
     say(f"{len(clips)} clips to learn from, {minutes:.1f} minutes; {checked} to check with")
     return run
+
+
+def with_seed(recipe: str, seed: int) -> str:
+    """The text of a recipe with another seed, which stands before the first table."""
+    lines = recipe.splitlines(keepends=True)
+    first = next((i for i, line in enumerate(lines) if line.lstrip().startswith("[")), len(lines))
+    top = [line for line in lines[:first] if not re.match(r"\s*seed\s*=", line)]
+    return "".join([f"seed = {seed}\n", *top, *lines[first:]])
 
 
 def release(run: Run) -> None:
