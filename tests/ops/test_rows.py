@@ -34,7 +34,7 @@ def test_the_feed_forward_of_any_length(rng, p, T, dropping):
         np.testing.assert_allclose(cache.output_dense.x, wide, atol=1e-13)
         assert cache.output_dense.weight is p["output_dense"]["weight"]
     dx, grads = feed_forward_backward(dy, cache)
-    dx_whole, grads_whole = feed_forward_rows_backward(dy, whole_feed_forward(x, p, factor)[1])
+    dx_whole, grads_whole = feed_forward_rows_backward(dy, whole_feed_forward(x, p, factor, None, "gelu")[1])
     np.testing.assert_allclose(dx, dx_whole, atol=1e-12)
     assert check.compare(grads, grads_whole).worst < 1e-12
 

@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from xlsr_ref.ops.activated_feed_forward import feed_forward, feed_forward_backward
 from xlsr_ref.ops.activation import GluCache, glu, glu_backward
 from xlsr_ref.ops.conv import ConvCache, conv1d, conv1d_backward
+from xlsr_ref.ops.feed_forward import feed_forward, feed_forward_backward
 from xlsr_ref.ops.linear import LinearCache, linear, linear_backward
 from xlsr_ref.ops.norm import LayerNormCache, layer_norm, layer_norm_backward
 from xlsr_ref.wav2vec2_bert.config import Config
@@ -89,7 +89,7 @@ def _layer(
     attended, attention_cache = self_attention(strided, p["self_attn"], form, attention_masks)
     h = residual + attended
     normed, norm_cache = layer_norm(h, p["ffn_layer_norm"], eps)
-    step, ffn_cache = feed_forward(normed, p["ffn"], config.adapter_act, ffn_masks)
+    step, ffn_cache = feed_forward(normed, p["ffn"], *ffn_masks, act=config.adapter_act)
     return h + step, AdapterLayerCache(residual_cache, strided_cache, attention_cache, norm_cache, ffn_cache)
 
 

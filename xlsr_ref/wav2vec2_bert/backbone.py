@@ -17,10 +17,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from xlsr_ref.ops.activated_feed_forward import feed_forward, feed_forward_backward
 from xlsr_ref.ops.blocks import Block, BlockBackward, BlocksCache, through_blocks, through_blocks_backward
 from xlsr_ref.ops.dropout import DropoutCache, dropout, dropout_backward
 from xlsr_ref.ops.feature_projection import feature_projection, feature_projection_backward
+from xlsr_ref.ops.feed_forward import feed_forward, feed_forward_backward
 from xlsr_ref.ops.keep import Keep, kept_cache, kept_output
 from xlsr_ref.ops.spec_augment import NO_MASKS, MaskCache, Masks, mask_spans, mask_spans_backward
 from xlsr_ref.wav2vec2_bert.adapter import AdapterCache, adapter, adapter_backward
@@ -58,7 +58,7 @@ def backbone(
     above = masks.adapter or no_masks_above(config)
     intermediate, ffn_cache, adapter_cache = None, None, None
     if "intermediate_ffn" in p:
-        step, ffn_cache = feed_forward(y, p["intermediate_ffn"], "relu", above.ffn)
+        step, ffn_cache = feed_forward(y, p["intermediate_ffn"], *above.ffn, act="relu")
         intermediate = y = y + 0.5 * step
     if "adapter" in p:
         y, adapter_cache = adapter(y, p["adapter"], config, above.layers)

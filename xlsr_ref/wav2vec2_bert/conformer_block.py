@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from xlsr_ref.ops.activated_feed_forward import feed_forward, feed_forward_backward
+from xlsr_ref.ops.feed_forward import feed_forward, feed_forward_backward
 from xlsr_ref.ops.norm import LayerNormCache, layer_norm, layer_norm_backward
 from xlsr_ref.wav2vec2_bert.config import Config
 from xlsr_ref.wav2vec2_bert.conv_module import ConvModuleCache, conv_module, conv_module_backward
@@ -88,7 +88,7 @@ def half_step(
 ) -> tuple[np.ndarray, HalfStepCache]:
     """x + ½ feed_forward(norm(x)), for ``x`` (T, C)."""
     normed, norm_cache = layer_norm(x, norm, eps)
-    step, step_cache = feed_forward(normed, ffn, act, masks)
+    step, step_cache = feed_forward(normed, ffn, *masks, act=act)
     return x + 0.5 * step, HalfStepCache(norm_cache, step_cache)
 
 

@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from xlsr_ref.ops.activated_feed_forward import Factor
 from xlsr_ref.ops.blocks import EncoderMasks
 from xlsr_ref.ops.dropout import dropout_factor
+from xlsr_ref.ops.feed_forward import Factor
 from xlsr_ref.ops.spec_augment import Masks
 from xlsr_ref.wav2vec2_bert.config import Config
 

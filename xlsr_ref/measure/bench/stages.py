@@ -42,7 +42,7 @@ BERT_FUNCTIONS = {  # of Wav2Vec2-BERT
     "attention: q, k, v, out": ("xlsr_ref.wav2vec2_bert.relative_attention", "self_attention"),
     "attention: softmax(q kᵀ) v": FUNCTIONS["attention: softmax(q kᵀ) v"],
     "convolution module": ("xlsr_ref.wav2vec2_bert.conv_module", "conv_module"),
-    "feed-forward": ("xlsr_ref.ops.activated_feed_forward", "feed_forward"),
+    "feed-forward": FUNCTIONS["feed-forward"],
     "norms": FUNCTIONS["norms"],
     "head": FUNCTIONS["head"],
 }
