@@ -49,7 +49,8 @@ def _columns(N: int, work: int) -> list[slice]:
 
 
 def _tile(a: np.ndarray, b: np.ndarray, bias: np.ndarray | None, out: np.ndarray) -> None:
-    if a.strides[0] < a.shape[1] * a.strides[1]:  # rows that overlap, as windows do: BLAS wants them apart
+    # Rows that overlap, as windows do, are copied: BLAS wants them apart. A transposed matrix it reads as it is.
+    if a.strides[1] <= a.strides[0] < a.shape[1] * a.strides[1]:
         a = np.ascontiguousarray(a)
     np.matmul(a, b, out=out)
     if bias is not None:
