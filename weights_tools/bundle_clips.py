@@ -79,13 +79,18 @@ The weights were trained on the recordings below and carry their licences: CC BY
   lucas. Changes: resampled from 8 to 16 kHz. Its recordings are not in this package.
 * Synthetic speech made with Kokoro-82M (https://huggingface.co/hexgrad/Kokoro-82M, Apache License 2.0): sentences from
   the prompts, from the games Drascula and Flight of the Amazon Queen, and from Tux Paint. It is not in this package.
+* Sentences of The Debian Administrator's Handbook (https://debian-handbook.info), CC BY-SA 3.0, Copyright 2003-2022
+  Raphaël Hertzog, Roland Mas and Freexian SARL, spoken by Kokoro-82M and by voices of flite (awb, kal16, rms, slt:
+  Copyright Carnegie Mellon University) and festival (msu_ru_nsh_clunits: Copyright 2005 Nickolay V. Shmyrev), which
+  are free to use and to change. Neither book nor sound is in this package.
 
 Changes: a neural network was fitted to the recordings and transcripts; its weights were then rounded to float16.
 
 ## small-ctc-lm/ (the bundled language model)
 
-Counts of strings of up to seven characters in the train transcripts of Asterisk core sounds 1.6.1, the five languages
-of the table above, with the same credits. It carries their licences: CC BY-SA 3.0 and CC BY 3.0.
+Counts of strings of up to eight characters in the train transcripts of Asterisk core sounds 1.6.1, the five languages
+of the table above, with the same credits, and in sentences of The Debian Administrator's Handbook, named above. It
+carries their licences: CC BY-SA 3.0 and CC BY 3.0.
 
 Changes: the transcripts were normalised; their statistics were smoothed (modified Kneser-Ney). No sentence is stored.
 
