@@ -47,11 +47,16 @@ def rows_of(corpus: Path, split: str, name: str = "asterisk.tsv") -> list[dict[s
 
 
 def model_of(corpus: Path) -> Arpa:
-    """The n-grams of the train texts of LISTS, each text once a language, in a fixed order; | is the space."""
-    sentences = []
+    """The n-grams of the train texts of LISTS, each text once a language, in a fixed order; | is the space.
+
+    A sentence with a letter that no prompt has is left out: the network cannot write it.
+    """
+    sentences: list[list[str]] = []
+    letters: set[str] = set()
     for name, times in LISTS.items():
         texts = sorted({(row["lang"], " ".join(row["text"].split())) for row in rows_of(corpus, "train", name)})
-        sentences += [list(text.replace(" ", "|")) for _, text in texts] * times
+        letters = letters or {letter for _, text in texts for letter in text}
+        sentences += [list(text.replace(" ", "|")) for _, text in texts if letters.issuperset(text)] * times
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # repeated prompts: fixed discounts
         return train(sentences, ORDER, PRUNE)

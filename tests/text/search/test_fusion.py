@@ -97,6 +97,9 @@ def test_a_closed_vocabulary():
 def test_levels_are_told_apart():
     characters = build(train([list("a|bad|bed")], 2))
     assert fuse(LABELS, characters).level == CHARACTERS
+    more = build(train([list("a|bad|ßed")], 2))  # made for another alphabet as well
+    with pytest.warns(UserWarning, match="and never 'ß'"):
+        assert fuse(LABELS, more).level == CHARACTERS
     assert fuse(LABELS, words_model()).level == WORDS
     assert fuse(LABELS, characters, level="word").level == WORDS
     fusion = fuse(LABELS, characters, alpha=1, beta=0.5, unknown=-2, boundary=False)

@@ -263,7 +263,8 @@ def _level(lm: Model | None, level: str | None, labels: Labels) -> int:
         raise DecodingError(f"level is {level!r}: it must be word or character")
     if level is None:
         known = set(getattr(lm, "ids", ())) - {*OWN, *DELIMITERS}
-        level = "character" if known and known <= {text for text in labels.written if text != " "} else "word"
+        letters = known <= {text for text in labels.written if text != " "} or all(len(text) == 1 for text in known)
+        level = "character" if known and letters else "word"
     if level == "character" and not isinstance(lm, LanguageModel):
         raise LanguageModelError(
             "a model of characters must be an ARPA file: KenLM's binary form is read for words only"
