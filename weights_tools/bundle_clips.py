@@ -86,6 +86,15 @@ The weights were trained on the recordings below and carry their licences: CC BY
 
 Changes: a neural network was fitted to the recordings and transcripts; its weights were then rounded to float16.
 
+## digits-bert/ (a small Wav2Vec2-BERT)
+
+The weights were trained on the Free Spoken Digit Dataset, as named above, and carry its licence: CC BY-SA 4.0. Changes: a
+neural network was fitted to the recordings and transcripts; its weights were then rounded to float16.
+
+## few-labels/
+
+Counts and error rates of small models on recordings of Tux Paint's stamps; neither recordings nor weights are in this package.
+
 ## small-ctc-lm/ (the bundled language model)
 
 Counts of strings of up to eight characters in the train transcripts of Asterisk core sounds 1.6.1, the five languages

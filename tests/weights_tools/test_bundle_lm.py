@@ -10,6 +10,7 @@ from xlsr_ref.text.search.lm import build
 from xlsr_ref.text.search.lm_files import open_lm
 
 HEAD = "path\tlang\tspeaker\tseconds\tsplit\ttext\n"
+BOOK = "lang\tsplit\ttext\nen\ttrain\tsnow\nen\ttrain\tquit\nen\ttest\tw\n"
 ROWS = (
     "a\ten\tx\t1\ttrain\tpress one\n"
     "b\ten\tx\t1\ttrain\tpress  two\n"
@@ -21,7 +22,7 @@ ROWS = (
 @pytest.fixture
 def corpus(tmp_path):
     (tmp_path / "asterisk.tsv").write_text(HEAD + ROWS, "utf-8")
-    (tmp_path / "handbook-texts.tsv").write_text("lang\tsplit\ttext\nen\ttrain\tsnow\nen\ttrain\tquit\nen\ttest\tw\n", "utf-8")
+    (tmp_path / "handbook-texts.tsv").write_text(BOOK, "utf-8")
     return tmp_path
 
 
