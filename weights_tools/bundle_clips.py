@@ -88,12 +88,14 @@ Changes: a neural network was fitted to the recordings and transcripts; its weig
 
 ## digits-bert/ (a small Wav2Vec2-BERT)
 
-The weights were trained on the Free Spoken Digit Dataset, as named above, and carry its licence: CC BY-SA 4.0. Changes: a
-neural network was fitted to the recordings and transcripts; its weights were then rounded to float16.
+The weights were trained on the Free Spoken Digit Dataset, as named above, and carry its licence: CC BY-SA 4.0.
+
+Changes: a neural network was fitted to the recordings and transcripts; its weights were then rounded to float16.
 
 ## few-labels/
 
-Counts and error rates of small models on recordings of Tux Paint's stamps; neither recordings nor weights are in this package.
+Counts and error rates of small models on recordings of Tux Paint's stamps; neither recordings nor weights
+are in this package.
 
 ## small-ctc-lm/ (the bundled language model)
 
