@@ -179,17 +179,21 @@ def test_without_debian_s_programs_one_line_says_how_to_get_them(tmp_path, monke
 
 
 def test_the_book_gives_sentences_in_five_languages(tmp_path):
-    page = """<div class="para">The first option, <code class="x">apt</code>, is good. Read version 3 of the book.</div>
+    page = """<div class="para">The first option, <code class="x">apt</code>, is good. Read version 3 of the book. Debian looks good.</div>
 <p>No paragraph of the book.</p><div class="para">It is <em>rather</em> simple!</div>"""
-    french = '<div class="para">It is rather simple! Ce n’est pas si simple : the disk is full. Il y a</div>'
+    french = '<div class="para">It is rather simple! Ce n’est pas si simple : the disk is full. Debian looks good. Il y a</div>'
     book = "usr/share/doc/debian-handbook/html/"
     files = {f"{book}en-US/a.html": page, f"{book}fr-FR/a.html": french, f"{book}de-DE/a.html": page}
     package = deb(tmp_path / "debian-handbook_1_all.deb", **{name: text.encode() for name, text in files.items()})
     found = sentences(package)
-    assert found["en"] == ["the first option", "it is rather simple"]  # code and digits are not said
+    assert found["en"] == [
+        "the first option",
+        "debian looks good",
+        "it is rather simple",
+    ]  # code and digits are not said
     assert found["fr"] == ["ce n'est pas si simple", "il y a"]  # and what was left in English is not French
     assert set(found) == {"en", "es", "fr", "it", "ru"}
-    assert build(tmp_path / "corpus", [package]) == {"handbook-texts.tsv": (4, 0.0)}
+    assert build(tmp_path / "corpus", [package]) == {"handbook-texts.tsv": (5, 0.0)}
     rows = (tmp_path / "corpus" / "handbook-texts.tsv").read_text("utf-8").splitlines()
     assert rows[:2] == ["lang\tsplit\ttext", f"en\t{split_of('en', 'the first option')}\tthe first option"]
     with pytest.raises(ValueError, match="holds no page of the handbook"):
