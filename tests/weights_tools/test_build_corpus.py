@@ -179,9 +179,11 @@ def test_without_debian_s_programs_one_line_says_how_to_get_them(tmp_path, monke
 
 
 def test_the_book_gives_sentences_in_five_languages(tmp_path):
-    page = """<div class="para">The first option, <code class="x">apt</code>, is good. Read version 3 of the book. Debian looks good.</div>
+    page = """<div class="para">The first option, <code class="x">apt</code>, is good. Read version 3 of the book.
+Debian looks good.</div>
 <p>No paragraph of the book.</p><div class="para">It is <em>rather</em> simple!</div>"""
-    french = '<div class="para">It is rather simple! Ce n’est pas si simple : the disk is full. Debian looks good. Il y a</div>'
+    french = """<div class="para">It is rather simple! Ce n’est pas si simple : the disk is full.
+Debian looks good. Il y a</div>"""
     book = "usr/share/doc/debian-handbook/html/"
     files = {f"{book}en-US/a.html": page, f"{book}fr-FR/a.html": french, f"{book}de-DE/a.html": page}
     package = deb(tmp_path / "debian-handbook_1_all.deb", **{name: text.encode() for name, text in files.items()})
