@@ -41,7 +41,8 @@ def feed_forward(
     """
 
     def some(rows: slice) -> tuple[np.ndarray, FeedForwardCache]:
-        return feed_forward_rows(x[rows], p, *(None if m is None else m[rows] for m in (inner, outer)), act)
+        inner_rows, outer_rows = (None if factor is None else factor[rows] for factor in (inner, outer))
+        return feed_forward_rows(x[rows], p, inner_rows, outer_rows, act)
 
     return by_rows(some, len(x))
 

@@ -58,7 +58,8 @@ def backbone(
     above = masks.adapter or no_masks_above(config)
     intermediate, ffn_cache, adapter_cache = None, None, None
     if "intermediate_ffn" in p:
-        step, ffn_cache = feed_forward(y, p["intermediate_ffn"], *above.ffn, act="relu")
+        inner, outer = above.ffn
+        step, ffn_cache = feed_forward(y, p["intermediate_ffn"], inner, outer, "relu")
         intermediate = y = y + 0.5 * step
     if "adapter" in p:
         y, adapter_cache = adapter(y, p["adapter"], config, above.layers)

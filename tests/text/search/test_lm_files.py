@@ -47,7 +47,7 @@ def test_files(tmp_path, arpa):
 
 def test_bundled_is_the_one_in_the_package_unless_there_is_a_file_of_that_name(tmp_path, arpa, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert open_lm("bundled").lm.order == 7
+    assert open_lm("bundled").lm.order == 8
     (tmp_path / "bundled").write_text(arpa)
     assert open_lm("bundled").lm.order == 2
 
