@@ -59,7 +59,8 @@ def test_a_head_reads_what_the_states_tell_apart(rng, monkeypatch):
 def test_the_stored_result_is_whole():
     runs = [json.loads(line) for line in (DATA / "probes.jsonl").read_text("utf-8").splitlines()]
     keys = {(run["start"], run["language"], run["minutes"], run["seed"]) for run in runs}
-    assert len(keys) == len(runs) == 3 * len(few_labels.LANGUAGES) * len(few_labels.MINUTES)
+    assert {key[3] for key in keys} == {0, 1, 2}
+    assert len(keys) == len(runs) == 3 * 3 * len(few_labels.LANGUAGES) * len(few_labels.MINUTES)
     for language in few_labels.LANGUAGES:  # the same clips for all
         lengths = {tuple(clip[1] for clip in run["clips"]) for run in runs if run["language"] == language}
         assert len(lengths) == 1
