@@ -37,8 +37,10 @@ def sentences(package: Path) -> dict[str, list[str]]:
             found[match[1]].update(dict.fromkeys(_of_page(content.decode("utf-8", "replace"), match[1])))
     if not any(found.values()):
         raise ValueError(f"{package} holds no page of the handbook: give debian-handbook_*.deb")
-    foreign = {lang: {text for text in texts if _is_english(text, found["en"])} for lang, texts in found.items()}
-    return {lang: [text for text in found[lang] if lang == "en" or text not in foreign[lang]] for lang in LANGUAGES}
+    return {
+        lang: [text for text in texts if lang == "en" or not _is_english(text, found["en"])]
+        for lang, texts in found.items()
+    }
 
 
 def write_texts(package: Path, folder: Path, name: str) -> int:

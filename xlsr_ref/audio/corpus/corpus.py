@@ -73,7 +73,7 @@ def open_corpus(
     source = read_source(path, tiers, split)
     if split is not None:
         source = _of_split(source, split)
-    checked = _Checked(source, measure or source.layout != OWN)  # "parts" is neither
+    checked = _Checked(source, measure or source.layout != OWN)
     corpus = Corpus(source.layout, checked.clips, checked.left_out, [*source.notes, *checked.notes()])
     if not corpus.clips:
         first = f", {shown(corpus.left_out[0].name)} the first: {corpus.left_out[0].why}" if corpus.left_out else ""
