@@ -178,6 +178,12 @@ def test_without_debian_s_programs_one_line_says_how_to_get_them(tmp_path, monke
         main([str(tmp_path), "--speak", "x.tsv"])
 
 
+@pytest.mark.skipif(shutil.which("flite") is None, reason="Debian's flite speaks")
+def test_texts_that_are_not_there_are_one_line(tmp_path):
+    with pytest.raises(SystemExit, match=r"asterisk\.tsv is not there: build that list first"):
+        main([str(tmp_path), "--speak", "x.tsv"])
+
+
 def test_the_book_gives_sentences_in_five_languages(tmp_path):
     page = """<div class="para">The first option, <code class="x">apt</code>, is good. Read version 3 of the book.
 Debian looks good.</div>

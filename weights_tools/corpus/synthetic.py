@@ -65,6 +65,8 @@ def texts_of(lists: Sequence[Path], languages: Collection[str]) -> dict[str, lis
     """The sentences of the train splits that are neither short nor long, by language."""
     found: dict[str, set[str]] = {lang: set() for lang in sorted(languages)}
     for path in lists:
+        if not path.is_file():
+            raise ValueError(f"{path} is not there: build that list first, or name another with --texts")
         with open(path, encoding="utf-8", newline="") as file:
             for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE):
                 long_enough = LEAST_WORDS <= len(row["text"].split()) <= MOST_WORDS
