@@ -82,16 +82,17 @@ def seldom(texts: Sequence[Gram], n: int, most: int) -> set[Gram]:
     """The n-grams of order ``n`` that occur ``most`` times or less."""
     if most == 0:
         return set()
-    raw = Counter(text[i : i + n] for text in texts for i in range(len(text) - n + 1))
-    return {gram for gram, count in raw.items() if count <= most}
+    return {gram for gram, count in occurrences(texts, n).items() if count <= most}
+
+
+def occurrences(texts: Sequence[Gram], n: int) -> Counter[Gram]:
+    """How often every n-gram of order ``n`` occurs."""
+    return Counter(text[i : i + n] for text in texts for i in range(len(text) - n + 1))
 
 
 def adjusted_counts(texts: Sequence[Gram], order: int) -> list[dict[Gram, int]]:
     """a(h w) of every n-gram, for each order from 1; `<s>` alone, which nothing predicts, is not among them."""
-    counts: list[dict[Gram, int]] = []
-    for n in range(1, order + 1):
-        raw = Counter(text[i : i + n] for text in texts for i in range(len(text) - n + 1))
-        counts.append(raw)
+    counts: list[dict[Gram, int]] = [occurrences(texts, n) for n in range(1, order + 1)]
     for n in range(order - 1, 0, -1):
         before = Counter(gram[1:] for gram in counts[n])  # counts[n] has the n-grams one longer, each once
         counts[n - 1] = {gram: a if gram[0] == 1 else before[gram] for gram, a in counts[n - 1].items()}
