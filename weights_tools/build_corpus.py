@@ -2,19 +2,21 @@
 
     python -m weights_tools.build_corpus CORPUS FILE [FILE ...]
     python -m weights_tools.build_corpus CORPUS --speak NAME.tsv [--texts LIST.tsv] [--engine ENGINE] [--minutes 80]
+    python -m weights_tools.build_corpus CORPUS --splice NAME.tsv [--texts LIST.tsv] [--minutes 80]
 
 A FILE is told by its name. asterisk-core-sounds-LANG-g722_*.deb, all five languages at once, become asterisk.tsv;
 tuxpaint-stamps-default_*.deb becomes tuxpaint.tsv; an archive of the Free Spoken Digit Dataset (*.zip, *.tar.gz)
 becomes fsdd.tsv; debian-handbook_*.deb becomes handbook-texts.tsv, which is text alone. `--speak` makes synthetic
 speech of the train texts of a list that is there already, with Kokoro in the folder ENGINE, or with Debian's flite
-and festival. Nothing is fetched: recipes/README.md says how to get the files. What is built has the licences of its
-sources.
+and festival. `--splice` cuts the words out of the train clips of a list, where the bundled model aligns them, and
+joins them to new sentences. Nothing is fetched: recipes/README.md says how to get the files. What is built has the
+licences of its sources.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tqdm import tqdm
@@ -22,9 +24,11 @@ from tqdm import tqdm
 from weights_tools.corpus.digits import digits
 from weights_tools.corpus.handbook import write_texts
 from weights_tools.corpus.prompts import prompts
+from weights_tools.corpus.splices import splices
 from weights_tools.corpus.stamps import stamps
 from weights_tools.corpus.synthetic import debian_voices, kokoro, synthetic, texts_of
-from weights_tools.corpus.write import write
+from weights_tools.corpus.write import Row, write
+from xlsr_ref import load
 
 TEXTS = "handbook-texts.tsv"
 KINDS = {"asterisk-core-sounds-": "asterisk.tsv", "tuxpaint-stamps-default": "tuxpaint.tsv",
@@ -63,32 +67,44 @@ def build(corpus: Path, files: Sequence[Path]) -> dict[str, tuple[int, float]]:
     return built
 
 
+def spoken(chosen: argparse.Namespace) -> Iterator[Row]:
+    """The clips of --speak. Raises ValueError where a voice or the list of texts is missing."""
+    engine = kokoro(chosen.engine) if chosen.engine else debian_voices()
+    texts = texts_of([chosen.corpus / chosen.texts], set(engine.native) & set(chosen.languages.split(",")))
+    return synthetic(texts, engine, chosen.speak.removesuffix(".tsv"), chosen.minutes, chosen.seed, chosen.jobs)
+
+
+def spliced(chosen: argparse.Namespace) -> Iterator[Row]:
+    """The clips of --splice. Raises ValueError and OSError, as iteration does."""
+    name = chosen.splice.removesuffix(".tsv")
+    return splices(load(), chosen.corpus, chosen.texts, name, chosen.minutes, chosen.seed)
+
+
 def main(arguments: list[str] | None = None) -> None:
     """The command line: build what the files give, and say how much it is."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("corpus", type=Path, help="the folder to write into")
     parser.add_argument("files", type=Path, nargs="*", help="packages and archives")
-    parser.add_argument("--speak", metavar="NAME.tsv", help="make this list of synthetic speech")
+    made = parser.add_mutually_exclusive_group()
+    made.add_argument("--speak", metavar="NAME.tsv", help="make this list of synthetic speech")
+    made.add_argument("--splice", metavar="NAME.tsv", help="make this list of words in another order")
     parser.add_argument(
         "--texts",
         default="asterisk.tsv",
-        help="the list in CORPUS whose train texts are spoken (default: asterisk.tsv)",
+        help="the list in CORPUS whose train clips are spoken or spliced (default: asterisk.tsv)",
     )
     parser.add_argument("--engine", type=Path, help="the folder of Kokoro (default: Debian's flite and festival speak)")
     parser.add_argument("--languages", default="en,es,fr,it,ru", help="of the texts (default: all five)")
-    parser.add_argument("--minutes", type=float, default=80.0, help="of synthetic speech (default: 80)")
+    parser.add_argument("--minutes", type=float, default=80.0, help="of speech that is made (default: 80)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=1, help="how many clips are spoken side by side (default: 1)")
     chosen = parser.parse_args(arguments)
-    if not chosen.files and not chosen.speak:
-        parser.error("give packages and archives, or --speak")
+    if not (chosen.files or chosen.speak or chosen.splice):
+        parser.error("give packages and archives, --speak or --splice")
     try:
         built = build(chosen.corpus, chosen.files)
-        if name := chosen.speak:
-            engine = kokoro(chosen.engine) if chosen.engine else debian_voices()
-            folder = name.removesuffix(".tsv")
-            texts = texts_of([chosen.corpus / chosen.texts], set(engine.native) & set(chosen.languages.split(",")))
-            rows = synthetic(texts, engine, folder, chosen.minutes, chosen.seed, chosen.jobs)
+        if name := chosen.speak or chosen.splice:
+            rows = spoken(chosen) if chosen.speak else spliced(chosen)
             built[name] = write(tqdm(rows, unit="clip", disable=None), chosen.corpus, name)
     except (OSError, ValueError, ImportError) as error:
         raise SystemExit(f"build_corpus: {error}") from None
