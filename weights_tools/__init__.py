@@ -1,12 +1,13 @@
 """Tools around the weights: what happens before and after a model runs, each one a command of its own.
 
     python -m weights_tools inspect|convert|verify|download …    checkpoints of all toolkits
-    python -m weights_tools.build_corpus CORPUS FILE …       the corpus of the recipes, from packages and voices
+    python -m weights_tools.build_corpus CORPUS FILE …       the corpus of the recipes, from packages, voices and cuts
     python -m weights_tools.bundle_model FOLDER              ship a model folder inside the package, as float16
     python -m weights_tools.bundle_clips CORPUS              ship a few recordings with their transcripts
     python -m weights_tools.average_models TARGET MODEL …    the mean of several models
     python -m weights_tools.bundle_lm CORPUS                 ship a language model of the train texts, or tune it
     python -m weights_tools.evaluate_model FOLDER CORPUS     error per language, as the model card's table
+    python -m weights_tools.words_heard FOLDER CORPUS        wrong words by how often training heard them
     python -m weights_tools.record_goldens                   the arrays in tests/golden, recorded from transformers
     python -m weights_tools.record_foreign                   checkpoints as other programs write them, for the tests
     python -m weights_tools.evaluate_beams CORPUS            the same: greedy, with a beam, with a language model

@@ -26,7 +26,7 @@ from xlsr_ref.files import write_whole
 PARTS = ("asterisk", "fsdd", "librivox", "tuxpaint")
 LANGUAGES = ("en", "es", "fr", "it", "ru")  # those that the bundled model writes
 UNHEARD = (("fsdd", "test"), ("librivox", "test"), ("tuxpaint", "dev"))
-TABLE_BEGINS, TABLE_ENDS = "<!-- errors: written by weights_tools.evaluate_model -->", "<!-- end of errors -->"
+MARKS = "<!-- errors: written by weights_tools.evaluate_model -->", "<!-- end of errors -->"
 
 
 class Errors(NamedTuple):
@@ -101,12 +101,12 @@ def table(totals: dict[tuple[str, str, str], Errors], with_lm: dict[tuple[str, s
     return "\n".join(lines)
 
 
-def put_into_card(card: str, new_table: str) -> str:
-    """The text of a model card with the table between its two marks replaced."""
-    before, begins, rest = card.partition(TABLE_BEGINS)
-    _, ends, after = rest.partition(TABLE_ENDS)
+def put_into_card(card: str, new_table: str, marks: tuple[str, str] = MARKS) -> str:
+    """The text of a model card with the table between its two ``marks`` replaced. Raises ValueError without them."""
+    before, begins, rest = card.partition(marks[0])
+    _, ends, after = rest.partition(marks[1])
     if not (begins and ends):
-        raise ValueError(f"the model card has no place for the table: add the lines {TABLE_BEGINS} and {TABLE_ENDS}")
+        raise ValueError(f"the model card has no place for the table: add the lines {marks[0]} and {marks[1]}")
     return f"{before}{begins}\n\n{new_table}\n\n{ends}{after}"
 
 

@@ -3,8 +3,7 @@
 import pytest
 
 from weights_tools.evaluate_model import (
-    TABLE_BEGINS,
-    TABLE_ENDS,
+    MARKS,
     Errors,
     edit_distance,
     errors_of,
@@ -77,9 +76,9 @@ def test_a_folder_without_a_corpus_is_refused(tmp_path):
 
 
 def test_the_table_replaces_what_stood_between_the_marks():
-    card = f"before\n{TABLE_BEGINS}\nold\n{TABLE_ENDS}\nafter\n"
+    card = f"before\n{MARKS[0]}\nold\n{MARKS[1]}\nafter\n"
     once = put_into_card(card, "| new |")
-    assert once == f"before\n{TABLE_BEGINS}\n\n| new |\n\n{TABLE_ENDS}\nafter\n"
+    assert once == f"before\n{MARKS[0]}\n\n| new |\n\n{MARKS[1]}\nafter\n"
     assert put_into_card(once, "| new |") == once
     with pytest.raises(ValueError, match="no place for the table"):
         put_into_card("before\nafter\n", "| new |")
