@@ -17,8 +17,8 @@ from weights_tools.build_corpus import build, main
 from weights_tools.corpus import prompts as prompts_module
 from weights_tools.corpus.debian import files_of
 from weights_tools.corpus.handbook import sentences
-from weights_tools.corpus.stamps import normalised
 from weights_tools.corpus.synthetic import Engine, choices, debian_voices, phonemes, synthetic, texts_of
+from weights_tools.corpus.texts import normalised
 from weights_tools.corpus.write import split_of
 from xlsr_ref.audio.manifest import read_manifest
 

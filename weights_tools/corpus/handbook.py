@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from weights_tools.corpus.debian import files_of
-from weights_tools.corpus.stamps import normalised
+from weights_tools.corpus.texts import normalised
 from weights_tools.corpus.write import split_of
 from xlsr_ref.files import write_whole
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import io
 import re
-import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -18,17 +17,11 @@ import numpy as np
 import soundfile
 
 from weights_tools.corpus.debian import files_of
+from weights_tools.corpus.texts import LETTERS, normalised
 from weights_tools.corpus.write import RATE, Row, at_16_khz, split_of, trimmed
 
 STAMPS = "usr/share/tuxpaint/stamps/"
 SPEAKERS = {"es": "estefania-ortiz", "fr": "paulk+chion", "ru": "edwin-veber"}
-LETTERS = {
-    "en": "abcdefghijklmnopqrstuvwxyz'",
-    "es": "abcdefghijklmnopqrstuvwxyzáéíóúüñ",
-    "fr": "abcdefghijklmnopqrstuvwxyzàâæçéèêëîïôœùûüÿ'",
-    "it": "abcdefghijklmnopqrstuvwxyzàèéìòù'",
-    "ru": "абвгдежзийклмнопрстуфхцчшщъыьэюя",
-}
 LEAST, MOST = 0.2, 15.0  # seconds
 FASTEST = 24  # letters a second, and six more: what is faster is not what was said
 
@@ -59,13 +52,3 @@ def described(lines: Sequence[str], lang: str) -> str:
         return lines[0] if lines else ""
     begins = f"{lang}.utf8="
     return next((line.removeprefix(begins) for line in lines[1:] if line.startswith(begins)), "")
-
-
-def normalised(text: str, lang: str) -> str | None:
-    """Small letters and spaces; None where the text is empty or holds anything that is not read as it stands."""
-    plain = unicodedata.normalize("NFC", text).lower().replace("’", "'")
-    plain = plain.replace("ё", "е") if lang == "ru" else plain
-    plain = re.sub(r"[-–—.,;:!?¡¿«»“”…º\"]", " ", plain)
-    plain = plain if "'" in LETTERS[lang] else plain.replace("'", " ")
-    plain = " ".join(plain.split())
-    return plain if plain and set(plain) <= set(LETTERS[lang] + " ") else None
