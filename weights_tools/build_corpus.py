@@ -2,7 +2,7 @@
 
     python -m weights_tools.build_corpus CORPUS FILE [FILE ...]
     python -m weights_tools.build_corpus CORPUS --speak NAME.tsv [--texts LIST.tsv] [--engine ENGINE] [--minutes 80]
-    python -m weights_tools.build_corpus CORPUS --splice NAME.tsv [--texts LIST.tsv] [--minutes 80]
+    python -m weights_tools.build_corpus CORPUS --splice NAME.tsv [--texts LIST.tsv] [--minutes 80] [--parts 0.6]
 
 A FILE is told by its name. asterisk-core-sounds-LANG-g722_*.deb, all five languages at once, become asterisk.tsv;
 tuxpaint-stamps-default_*.deb becomes tuxpaint.tsv; an archive of the Free Spoken Digit Dataset (*.zip, *.tar.gz)
@@ -77,7 +77,7 @@ def spoken(chosen: argparse.Namespace) -> Iterator[Row]:
 def spliced(chosen: argparse.Namespace) -> Iterator[Row]:
     """The clips of --splice. Raises ValueError and OSError, as iteration does."""
     name = chosen.splice.removesuffix(".tsv")
-    return splices(load(), chosen.corpus, chosen.texts, name, chosen.minutes, chosen.seed)
+    return splices(load(), chosen.corpus, chosen.texts, name, chosen.minutes, chosen.seed, chosen.parts)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -96,6 +96,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--engine", type=Path, help="the folder of Kokoro (default: Debian's flite and festival speak)")
     parser.add_argument("--languages", default="en,es,fr,it,ru", help="of the texts (default: all five)")
     parser.add_argument("--minutes", type=float, default=80.0, help="of speech that is made (default: 80)")
+    parser.add_argument(
+        "--parts", type=float, default=0.0, help="share of long words that are made of two (default: 0)"
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=1, help="how many clips are spoken side by side (default: 1)")
     chosen = parser.parse_args(arguments)
