@@ -13,9 +13,9 @@ from xlsr_ref.training.recipe import read_recipe
 def test_each_has_a_name_and_a_line():
     assert shipped.names() == [
         "adapters", "digits", "digits-bert", "digits-small", "pretrain-five", "pretrain-one",
-        "small-ctc", "small-ctc-book", "small-ctc-branch", "small-ctc-final", "small-ctc-first",
-        "small-ctc-from-nothing", "small-ctc-from-pretrained", "small-ctc-long", "small-ctc-prompts", "small-ctc-short",
-        "small-ctc-unmasked", "small-ctc-voices", "small-pretrained"]  # fmt: skip
+        "small-ctc", "small-ctc-final", "small-ctc-first", "small-ctc-from-nothing", "small-ctc-from-pretrained",
+        "small-ctc-parts", "small-ctc-prompts", "small-ctc-short", "small-ctc-spliced", "small-ctc-voices",
+        "small-pretrained"]  # fmt: skip
     for name in shipped.names():
         assert shipped.about(name)[-1] in ".…"
         assert len(shipped.about(name)) <= 95
