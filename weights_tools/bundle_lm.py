@@ -31,10 +31,10 @@ from xlsr_ref.text.search.arpa import Arpa, write_arpa
 from xlsr_ref.text.search.kneser_ney import train
 
 BUNDLED = Path(__file__).resolve().parent.parent / "xlsr_ref" / "data" / "small-ctc-lm"
-ORDER, ALPHA, BETA = 8, 1.4, 3.0
+ORDER, ALPHA, BETA = 8, 1.0, 3.0
 PROMPTS, PRUNE, DIGITS = 20, (0, 0, 0, 2, 5, 9, 12, 15), 4
 LISTS = {"asterisk.tsv": PROMPTS, "handbook-texts.tsv": 1}
-ALPHAS, BETAS = (1.0, 1.2, 1.4), (2.5, 3.0, 3.5, 4.0)
+ALPHAS, BETAS = (0.8, 1.0, 1.2, 1.4), (2.0, 2.5, 3.0, 3.5)
 LIMIT = 2_000_000  # bytes
 
 

@@ -59,11 +59,11 @@ def test_a_model_makes_words_of_it(model, lm_file):
 
 
 def test_hotwords(model):
-    assert "donnole" not in model.transcribe(CLIP, beam=100).text.split()
-    assert "donnole" in model.transcribe(CLIP, hotwords={"donnole": 20.0}).text.split()
+    assert "mangiato" not in model.transcribe(CLIP, beam=100).text.split()
+    assert "mangiato" in model.transcribe(CLIP, hotwords={"mangiato": 20.0}).text.split()
     assert (
-        "donnole"
-        in model.transcribe(CLIP, beam=model.search(50, hotwords=["donnole"], hotword_weight=20.0)).text.split()
+        "mangiato"
+        in model.transcribe(CLIP, beam=model.search(50, hotwords=["mangiato"], hotword_weight=20.0)).text.split()
     )
 
 
