@@ -11,6 +11,7 @@ row. `--card` puts the table between the two marks of a model card.
 from __future__ import annotations
 
 import argparse
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -31,7 +32,7 @@ Counts = Counter[tuple[int, bool]]  # (row, was the word read right?) → how ma
 
 def row_of(count: int) -> int:
     """The index in FROM of the row of a word that training heard ``count`` times."""
-    return max(row for row, least in enumerate(FROM) if count >= least)
+    return bisect_right(FROM, count) - 1
 
 
 def heard(clips: Iterable[Clip]) -> Counter[tuple[str, str]]:
