@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from weights_tools.evaluate_model import Errors, errors_of
+from weights_tools.evaluate_model import Counts, counts_of
 from xlsr_ref.files import write_whole
 from xlsr_ref.text.search.arpa import Arpa, write_arpa
 from xlsr_ref.text.search.kneser_ney import train
@@ -76,7 +76,7 @@ def bundle(corpus: Path, target: Path) -> int:
     return len(packed)
 
 
-def tune(corpus: Path) -> Iterator[tuple[str, dict[str, Errors]]]:
+def tune(corpus: Path) -> Iterator[tuple[str, dict[str, Counts]]]:
     """The errors on the dev split by language: greedy, with a beam alone, and for each α and β."""
     import xlsr_ref
     from xlsr_ref import audio
@@ -92,19 +92,19 @@ def tune(corpus: Path) -> Iterator[tuple[str, dict[str, Errors]]]:
     for alpha in ALPHAS:
         ways |= {f"α {alpha:g}, β {beta:g}": model.search(lm=lm, alpha=alpha, beta=beta) for beta in BETAS}
     for name, search in ways.items():
-        totals: dict[str, Errors] = {}
+        totals: dict[str, Counts] = {}
         for row, logits in zip(rows, scores):
             if search is None:
                 read = greedy(logits, model.require_tokenizer(), model.seconds_per_frame).text
             else:
                 read = beam_search(log_softmax(logits), search)[0].text
-            totals[row["lang"]] = totals.get(row["lang"], Errors()).plus(errors_of(read, row["text"]))
+            totals[row["lang"]] = totals.get(row["lang"], Counts()).plus(counts_of(read, row["text"]))
         yield name, totals
 
 
-def line_of(name: str, totals: dict[str, Errors]) -> str:
+def line_of(name: str, totals: dict[str, Counts]) -> str:
     """A line of the table: the mean of the languages' character error rates, then each one's."""
-    rates = {lang: e.character_edits / e.characters for lang, e in sorted(totals.items())}
+    rates = {lang: counts.characters.rate for lang, counts in sorted(totals.items())}
     return f"{name:14}  mean {np.mean(list(rates.values())):.3f}  " + "  ".join(
         f"{k} {v:.3f}" for k, v in rates.items()
     )

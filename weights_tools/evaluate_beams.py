@@ -16,14 +16,14 @@ from pathlib import Path
 import numpy as np
 
 from weights_tools.compare_beams import sentences_of
-from weights_tools.evaluate_model import Errors, clips_of, errors_of
+from weights_tools.evaluate_model import Counts, clips_of, counts_of
 
 WAYS = ("greedy", "beam", "beam + model")
 
 
 def evaluate(
     corpus: Path, split: str = "test", order: int = 3, alpha: float = 0.5, beta: float = 1.5
-) -> Iterator[tuple[tuple[str, str], dict[str, Errors]]]:
+) -> Iterator[tuple[tuple[str, str], dict[str, Counts]]]:
     """The errors of each way, for each part and language of a corpus."""
     import xlsr_ref
     from xlsr_ref import audio
@@ -37,7 +37,7 @@ def evaluate(
     assert model.tokenizer is not None
     rate = model.preprocessor.sampling_rate
     alone, with_lm = model.search(100), {}
-    totals: dict[tuple[str, str], dict[str, Errors]] = {}
+    totals: dict[tuple[str, str], dict[str, Counts]] = {}
     for (part, language, _), row in clips_of(corpus, [split]):
         if language not in with_lm:
             with warnings.catch_warnings():
@@ -50,9 +50,9 @@ def evaluate(
             "beam": beam_search(log_softmax(logits), alone)[0].text,
             "beam + model": beam_search(log_softmax(logits), with_lm[language])[0].text,
         }
-        so_far = totals.setdefault((part, language), dict.fromkeys(WAYS, Errors()))
+        so_far = totals.setdefault((part, language), dict.fromkeys(WAYS, Counts()))
         for way, text in read.items():
-            so_far[way] = so_far[way].plus(errors_of(text, row["text"]))
+            so_far[way] = so_far[way].plus(counts_of(text, row["text"]))
     yield from totals.items()
 
 
@@ -66,10 +66,7 @@ def main() -> None:
     given = parser.parse_args()
     print("| part | language | clips | " + " | ".join(WAYS) + " |\n|---|---|---|---|---|---|")
     for (part, language), errors in evaluate(given.corpus, given.split, given.order, given.alpha, given.beta):
-        rates = [
-            f"{100 * one.character_edits / one.characters:.1f} % ({100 * one.word_edits / one.words:.1f} %)"
-            for one in errors.values()
-        ]
+        rates = [f"{100 * one.characters.rate:.1f} % ({100 * one.words.rate:.1f} %)" for one in errors.values()]
         print(f"| {part} | {language} | {errors['greedy'].clips} | " + " | ".join(rates) + " |")
 
 

@@ -4,10 +4,9 @@
 
     character error rate = edits / characters of the transcript        word error rate = the same, counted in words
 
-Edits are the fewest insertions, deletions and substitutions that turn what was read into what was said (Levenshtein).
-They are added up over all clips of a row before dividing, so long clips count for more. Decoding is greedy, one clip
-at a time, and with `--lm` a second time by a beam search with that language model; the transcripts of the corpus are
-compared as they stand. `--card` puts the table between the two marks of a model card. UNHEARD are the parts whose
+Edits are counted by xlsr_ref/text/metrics.py, and added up over all clips of a row before dividing, so long clips count
+for more. Decoding is greedy, one clip at a time, and with `--lm` a second time by a beam search with that language
+model. `--card` puts the table between the two marks of a model card. UNHEARD are the parts whose
 speakers the bundled model never heard.
 """
 
@@ -21,7 +20,9 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
+import xlsr_ref
 from xlsr_ref.files import write_whole
+from xlsr_ref.text.metrics import Errors, character_errors, word_errors
 
 PARTS = ("asterisk", "fsdd", "librivox", "tuxpaint")
 LANGUAGES = ("en", "es", "fr", "it", "ru")  # those that the bundled model writes
@@ -29,35 +30,20 @@ UNHEARD = (("fsdd", "test"), ("librivox", "test"), ("tuxpaint", "dev"))
 MARKS = "<!-- errors: written by weights_tools.evaluate_model -->", "<!-- end of errors -->"
 
 
-class Errors(NamedTuple):
-    """Counts over some clips; two of them add up with ``plus``."""
+class Counts(NamedTuple):
+    """What came of some clips; two of them add up with ``plus``."""
 
     clips: int = 0
-    character_edits: int = 0
-    characters: int = 0
-    word_edits: int = 0
-    words: int = 0
+    characters: Errors = Errors()
+    words: Errors = Errors()
 
-    def plus(self, other: Errors) -> Errors:
-        return Errors(*(mine + theirs for mine, theirs in zip(self, other)))
+    def plus(self, other: Counts) -> Counts:
+        return Counts(self.clips + other.clips, self.characters.plus(other.characters), self.words.plus(other.words))
 
 
-def edit_distance(read: Sequence, said: Sequence) -> int:
-    """The fewest insertions, deletions and substitutions that turn ``read`` into ``said``."""
-    previous = list(range(len(said) + 1))  # distances of the empty beginning of `read` to every beginning of `said`
-    for i, mine in enumerate(read, start=1):
-        current = [i]
-        for j, theirs in enumerate(said, start=1):
-            substituted = previous[j - 1] + (mine != theirs)
-            current.append(min(substituted, previous[j] + 1, current[j - 1] + 1))
-        previous = current
-    return previous[-1]
-
-
-def errors_of(read: str, said: str) -> Errors:
+def counts_of(read: str, said: str) -> Counts:
     """The counts of one clip."""
-    words = said.split()
-    return Errors(1, edit_distance(read, said), len(said), edit_distance(read.split(), words), len(words))
+    return Counts(1, character_errors(said, read), word_errors(said, read))
 
 
 def clips_of(corpus: Path, splits: Sequence[str]) -> list[tuple[tuple[str, str, str], dict[str, str]]]:
@@ -76,16 +62,16 @@ def clips_of(corpus: Path, splits: Sequence[str]) -> list[tuple[tuple[str, str, 
 
 def evaluate(
     transcribe: Callable[[Path], str], corpus: Path, splits: Sequence[str] = ("test", "dev")
-) -> dict[tuple[str, str, str], Errors]:
+) -> dict[tuple[str, str, str], Counts]:
     """Errors per (part, language, split), in the order of the corpus; ``transcribe`` turns a file into its text."""
-    totals: dict[tuple[str, str, str], Errors] = {}
+    totals: dict[tuple[str, str, str], Counts] = {}
     for key, row in tqdm(clips_of(corpus, splits), unit="clip", disable=None):
-        errors = errors_of(transcribe(corpus / row["path"]), row["text"])
-        totals[key] = totals.get(key, Errors()).plus(errors)
+        counts = counts_of(transcribe(corpus / row["path"]), row["text"])
+        totals[key] = totals.get(key, Counts()).plus(counts)
     return totals
 
 
-def table(totals: dict[tuple[str, str, str], Errors], with_lm: dict[tuple[str, str, str], Errors] | None = None) -> str:
+def table(totals: dict[tuple[str, str, str], Counts], with_lm: dict[tuple[str, str, str], Counts] | None = None) -> str:
     """The Markdown table of a model card: known voices, then unheard ones; ``with_lm`` adds two columns."""
     named = ["part", "voices", "language", "split", "clips", "CER", "WER"]
     named += ["CER with LM", "WER with LM"] if with_lm else []
@@ -95,8 +81,8 @@ def table(totals: dict[tuple[str, str, str], Errors], with_lm: dict[tuple[str, s
         voices = "unheard" if (part, split) in UNHEARD else "known"
         row = [part, voices, lang, split, str(totals[part, lang, split].clips)]
         for each in (totals, with_lm) if with_lm else (totals,):
-            e = each[part, lang, split]
-            row += [f"{e.character_edits / max(1, e.characters):.3f}", f"{e.word_edits / max(1, e.words):.3f}"]
+            counts = each[part, lang, split]
+            row += [f"{counts.characters.rate:.3f}", f"{counts.words.rate:.3f}"]
         lines.append(f"| {' | '.join(row)} |")
     return "\n".join(lines)
 
@@ -119,8 +105,6 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--lm", help="a language model, or bundled: decode once more with it")
     parser.add_argument("--card", type=Path, help="a model card whose table is replaced")
     chosen = parser.parse_args(arguments)
-
-    import xlsr_ref  # here and not above: a tool stands beside the package, and this one judges it from outside
 
     try:
         card = chosen.card.read_text(encoding="utf-8") if chosen.card else None

@@ -7,7 +7,6 @@ import math
 import numpy as np
 import pytest
 
-from weights_tools.evaluate_model import edit_distance
 from xlsr_ref.text import metrics as metrics_file
 from xlsr_ref.text.metrics import (
     Edit,
@@ -137,13 +136,6 @@ def test_the_kernel_equals_its_twin(rng, n, m):
     for tokens in (2, 5, 1000):
         said, read = rng.integers(0, tokens, n), rng.integers(0, tokens, m)
         np.testing.assert_array_equal(metrics_file._steps_numba(said, read), metrics_file._steps_numpy(said, read))
-
-
-def test_the_tool_that_judges_the_bundled_model_counts_as_many(rng):
-    """It imports nothing of the package and so has its own loops."""
-    for _ in range(50):
-        said, read = ("".join(rng.choice(list("ab c"), rng.integers(0, 12))) for _ in range(2))
-        assert count(compare(said, read)).edits == edit_distance(read, said)
 
 
 # jiwer 4.0.0's process_words of the same texts: mer, wil, wip. Where equally few edits can be had with more or fewer

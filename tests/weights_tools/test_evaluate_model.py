@@ -4,33 +4,26 @@ import pytest
 
 from weights_tools.evaluate_model import (
     MARKS,
-    Errors,
-    edit_distance,
-    errors_of,
+    Counts,
+    counts_of,
     evaluate,
     put_into_card,
     table,
 )
+from xlsr_ref.text.metrics import Errors
 
 
-@pytest.mark.parametrize(
-    ("read", "said", "edits"),
-    [
-        ("kitten", "sitting", 3),
-        ("", "abc", 3),
-        ("abc", "", 3),
-        ("abc", "abc", 0),
-        ("ab", "ba", 2),
-        ("sunday", "saturday", 3),
-    ],
-)
-def test_edit_distance(read, said, edits):
-    assert edit_distance(read, said) == edits
-    assert edit_distance(said, read) == edits
+def counts(clips, character_edits, characters, word_edits, words):
+    """Counts whose edits are substitutions."""
+    return Counts(clips, Errors(characters - character_edits, character_edits), Errors(words - word_edits, word_edits))
+
+
+def sums(of):
+    return of.clips, of.characters.edits, of.characters.length, of.words.edits, of.words.length
 
 
 def test_a_clip_counts_its_characters_and_words():
-    assert errors_of("the cat sits", "a cat sat") == Errors(1, 5, 9, 2, 3)
+    assert sums(counts_of("the cat sits", "a cat sat")) == (1, 5, 9, 2, 3)
 
 
 @pytest.fixture
@@ -44,9 +37,9 @@ def corpus(tmp_path):
 def test_long_clips_count_for_more(corpus):
     read = {"1": "", "2": "abcdef gh", "3": "да нет"}
     totals = evaluate(lambda path: read[path.name], corpus)
-    assert totals == {
-        ("asterisk", "en", "test"): Errors(2, 2, 11, 1, 3),  # the mean of the two clips' rates would be 0.5
-        ("asterisk", "ru", "dev"): Errors(1, 4, 2, 1, 1),
+    assert {key: sums(of) for key, of in totals.items()} == {
+        ("asterisk", "en", "test"): (2, 2, 11, 1, 3),  # the mean of the two clips' rates would be 0.5
+        ("asterisk", "ru", "dev"): (1, 4, 2, 1, 1),
     }
     assert table(totals).splitlines()[2:] == [
         "| asterisk | known | en | test | 2 | 0.182 | 0.333 |",
@@ -55,8 +48,8 @@ def test_long_clips_count_for_more(corpus):
 
 
 def test_unheard_voices_come_last_and_a_language_model_adds_two_columns():
-    totals = {("fsdd", "en", "test"): Errors(1, 1, 4, 1, 1), ("fsdd", "en", "dev"): Errors(2, 0, 8, 0, 2)}
-    assert table(totals, {key: Errors(1, 0, 4, 0, 1) for key in totals}).splitlines() == [
+    totals = {("fsdd", "en", "test"): counts(1, 1, 4, 1, 1), ("fsdd", "en", "dev"): counts(2, 0, 8, 0, 2)}
+    assert table(totals, {key: counts(1, 0, 4, 0, 1) for key in totals}).splitlines() == [
         "| part | voices | language | split | clips | CER | WER | CER with LM | WER with LM |",
         "|---|---|---|---|---:|---:|---:|---:|---:|",
         "| fsdd | known | en | dev | 2 | 0.000 | 0.000 | 0.000 | 0.000 |",
