@@ -80,6 +80,16 @@ def spliced(chosen: argparse.Namespace) -> Iterator[Row]:
     return splices(load(), chosen.corpus, chosen.texts, name, chosen.minutes, chosen.seed, chosen.parts)
 
 
+def share(text: str) -> float:
+    """A number from 0 to 1. Raises ArgumentTypeError."""
+    try:
+        if 0 <= (number := float(text)) <= 1:
+            return number
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"{text} is no share: give a number from 0 to 1")
+
+
 def main(arguments: list[str] | None = None) -> None:
     """The command line: build what the files give, and say how much it is."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -97,7 +107,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--languages", default="en,es,fr,it,ru", help="of the texts (default: all five)")
     parser.add_argument("--minutes", type=float, default=80.0, help="of speech that is made (default: 80)")
     parser.add_argument(
-        "--parts", type=float, default=0.0, help="share of long words that are made of two (default: 0)"
+        "--parts", type=share, default=0.0, help="share of long words that are made of two (default: 0)"
     )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=1, help="how many clips are spoken side by side (default: 1)")

@@ -17,8 +17,9 @@ from weights_tools.corpus.splices import (
     Voice,
     Word,
     cut,
+    first_part,
     join,
-    parted,
+    last_part,
     quietest,
     splice,
     splices,
@@ -123,7 +124,7 @@ def test_words_of_two_parts_sound_as_they_are_spelt():
     new = made - {"abcdef", "ghijklmn", "o"}
     assert any(word[0] == "a" and word[-1] == "n" for word in new)
     assert not any(word.is_long for word in voice("abcde")[0][0])
-    begins, ends = parted(word("abcdef"), random.Random(0))
+    begins, ends = first_part(word("abcdef"), random.Random(0)), last_part(word("abcdef"), random.Random(0))
     assert begins.text == "abc"
     assert ends.text == "def"
     assert len(begins.sound) + len(ends.sound) == len(spoken("abcdef"))
@@ -174,3 +175,10 @@ def test_the_command_makes_a_list_of_what_the_bundled_model_can_align(tmp_path, 
     assert not {word for clip in read_manifest(tmp_path / "parts.tsv") for word in clip.text.split()} <= words
     with pytest.raises(SystemExit, match=r"gone\.tsv"):
         main([str(tmp_path), "--splice", "new.tsv", "--texts", "gone.tsv"])
+
+
+@pytest.mark.parametrize("parts", ["-0.1", "1.5", "nan", "half"])
+def test_a_share_lies_between_0_and_1(tmp_path, parts, capsys):
+    with pytest.raises(SystemExit):
+        main([str(tmp_path), "--splice", "new.tsv", f"--parts={parts}"])
+    assert "give a number from 0 to 1" in capsys.readouterr().err.splitlines()[-1]

@@ -116,7 +116,7 @@ def splice(voice: Voice, rng: random.Random, parts: float = 0.0) -> tuple[str, n
         goes_on = False  # is the last sound the one that this word follows in its own clip?
         for word in words[first : first + many]:
             if word.is_long and rng.random() < parts:
-                begins, ends = parted(word, rng)[0], parted(rng.choice(voice.long), rng)[1]
+                begins, ends = first_part(word, rng), last_part(rng.choice(voice.long), rng)
                 texts.append(begins.text + ends.text)
                 sound, goes_on = join(join(sound, begins.sound), ends.sound), False
             else:
@@ -125,14 +125,22 @@ def splice(voice: Voice, rng: random.Random, parts: float = 0.0) -> tuple[str, n
     return " ".join(texts), sound
 
 
-def parted(word: Word, rng: random.Random) -> tuple[Word, Word]:
-    """Both parts of a long word, of three letters or more each."""
-    after = rng.randint(LEAST_LETTERS, len(word.letters) - LEAST_LETTERS)
-    at = quietest(word.sound, word.letters[after - 1], word.letters[after])
-    ends = tuple(letter - at for letter in word.letters[after:])
-    return Word(word.text[:after], word.sound[:at], word.letters[:after]), Word(
-        word.text[after:], word.sound[at:], ends
-    )
+def first_part(word: Word, rng: random.Random) -> Word:
+    """The beginning of a long word, of three letters or more; as many are left."""
+    letters, at = place_of_cut(word, rng)
+    return Word(word.text[:letters], word.sound[:at], word.letters[:letters])
+
+
+def last_part(word: Word, rng: random.Random) -> Word:
+    """The end of a long word, of three letters or more; as many are left."""
+    letters, at = place_of_cut(word, rng)
+    return Word(word.text[letters:], word.sound[at:], tuple(letter - at for letter in word.letters[letters:]))
+
+
+def place_of_cut(word: Word, rng: random.Random) -> tuple[int, int]:
+    """Where a long word is cut: after how many letters, and at which sample."""
+    letters = rng.randint(LEAST_LETTERS, len(word.letters) - LEAST_LETTERS)
+    return letters, quietest(word.sound, word.letters[letters - 1], word.letters[letters])
 
 
 def quietest(sound: np.ndarray, begin: int, end: int) -> int:
