@@ -34,7 +34,7 @@ NOT_OURS = {  # files of other projects, and those that a user writes or a comma
     "torch/_utils.py", "import_fairseq.py", "convert_wav2vec2_original_pytorch_checkpoint_to_pytorch.py",
     "solution.py", "FILE.py", "recipe.toml", "RUN/recipe.toml", "mine.toml", "tiny.toml", "tiny.tsv", "corpus.tsv",
     "train.tsv", "list.tsv", "asterisk.tsv", "fsdd.tsv", "librivox.tsv", "tuxpaint.tsv", "kokoro.tsv",
-    "games.tsv", "spliced.tsv", "spliced-more.tsv", "spliced-parts.tsv", "NAME.tsv", "LIST.tsv",
+    "games.tsv", "spliced.tsv", "spliced-more.tsv", "spliced-parts.tsv", "NAME.tsv", "LIST.tsv", "few.tsv",
     "handbook-texts.tsv", "handbook-debian.tsv", "handbook-kokoro.tsv",
     "nbgrader_config.py", "FOLDER/nbgrader_config.py", "FOLDER/anna.py", "FOLDER/ben.ipynb",
     "FOLDER/carla/week3/layer_norm.ipynb", "CORPUS/tuxpaint.tsv", "FOLDER/source/ASSIGNMENT/NAME.ipynb",

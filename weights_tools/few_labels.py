@@ -1,15 +1,17 @@
 """Does pre-training help where few texts are at hand? The experiment behind notebook 18, and its result.
 
-    python -m weights_tools.few_labels CORPUS --out RUNS [--languages ro el] [--seeds 0 1]
+    python -m weights_tools.few_labels CORPUS --out RUNS [--parts probes] [--languages ro el] [--seeds 0 1]
 
 It compares three starts of one small network: random weights, and those of the recipes pretrain-one (Spanish) and
 pretrain-five (English, Spanish, French, Italian, Russian), whose checkpoints stand in RUNS/one and RUNS/five. The
 network stays as it is, and a linear CTC head learns to write from all its hidden states together: a linear probe, which
 asks what the weights already know, and which a laptop can do for many languages, amounts of labels and seeds. A seed
 draws the random weights and chooses the clips; the smaller amount is a part of the larger. The error is measured on the
-dev split, by which nothing is chosen. Then it counts which codes of the quantizer each language uses.
+dev split, by which nothing is chosen. Probes of Romanian also read each hidden state alone, with 9 minutes of labels.
+Then it counts which codes of the quantizer each language uses.
 
-A line of JSON for each probe goes to RUNS/probes.jsonl, the counts to RUNS/codes.json.
+A line of JSON for each probe goes to RUNS/probes.jsonl, the error rates by hidden state to RUNS/layers.json, the counts
+to RUNS/codes.json. What all weights learn together, by fine-tuning: few_labels_finetune.py.
 """
 
 from __future__ import annotations
@@ -44,10 +46,14 @@ from xlsr_ref.wav2vec2.quantizer import quantize_eval
 
 LIST = "tuxpaint.tsv"
 LANGUAGES = ("es", "ro", "ca", "bg", "be", "el")
+OF_LAYERS = "ro"  # the language whose probes read each hidden state alone
 WITH_CODES = ("es", "fr", "ru", "ro", "ca", "bg", "be", "el", "da")
 MINUTES = (1.5, 9.0)
 STEPS, BATCH, RATE = 800, 8, 3e-3
 BLANK = 0
+
+
+ClipErrors = tuple[int, int, float | None]  # edits, characters, −ln p of the text in nats
 
 
 class Clip(NamedTuple):
@@ -56,9 +62,16 @@ class Clip(NamedTuple):
 
 
 def rows_of(corpus: Path, language: str, split: str, seed: int = 0) -> list[dict[str, str]]:
-    """The rows of the corpus's list in this language and split, in an order that the seed decides."""
+    """The rows of the corpus's list in this language and split, in an order that the seed decides.
+
+    Raises OSError, and ValueError where there is none.
+    """
+    if not (corpus / LIST).is_file():
+        raise ValueError(f"{corpus / LIST} is not there: give the folder that build_corpus has written")
     with (corpus / LIST).open(encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file, delimiter="\t") if (row["lang"], row["split"]) == (language, split)]
+    if not rows:
+        raise ValueError(f"{corpus / LIST} has no clip of {language} in the split {split}: name another language")
     return sorted(rows, key=lambda row: hashlib.sha1(f"{seed}|{row['path']}".encode()).hexdigest())
 
 
@@ -85,7 +98,7 @@ def states_of(model: xlsr_ref.Model, corpus: Path, rows: Sequence[dict[str, str]
     return {row["path"]: one(row) for row in rows}
 
 
-def probe(train: Sequence[Clip], dev: Sequence[Clip], seed: int) -> list[tuple[int, int, float | None]]:
+def probe(train: Sequence[Clip], dev: Sequence[Clip], seed: int) -> list[ClipErrors]:
     """Let a linear CTC head learn from ``train``. Of each clip of ``dev``: edits, characters, and −ln p of its text.
 
     Letters that ``train`` lacks are left out of that text; None where it has more letters than the sound has frames.
@@ -114,7 +127,7 @@ def probe(train: Sequence[Clip], dev: Sequence[Clip], seed: int) -> list[tuple[i
             for name in grads:
                 grads[name] += of_clip[name]
         adam.step(p, grads, state, dict.fromkeys(p, rate), settings)
-    return [_errors(linear((clip.states - mean) / std, p)[0], clip.text, ids) for clip in dev]
+    return [clip_errors(linear((clip.states - mean) / std, p)[0], clip.text, ids) for clip in dev]
 
 
 def _batches(clips: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
@@ -124,12 +137,19 @@ def _batches(clips: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
     return itertools.islice(itertools.chain.from_iterable(passes), STEPS)
 
 
-def _errors(logits: np.ndarray, text: str, ids: dict[str, int]) -> tuple[int, int, float | None]:
-    path = ["", *ids]  # by id: the blank first
-    read = "".join(run.token for run in collapse([path[token] for token in logits.argmax(axis=1)], ""))
+def clip_errors(logits: np.ndarray, text: str, ids: dict[str, int]) -> ClipErrors:
+    """Edits, characters, and −ln p of ``text`` by these ``logits`` (T, V). Other tokens than ``ids`` are not read."""
+    letters = {i: letter for letter, i in ids.items()}
+    path = [letters.get(token, "") for token in logits.argmax(axis=1)]
+    read = "".join(run.token for run in collapse(path, ""))
     errors = character_errors(text, read)
     nats, _ = ctc_loss(logits, [ids[letter] for letter in text if letter in ids], BLANK)
     return errors.edits, errors.length, round(nats, 2) if np.isfinite(nats) else None
+
+
+def error_rate(clips: Sequence[ClipErrors]) -> float:
+    """Edits in the number of characters, of all clips together."""
+    return sum(clip[0] for clip in clips) / sum(clip[1] for clip in clips)
 
 
 def codes_of(model: xlsr_ref.Model, corpus: Path, language: str) -> list[list[int]]:
@@ -156,37 +176,79 @@ def models(runs: Path, seed: int) -> dict[str, xlsr_ref.Model]:
     return {"new": new} | found
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("corpus", type=Path)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--languages", nargs="+", default=LANGUAGES)
-    parser.add_argument("--minutes", nargs="+", type=float, default=MINUTES)
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    a = parser.parse_args(argv)
+def clips_of(
+    model: xlsr_ref.Model, corpus: Path, language: str, minutes: Sequence[float], seed: int
+) -> tuple[dict[float, list[Clip]], list[Clip]]:
+    """What the probes of a language learn from, by its amount, and what they are tested with."""
+    rows = first_minutes(rows_of(corpus, language, "train", seed), max(minutes))
+    dev = rows_of(corpus, language, "dev")
+    states = states_of(model, corpus, rows + dev)
+    train = {n: [Clip(states[row["path"]], row["text"]) for row in first_minutes(rows, n)] for n in minutes}
+    return train, [Clip(states[row["path"]], row["text"]) for row in dev]
+
+
+def of_layer(clips: Sequence[Clip], layer: int, width: int) -> list[Clip]:
+    """The same clips with one of their hidden states alone; 0 is what enters the first block."""
+    return [clip._replace(states=clip.states[:, layer * width : (layer + 1) * width]) for clip in clips]
+
+
+def probe_all(a: argparse.Namespace) -> None:
+    """A probe for each seed, start, language and amount, to probes.jsonl."""
     lines: list[str] = []
     for seed in a.seeds:
         for start, model in models(a.out, seed).items():
             for language in a.languages:
-                rows = first_minutes(rows_of(a.corpus, language, "train", seed), max(a.minutes))
-                dev_rows = rows_of(a.corpus, language, "dev")
-                states = states_of(model, a.corpus, rows + dev_rows)
-                dev = [Clip(states[row["path"]], row["text"]) for row in dev_rows]
+                train, dev = clips_of(model, a.corpus, language, a.minutes, seed)
                 for minutes in a.minutes:
-                    train = [Clip(states[row["path"]], row["text"]) for row in first_minutes(rows, minutes)]
-                    clips = probe(train, dev, seed)
-                    edits, length = sum(clip[0] for clip in clips), sum(clip[1] for clip in clips)
-                    print(f"seed {seed}, {start}, {language}, {minutes:g} min: {edits / length:.3f}", flush=True)
+                    clips = probe(train[minutes], dev, seed)
+                    print(f"seed {seed}, {start}, {language}, {minutes:g} min: {error_rate(clips):.3f}", flush=True)
                     one: dict[str, Any] = {"start": start, "language": language, "minutes": minutes, "seed": seed}
                     lines.append(json.dumps(one | {"clips": clips}, separators=(",", ":")) + "\n")
                     write_whole(a.out / "probes.jsonl", "".join(lines))
+
+
+def probe_layers(a: argparse.Namespace) -> None:
+    """Character error rates of probes of each hidden state alone, by start, layer and seed, to layers.json."""
+    found: dict[str, list[list[float]]] = {}
+    for seed in a.seeds:
+        for start, model in models(a.out, seed).items():
+            train, dev = clips_of(model, a.corpus, OF_LAYERS, MINUTES, seed)
+            width, layers = model.config.hidden_size, range(model.config.num_hidden_layers + 1)
+            rates = found.setdefault(start, [[] for _ in layers])
+            for layer in layers:
+                clips = probe(of_layer(train[max(MINUTES)], layer, width), of_layer(dev, layer, width), seed)
+                rates[layer].append(round(error_rate(clips), 4))
+                print(f"seed {seed}, {start}, hidden state {layer}: {rates[layer][-1]:.3f}", flush=True)
+    write_whole(a.out / "layers.json", json.dumps(found) + "\n")
+
+
+def count_codes(a: argparse.Namespace) -> None:
+    """Which codes each language uses, by start, to codes.json."""
     both = {name: model for name, model in models(a.out, 0).items() if name != "new"}
     codes = {
         name: {language: codes_of(model, a.corpus, language) for language in WITH_CODES} for name, model in both.items()
     }
     write_whole(a.out / "codes.json", json.dumps(codes, separators=(",", ":")) + "\n")
-    return 0
+
+
+PARTS = {"probes": probe_all, "layers": probe_layers, "codes": count_codes}
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("corpus", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--languages", nargs="+", default=LANGUAGES)
+    parser.add_argument("--minutes", nargs="+", type=float, default=MINUTES)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    a = parser.parse_args(argv)
+    try:
+        for part in a.parts:
+            PARTS[part](a)
+    except (OSError, ValueError) as error:
+        raise SystemExit(f"few_labels: {error}") from None
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    main()

@@ -12,7 +12,7 @@ from xlsr_ref.training.recipe import read_recipe
 
 def test_each_has_a_name_and_a_line():
     assert shipped.names() == [
-        "adapters", "digits", "digits-bert", "digits-small", "pretrain-five", "pretrain-one",
+        "adapters", "digits", "digits-bert", "digits-small", "few-labels", "pretrain-five", "pretrain-one",
         "small-ctc", "small-ctc-final", "small-ctc-first", "small-ctc-from-nothing", "small-ctc-from-pretrained",
         "small-ctc-parts", "small-ctc-prompts", "small-ctc-short", "small-ctc-spliced", "small-ctc-voices",
         "small-pretrained"]  # fmt: skip
@@ -44,7 +44,7 @@ def test_a_file_of_the_name_wins_and_a_folder_does_not(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", ["digit", "", "../recipes/digits", "nowhere.toml"])
 def test_an_unknown_name_is_told_the_others(name):
     for look in (shipped.find, shipped.text_of):
-        with pytest.raises(TrainingError, match="adapters, digits, digits-bert, digits-small, pretrain-five"):
+        with pytest.raises(TrainingError, match="adapters, digits, digits-bert, digits-small, few-labels"):
             look(name)
 
 

@@ -221,7 +221,7 @@ def test_what_cannot_be_is_named(tmp_path):
         begin(config={"hidden_sise": 4})
     with pytest.raises(ConfigError, match=r"model.config: num_attention_heads=5"):
         begin(config=SIZES | {"num_attention_heads": 5})
-    with pytest.raises(ConfigError, match="nowhere"):
+    with pytest.raises(TrainingError, match="nowhere is no folder"):
         begin(start="nowhere")
     bundled = Path(xlsr_ref.__file__).parent / "data"
     smaller = recipe(config={"vocab_size": 70}, start="small-ctc", head="keep")

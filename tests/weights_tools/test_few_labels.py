@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import xlsr_ref
-from weights_tools import few_labels
-from weights_tools.few_labels import Clip, first_minutes, probe, rows_of
+from weights_tools import few_labels, few_labels_finetune
+from weights_tools.few_labels import Clip, clip_errors, first_minutes, of_layer, probe, rows_of
 
 DATA = Path(xlsr_ref.__file__).parent / "data" / "few-labels"
 
@@ -35,6 +35,19 @@ def test_the_smaller_amount_is_a_part_of_the_larger_and_a_seed_changes_both(corp
     assert rows_of(corpus, "ro", "train") == rows
 
 
+@pytest.mark.parametrize(
+    ("arguments", "says"), [(["CORPUS", "--languages", "xx"], "no clip of xx"), (["gone"], "gone")]
+)
+@pytest.mark.parametrize("tool", [few_labels, few_labels_finetune])
+def test_what_is_not_there_is_said_in_a_line(corpus, tmp_path, tool, arguments, says):
+    for name in ("one", "five"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model").symlink_to(DATA.parent / "small-pretrained")
+    with pytest.raises(SystemExit, match=says) as caught:
+        tool.main([str(corpus) if word == "CORPUS" else word for word in arguments] + ["--out", str(tmp_path)])
+    assert "\n" not in str(caught.value)
+
+
 def spoken(text, rng):
     """States in which each letter has a direction of its own, three frames each, between pauses."""
     directions = {letter: np.eye(6, dtype=np.float32)[i] for i, letter in enumerate(" abc")}
@@ -54,6 +67,20 @@ def test_a_head_reads_what_the_states_tell_apart(rng, monkeypatch):
     assert all(nats < 1 for _, _, nats in result[:5])
     assert result[5][2] is None  # three letters do not fit two frames
     assert result[6][1] == 1  # a letter that nobody taught counts, and is left out of the likelihood
+
+
+def test_a_letter_may_have_any_number_and_other_tokens_are_not_read():
+    path = [0, 7, 7, 0, 3, 1, 3]  # 1 is a token that no letter has
+    logits = np.eye(8, dtype=np.float32)[path] * 20
+    edits, length, nats = clip_errors(logits, "abbc", {"a": 7, "b": 3})
+    assert (edits, length) == (1, 4)
+    assert nats == pytest.approx(20, abs=0.1)  # one frame of the likeliest path is not a blank
+
+
+def test_a_layer_is_a_part_of_the_states():
+    clip = Clip(np.arange(12, dtype=np.float32).reshape(2, 6), "a")
+    assert of_layer([clip], 1, 2)[0].states.tolist() == [[2, 3], [8, 9]]
+    assert of_layer([clip], 1, 2)[0].text == "a"
 
 
 def test_the_stored_result_is_whole():

@@ -34,7 +34,7 @@ from xlsr_ref.ops.shapes import Shapes
 from xlsr_ref.ops.tree import flatten
 from xlsr_ref.settings import Settings
 from xlsr_ref.training.recipe import Recipe
-from xlsr_ref.untrusted import LONGEST_JSON, listed, read_json, read_text
+from xlsr_ref.untrusted import LONGEST_JSON, listed, read_json, read_text, shown
 from xlsr_ref.wav2vec2.shapes import CLASSIC, PARAMETRIZED
 
 VOCABULARY = "vocab.json"
@@ -180,10 +180,11 @@ def _written_out(config: Settings, preprocessor: Preprocessor | LogMel) -> dict[
 
 
 def _folder(name: str, base: Path, bundled: Path | None) -> Path:
-    """The folder of that name: under ``base``, or else one that is bundled."""
-    if not (base / name).is_dir() and bundled is not None and (bundled / name).is_dir():
-        return bundled / name
-    return base / name
+    """The folder of that name: under ``base``, or else one that is bundled. Raises TrainingError."""
+    for place in (base, bundled):
+        if place is not None and (place / name).is_dir():
+            return place / name
+    raise TrainingError(f"model.start: {shown(base / name)} is no folder: name the folder of a model, or 'new'")
 
 
 def _text(path: Path) -> str:
