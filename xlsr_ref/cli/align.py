@@ -22,16 +22,16 @@ def add(commands: Any) -> None:
     p = commands.add_parser(
         "align",
         usage="xlsr-ref align [options] AUDIO [TEXT]",
-        description="Say when each word of a known text is spoken. A word that is only * stands for anything.",
+        description="Say when each word of a known text is spoken. The word * stands for any words or sounds.",
         epilog="examples:\n"
         '  xlsr-ref align talk.wav "good morning" -o talk.TextGrid\n'
-        "  xlsr-ref align field --output grids --text lower   each NAME.wav by NAME.txt\n"
-        "--text, --tier and corpora are as in data; --jobs, --dask-workers … as in transcribe",
+        "  xlsr-ref align field --output grids --text lower   # each NAME.wav with NAME.txt\n"
+        "Corpora, --text, --tier: see data --help; --jobs, --dask-workers …: see transcribe --help.",
         **STYLE,
     )
-    p.add_argument("audio", metavar="AUDIO", help="a recording, - for the standard input, or a corpus")
+    p.add_argument("audio", metavar="AUDIO", help="a recording, a corpus, or - for the standard input")
     p.add_argument("text", metavar="TEXT", nargs="?", help="what is said in it")
-    p.add_argument("--text-file", metavar="FILE", help="a file with what is said in it, in UTF-8")
+    p.add_argument("--text-file", metavar="FILE", help="file with what is said in it, in UTF-8")
     p.add_argument("--phonemes", action="store_true", help="the text is phonemes, with spaces between them")
     add_model(p)
     p.add_argument(
@@ -41,10 +41,10 @@ def add(commands: Any) -> None:
         default="textgrid",
         help=f"{FORMATS[0]} (default), {', '.join(FORMATS[1:])}",
     )
-    p.add_argument("-o", "--output", metavar="FILE", help="write into this file; of a corpus, this folder")
+    p.add_argument("-o", "--output", metavar="FILE", help="write this file; for a corpus, into this folder")
     p.add_argument("--chunk", metavar="SEC", type=float, help="as in transcribe")
     p.add_argument("--stride", metavar="SEC", type=float, help="as in transcribe")
-    p.add_argument("--check", action="store_true", help="say where text and sound differ")
+    p.add_argument("--check", action="store_true", help="report where text and recording differ")
     p.add_argument("--label-prior", metavar="X", type=float, default=0.0, help=argparse.SUPPRESS)
     add_many(p, shown_in_help=False)
     add_source_options(p, shown_in_help=False)

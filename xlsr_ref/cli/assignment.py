@@ -11,24 +11,28 @@ from xlsr_ref.cli.say import STYLE, WrongUsage, say
 def add(commands: Any) -> None:
     p = commands.add_parser(
         "assignment",
-        description="Write a notebook for each exercise: the task, a cell to fill in that holds the solution,\n"
-        "and one that grades, with other numbers than students see; and an nbgrader_config.py.",
+        description="Write a notebook for each exercise, and an nbgrader_config.py. A notebook has the task, an\n"
+        "answer cell with the solution (nbgrader removes it), and a test with hidden inputs.",
         epilog="example:\n"
         "  xlsr-ref assignment layer_norm layer_norm_backward -o course --name week3\n"
         "  nbgrader generate_assignment week3 --course-dir course   # into course/release\n"
         "  nbgrader autograde week3 --course-dir course             # from course/submitted\n"
         "\n"
-        "xlsr-ref grade --list shows the names.",
+        "xlsr-ref grade --list shows the names of the exercises.",
         **STYLE,
     )
-    p.add_argument("names", metavar="NAME", nargs="+", help="exercises")
-    p.add_argument("-o", "--output", metavar="DIR", required=True, help="the course's folder")
-    p.add_argument("--name", metavar="TITLE", default="xlsr", help="the assignment's name (default: xlsr)")
-    p.add_argument("--points", metavar="N", type=float, default=10, help="for each exercise (default: 10)")
-    p.add_argument("--weight", metavar="P=W", nargs="+", default=[], help="W times the usual for a property")
-    p.add_argument("--question", metavar="TEXT", nargs="+", default=[], help="to answer in words, graded by hand")
-    p.add_argument("--personal", action="store_true", help="also ask for numbers of each student's own")
-    p.add_argument("--seed", metavar="N", type=int, help="of the hidden numbers (default: new ones)")
+    p.add_argument("names", metavar="NAME", nargs="+", help="exercises to write")
+    p.add_argument("-o", "--output", metavar="DIR", required=True, help="folder of the course")
+    p.add_argument("--name", metavar="TITLE", default="xlsr", help="name of the assignment (default: xlsr)")
+    p.add_argument("--points", metavar="N", type=float, default=10, help="points for each exercise (default: 10)")
+    p.add_argument(
+        "--weight", metavar="P=W", nargs="+", default=[], help="count property P W times, e.g. 'dtype kept=0'"
+    )
+    p.add_argument(
+        "--question", metavar="TEXT", nargs="+", default=[], help="questions to answer in words, graded by hand"
+    )
+    p.add_argument("--personal", action="store_true", help="also ask for numbers that differ by student")
+    p.add_argument("--seed", metavar="N", type=int, help="seed of the hidden inputs (default: a new one)")
     p.set_defaults(call=run)
 
 

@@ -18,15 +18,17 @@ def add(commands: Any) -> None:
     p = commands.add_parser(
         "classify",
         usage="xlsr-ref classify [options] [FILE ...]",
-        description="Name the likeliest labels of recordings, each with its probability (without FILE: of\n"
-        "the clips in the package).",
+        description="Give the likeliest labels of each recording, with their probabilities. Without FILE, the\n"
+        "clips of the package are classified. --model must name a classifier.",
         epilog="example:\n  xlsr-ref classify calls/ --model path/to/a/classification/model --top 1",
         **STYLE,
     )
-    p.add_argument("files", metavar="FILE", nargs="*", help="recordings, folders of them, or - for the standard input")
+    p.add_argument("files", metavar="FILE", nargs="*", help="recordings or folders; - for the standard input")
     add_model(p)
-    p.add_argument("--top", metavar="N", type=int, default=MOST, help=f"labels of each recording (default: {MOST})")
-    p.add_argument("--transformers-4", action="store_true", help="take the last layer's state as that version did")
+    p.add_argument(
+        "--top", metavar="N", type=int, default=MOST, help=f"number of labels for each recording (default: {MOST})"
+    )
+    p.add_argument("--transformers-4", action="store_true", help="compute a weighted layer sum as transformers 4 did")
     p.set_defaults(call=run)
 
 

@@ -11,23 +11,25 @@ from xlsr_ref.cli.say import STYLE, WrongUsage, say
 def add(commands: Any) -> None:
     p = commands.add_parser(
         "conformance",
-        description="For a port of the network to another language: write a tiny model, its inputs and the\n"
-        "float64 numbers of every stage; check which stage of the port departs first, and why.",
+        description="For a port of the network to another programming language: write a tiny model, its inputs\n"
+        "and every stage's float64 values; then find the first stage of the port that differs.",
         epilog="example:\n"
         "  xlsr-ref conformance write kit\n"
-        "  xlsr-ref conformance check kit my_outputs    # a folder of NAME.f32, NAME.f64, or .npz\n"
+        "  xlsr-ref conformance check kit my_outputs    # NAME.f32 or NAME.f64 files, or one .npz\n"
         "\n"
-        "README.txt in the kit says how the files are laid out. Exit status 1: a stage departs.",
+        "README.txt in the kit says how the files are laid out. Exit status 1: a stage differs.",
         **STYLE,
     )
     verbs = p.add_subparsers(dest="verb", metavar="COMMAND", title="commands", required=True)
     w = verbs.add_parser("write", help="write the kit into a new folder", **STYLE)
-    w.add_argument("output", metavar="DIR", help="a new folder")
+    w.add_argument("output", metavar="DIR", help="new folder to write")
     w.set_defaults(call=run_write)
-    c = verbs.add_parser("check", help="name the first stage that departs", **STYLE)
-    c.add_argument("source", metavar="DIR", help="the kit")
-    c.add_argument("second", metavar="OUTPUTS", help="the port's numbers: a folder, or an .npz file")
-    c.add_argument("--tolerance", metavar="E", type=float, help="default: 1e-9 for float64, 2e-4 for float32")
+    c = verbs.add_parser("check", help="name the first stage that differs and, if known, the mistake", **STYLE)
+    c.add_argument("source", metavar="DIR", help="folder of the kit")
+    c.add_argument("second", metavar="OUTPUTS", help="values from the port: a folder, or an .npz file")
+    c.add_argument(
+        "--tolerance", metavar="E", type=float, help="allowed error (default: 1e-9 for float64, 2e-4 for float32)"
+    )
     c.add_argument("--json", action="store_true", help="write one JSON document instead of a table")
     c.set_defaults(call=run_check)
 

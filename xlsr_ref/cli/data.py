@@ -25,17 +25,17 @@ def add(commands: Any) -> None:
     p = commands.add_parser(
         "data",
         usage="xlsr-ref data [options] SOURCE",
-        description="Show what is understood of a corpus: clips, hours, speakers, characters, what was left\n"
-        "out and why. Lengths are measured. SOURCE is a folder of Common Voice, LibriSpeech,\n"
-        "Kaldi, a Hugging Face audiofolder or recordings beside .txt files; a list (TSV, CSV,\n"
-        "JSON lines); or a TextGrid or an ELAN .eaf, whose annotations become clips.",
+        description="Show what a corpus holds: clips, hours (measured), speakers, characters, and what was\n"
+        "left out and why. SOURCE is a folder (Common Voice, LibriSpeech, Kaldi, a Hugging Face\n"
+        "audiofolder, or recordings beside .txt files), a list (TSV, CSV, JSON lines), or a\n"
+        "TextGrid or ELAN .eaf file, whose annotations become clips.",
         epilog="examples:\n"
         "  xlsr-ref data cv-corpus/fy-NL -o fy.tsv --text nfc,lower,no-punctuation\n"
         "  xlsr-ref data field.eaf --tier tx@A -o field.tsv",
         **STYLE,
     )
     p.add_argument("source", metavar="SOURCE", help="the corpus")
-    p.add_argument("-o", "--output", metavar="FILE", help="write the list that the other commands read")
+    p.add_argument("-o", "--output", metavar="FILE", help="write the list of clips that other commands read")
     p.add_argument("--split", metavar="NAME", help="only this split (default: all)")
     add_source_options(p)
     add_quiet(p)

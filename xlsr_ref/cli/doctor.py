@@ -11,7 +11,8 @@ from xlsr_ref.cli.say import STYLE, say
 def add(commands: Any) -> None:
     p = commands.add_parser(
         "doctor",
-        description="Check each part that the package stands on: its version, and whether it works here.",
+        description="Check the libraries and programs that the package uses: their versions, and whether they\n"
+        "work on this machine.",
         epilog="example:\n  xlsr-ref doctor",
         **STYLE,
     )

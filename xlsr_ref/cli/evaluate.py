@@ -27,21 +27,25 @@ def add(commands: Any) -> None:
     p = commands.add_parser(
         "evaluate",
         usage="xlsr-ref evaluate [options] SOURCE [SOURCE ...]",
-        description="Transcribe a corpus and compare with its texts: word and character error rates in percent,\n"
-        "intervals of 95 % (bootstrap over recordings), match errors, information lost and kept.",
+        description="Transcribe a corpus and compare with its texts: word and character error rates in percent\n"
+        "with 95 % intervals (bootstrap over recordings), match error rate, word information lost.",
         epilog="example:\n  xlsr-ref evaluate corpus.tsv --split dev --output hypotheses.tsv\n"
-        "many recordings: --jobs, --skip-existing, --results, --dask-workers as in transcribe",
+        "--jobs, --skip-existing, --results, --dask-workers: see transcribe --help.",
         **STYLE,
     )
     p.add_argument("manifests", metavar="SOURCE", nargs="+", help="lists or folders, as in xlsr-ref data")
-    p.add_argument("--split", metavar="NAME", default="test", help="the split to read (default: test)")
-    p.add_argument("--by", metavar="COLUMNS", default="lang", help="group by these: speaker; lang,speaker; list,lang …")
+    p.add_argument("--split", metavar="NAME", default="test", help="split to evaluate (default: test)")
+    p.add_argument(
+        "--by", metavar="COLUMNS", default="lang", help="columns to group by, such as lang,speaker (default: lang)"
+    )
     add_model(p)
-    p.add_argument("--beam", metavar="N", type=int, help="as in transcribe")
-    p.add_argument("--lm", metavar="FILE", help="as in transcribe")
-    p.add_argument("--phonemes", action="store_true", help="the corpus's texts are phonemes")
-    p.add_argument("--confusions", metavar="N", type=int, default=0, help="list the N most frequent (default: none)")
-    p.add_argument("--output", metavar="FILE", help="write every hypothesis into this table")
+    p.add_argument("--beam", metavar="N", type=int, help="beam width, as in transcribe")
+    p.add_argument("--lm", metavar="FILE", help="language model, as in transcribe")
+    p.add_argument("--phonemes", action="store_true", help="the texts of the corpus are phonemes")
+    p.add_argument(
+        "--confusions", metavar="N", type=int, default=0, help="list the N most frequent confusions (default: none)"
+    )
+    p.add_argument("--output", metavar="FILE", help="write the hypothesis for each clip into this table")
     add_many(p, shown_in_help=False)
     add_source_options(p)
     p.set_defaults(call=run)

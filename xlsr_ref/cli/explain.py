@@ -20,22 +20,20 @@ def add(commands: Any) -> None:
     p = commands.add_parser(
         "explain",
         usage="xlsr-ref explain [options] AUDIO -o PAGE.html",
-        description="Make one page that shows how a recording becomes text: every stage with its picture,\n"
-        "a cursor through all of them, and the sound. Any browser shows it.",
+        description="Write a page for any browser that shows how a recording becomes text: a picture of every\n"
+        "stage, one cursor through all of them, and the sound.",
         epilog="examples:\n"
         "  xlsr-ref explain talk.wav -o talk.html\n"
-        "  xlsr-ref explain lecture.mp3 -o part.html --start 90 --seconds 5  a part of a long one\n"
-        '  xlsr-ref explain one.wav -o one.html --text "press one"           with the errors marked',
+        "  xlsr-ref explain lecture.mp3 -o part.html --start 90 --seconds 5   # a part\n"
+        '  xlsr-ref explain one.wav -o one.html --text "press one"   # marks the errors',
         **STYLE,
     )
     p.add_argument("audio", metavar="AUDIO", help="a recording, or - for the standard input")
-    p.add_argument("-o", "--output", metavar="FILE", required=True, help="the page to write; one that is there goes")
+    p.add_argument("-o", "--output", metavar="FILE", required=True, help="page to write; an existing one is replaced")
     add_model(p)
     p.add_argument("--start", metavar="SEC", type=float, default=0.0, help="where to begin (default: 0)")
-    p.add_argument(
-        "--seconds", metavar="SEC", type=float, help=f"how much to show, at most {LONGEST:g} (default: as much as that)"
-    )
-    p.add_argument("--text", metavar="TEXT", help="what was said: the page then shows which words were read wrong")
+    p.add_argument("--seconds", metavar="SEC", type=float, help=f"length to show (default: {LONGEST:g}, the most)")
+    p.add_argument("--text", metavar="TEXT", help="what was said; the page then marks the wrong words")
     p.set_defaults(call=run)
 
 

@@ -8,29 +8,29 @@ from typing import Any
 from xlsr_ref.cli.say import STYLE, WrongUsage, complain, say, status_line
 from xlsr_ref.errors import ExerciseError
 
-HINT = "1: what fails; 2: and in which part; 3: and the line (default: 3)"
+HINT = "how much to tell. 1: what fails; 2: also the part; 3: also the line (default: 3)"
 
 
 def add(commands: Any) -> None:
     p = commands.add_parser(
         "grade",
-        description="Try a file's functions against the library's: what holds, and which known mistake was\n"
-        "made. Each runs in a process of its own. Exit status 0: all passed; 1: not all.",
+        description="Compare a student's functions with the library's: which properties hold, and which known\n"
+        "mistake was made. Each runs in its own process. Exit status 0: all passed; 1: not all.",
         epilog="examples:\n"
         "  xlsr-ref grade solution.py --exercise layer_norm --json\n"
-        "  xlsr-ref grade course/submitted --csv marks.csv    # again: only what changed",
+        "  xlsr-ref grade course/submitted --csv marks.csv    # regrades only what changed",
         **STYLE,
     )
-    p.add_argument("file", metavar="FILE", nargs="?", help="a Python file, or with --csv a class's folder")
-    p.add_argument("--exercise", metavar="NAME", nargs="+", help="only these")
+    p.add_argument("file", metavar="FILE", nargs="?", help="Python file; with --csv, the folder of a class")
+    p.add_argument("--exercise", metavar="NAME", nargs="+", help="grade only these exercises")
     p.add_argument("--list", action="store_true", help="list the exercises")
     p.add_argument("--json", action="store_true", help="write JSON instead of tables")
-    p.add_argument("--csv", metavar="CSV", dest="results", help="the table of marks, a row for each student")
-    p.add_argument("--points", metavar="N", type=float, default=10, help="for each exercise (default: 10)")
-    p.add_argument("--seed", metavar="N", type=int, help="of the numbers to try (default: new ones)")
+    p.add_argument("--csv", metavar="CSV", dest="results", help="write the table of marks, a row for each student")
+    p.add_argument("--points", metavar="N", type=float, default=10, help="points for each exercise (default: 10)")
+    p.add_argument("--seed", metavar="N", type=int, help="seed of the inputs (default: a new one)")
     p.add_argument("--hint", metavar="N", type=int, choices=(1, 2, 3), default=3, help=HINT)
-    p.add_argument("--seconds", metavar="S", type=float, default=5.0, help="time for a function (default: 5)")
-    p.add_argument("--memory", metavar="MB", type=int, default=1024, help="memory for a function (default: 1024)")
+    p.add_argument("--seconds", metavar="S", type=float, default=5.0, help="time limit of a function (default: 5)")
+    p.add_argument("--memory", metavar="MB", type=int, default=1024, help="memory limit of a function (default: 1024)")
     p.set_defaults(call=run)
 
 

@@ -13,14 +13,14 @@ from xlsr_ref.errors import ConfigError
 def add(commands: Any) -> None:
     p = commands.add_parser(
         "inspect",
-        description="Show the stages of a model: the prefix of their names in the checkpoint, the shape of\n"
-        "their output for one second of sound, parameters and FLOPs; and what loading it would use.",
+        description="Show the stages of a model: names in the checkpoint, output shape for one second of\n"
+        "sound, parameters and FLOPs; and which tensors loading would use.",
         epilog="examples:\n"
-        "  xlsr-ref inspect                                      the model in the package\n"
-        "  xlsr-ref inspect wav2vec2-large-xlsr-53/config.json   a config, without any weights",
+        "  xlsr-ref inspect                                      # the model in the package\n"
+        "  xlsr-ref inspect wav2vec2-large-xlsr-53/config.json   # a config without weights",
         **STYLE,
     )
-    p.add_argument("model", metavar="MODEL", nargs="?", help="folder, OWNER/NAME[@REVISION], or a config.json")
+    p.add_argument("model", metavar="MODEL", nargs="?", help="model folder, OWNER/NAME[@REVISION], or config.json")
     p.set_defaults(call=run)
 
 

@@ -27,20 +27,22 @@ def add(commands: Any) -> None:
     p = commands.add_parser(
         "listen",
         usage="xlsr-ref listen [options]",
-        description="Write down what is said while it is said; Ctrl-C ends it. What is final is\n"
-        "printed; on a terminal, words that may still change stand below it.",
+        description="Write down what is said while it is said, until Ctrl-C. Words are printed once they\n"
+        "are final; a terminal also shows, below them, the words that may still change.",
         epilog="examples:\n"
         "  xlsr-ref listen -o talk.srt\n"
-        "  xlsr-ref listen --file talk.wav      a recording, as fast as it was spoken\n"
-        "python -m sounddevice lists the microphones",
+        "  xlsr-ref listen --file talk.wav   # a recording, at the speed of speech\n"
+        "python -m sounddevice lists the microphones.",
         **STYLE,
     )
-    p.add_argument("--device", metavar="NAME", help="the microphone: its number, or a part of its name")
-    p.add_argument("--file", metavar="FILE", dest="file", help="play this recording instead")
-    p.add_argument("--speed", metavar="X", type=float, default=1.0, help="of the file: times as fast (default: 1)")
-    p.add_argument("-o", "--output", metavar="FILE", help="write all of it at the end: .srt .vtt .json …")
-    p.add_argument("--chunk", metavar="SEC", type=float, help="of sound that is computed at once (default: 6)")
-    p.add_argument("--stride", metavar="SEC", type=float, help="of it, context on each side (a third)")
+    p.add_argument("--device", metavar="NAME", help="microphone: its number, or a part of its name")
+    p.add_argument("--file", metavar="FILE", dest="file", help="listen to this recording instead")
+    p.add_argument(
+        "--speed", metavar="X", type=float, default=1.0, help="with --file: how many times as fast (default: 1)"
+    )
+    p.add_argument("-o", "--output", metavar="FILE", help="write the whole text at the end: .srt, .json …")
+    p.add_argument("--chunk", metavar="SEC", type=float, help="length of sound computed at once (default: 6)")
+    p.add_argument("--stride", metavar="SEC", type=float, help="context on each side of it (default: a third)")
     add_search(p)
     add_model(p)
     p.set_defaults(call=run)

@@ -17,11 +17,11 @@ LEVELS = ("word", "character")
 def add(commands: Any) -> None:
     p = commands.add_parser(
         "lm",
-        description="Language models: which words follow which.",
+        description="Train an n-gram language model on a text, or measure how well one predicts a text.",
         epilog="examples:\n"
-        "  xlsr-ref lm train corpus.txt -o lm.arpa         a model of words, order 3\n"
-        "  xlsr-ref lm perplexity lm.arpa other.txt        how well it predicts a text\n"
-        "  xlsr-ref transcribe talk.wav --lm lm.arpa       and what it is for",
+        "  xlsr-ref lm train corpus.txt -o lm.arpa         # 3-grams of words\n"
+        "  xlsr-ref lm perplexity lm.arpa other.txt        # how well it predicts a text\n"
+        "  xlsr-ref transcribe talk.wav --lm lm.arpa       # transcribe with it",
         **STYLE,
     )
     p.set_defaults(call=run)
@@ -31,28 +31,35 @@ def add(commands: Any) -> None:
         description="Train a language model on a text, one sentence per line (modified Kneser-Ney).",
         epilog="examples:\n"
         "  xlsr-ref lm train corpus.txt -o lm.arpa --order 3\n"
-        "  xlsr-ref lm train corpus.txt -o lm.arpa --prune 0 0 1   without 3-grams that occur once",
+        "  xlsr-ref lm train corpus.txt -o lm.arpa --prune 0 0 1   # no 3-grams that occur once",
         **STYLE,
     )
     train.add_argument("corpus", metavar="TEXT", help="a text in UTF-8, or - for the standard input")
-    train.add_argument("-o", "--output", metavar="FILE", help="the ARPA file to write (default: the standard output)")
-    train.add_argument("--order", metavar="N", type=int, default=3, help="longest n-grams, 1 to 8 (default: 3)")
+    train.add_argument("-o", "--output", metavar="FILE", help="ARPA file to write (default: the standard output)")
     train.add_argument(
-        "--prune", metavar="N", type=int, nargs="+", default=(), help="leave out what occurs N times or less, by order"
+        "--order", metavar="N", type=int, default=3, help="length of the longest n-grams, 1 to 8 (default: 3)"
     )
-    train.add_argument("--level", metavar="LEVEL", choices=LEVELS, default="word", help="word or character")
+    train.add_argument(
+        "--prune",
+        metavar="N",
+        type=int,
+        nargs="+",
+        default=(),
+        help="drop n-grams seen N times or less (an N per order)",
+    )
+    train.add_argument("--level", metavar="LEVEL", choices=LEVELS, default="word", help="word (default) or character")
     add_quiet(train)
     train.set_defaults(work=_train)
     measure = jobs.add_parser(
         "perplexity",
-        description="How well a model predicts a text: its perplexity, the effective number of words\n"
+        description="Measure how well a model predicts a text: its perplexity, the effective number of words\n"
         "that it chooses from at each place.",
         epilog="example:\n  xlsr-ref lm perplexity lm.arpa other.txt",
         **STYLE,
     )
     measure.add_argument("lm", metavar="FILE", help="an ARPA file (.gz too), or a KenLM binary")
     measure.add_argument("corpus", metavar="TEXT", help="a text in UTF-8, or - for the standard input")
-    measure.add_argument("--level", metavar="LEVEL", choices=LEVELS, default="word", help="word or character")
+    measure.add_argument("--level", metavar="LEVEL", choices=LEVELS, default="word", help="word (default) or character")
     measure.set_defaults(work=_perplexity)
 
 

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 EACH_CORE = 4  # so many recordings for each core are many: then each is computed on one core
 HELP = (
-    "many recordings: --jobs N at a time; --skip-existing goes on; --results x.jsonl, .parquet;\n"
-    "--dask-workers N processes here, or --scheduler tcp://HOST:PORT of a Dask cluster"
+    "many recordings: --jobs N (at a time), --results FILE (.jsonl, .parquet), --skip-existing\n"
+    "(continue after a crash); with Dask: --dask-workers N (here), --scheduler tcp://HOST:PORT"
 )
 
 

@@ -19,18 +19,25 @@ GIVEN = ("language", "threads", "weights")  # what xlsr_ref.load is told only wh
 
 def add_model(p: argparse.ArgumentParser) -> None:
     """--model, --language, --dtype, --weights, --threads, --copy and --quiet: of commands that compute with a model."""
-    p.add_argument("--model", metavar="MODEL", help="folder, or OWNER/NAME[@REVISION] of the Hub")
-    p.add_argument("--language", metavar="CODE", help="of a multilingual model (MMS), such as fra")
-    p.add_argument("--dtype", metavar="DTYPE", choices=DTYPES, default=DTYPES[0], help="float32 (default) or float64")
-    p.add_argument("--weights", choices=("float32", "int8"), help="int8: a quarter of the memory, a little less exact")
-    p.add_argument("--threads", metavar="N", type=int, help="how many to compute on (default: all cores)")
-    p.add_argument("--copy", action="store_true", help="read the weights: their file may change then")
+    p.add_argument("--model", metavar="MODEL", help="model folder, or OWNER/NAME[@REVISION] on the Hub")
+    p.add_argument("--language", metavar="CODE", help="language of a multilingual model (MMS), such as fra")
+    p.add_argument(
+        "--dtype", metavar="DTYPE", choices=DTYPES, default=DTYPES[0], help="compute in float32 (default) or float64"
+    )
+    p.add_argument(
+        "--weights",
+        metavar="DTYPE",
+        choices=("float32", "int8"),
+        help="float32 or int8 (less memory, a little less exact)",
+    )
+    p.add_argument("--threads", metavar="N", type=int, help="number of threads (default: one for each core)")
+    p.add_argument("--copy", action="store_true", help="copy the weights into memory; their file may change")
     add_quiet(p)
 
 
 def add_quiet(p: argparse.ArgumentParser) -> None:
     """--quiet: of every command that reports what it does."""
-    p.add_argument("--quiet", action="store_true", help="no progress, notes or warnings: errors only")
+    p.add_argument("--quiet", action="store_true", help="print errors only: no progress, notes, warnings")
 
 
 def check_threads(threads: int | None) -> None:

@@ -11,14 +11,14 @@ from xlsr_ref.cli.say import STYLE, say
 def add(commands: Any) -> None:
     p = commands.add_parser(
         "recipe",
-        description="List the recipes that come with the package, or print one, to read or to change.",
+        description="List the recipes that come with the package, or print one of them.",
         epilog="examples:\n"
-        "  xlsr-ref recipe                                       their names, a line each\n"
-        "  xlsr-ref recipe digits > mine.toml                    a copy to change\n"
-        "  xlsr-ref finetune digits --data CORPUS --out digits   to train by one as it is",
+        "  xlsr-ref recipe                                       # all names, a line each\n"
+        "  xlsr-ref recipe digits > mine.toml                    # a copy to change\n"
+        "  xlsr-ref finetune digits --data CORPUS --out digits   # train by one",
         **STYLE,
     )
-    p.add_argument("name", metavar="NAME", nargs="?", help="of the recipe to print (default: list them all)")
+    p.add_argument("name", metavar="NAME", nargs="?", help="recipe to print (default: list them all)")
     p.set_defaults(call=run)
 
 

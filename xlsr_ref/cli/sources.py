@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 def add_source_options(p: argparse.ArgumentParser, shown_in_help: bool = True) -> None:
     """--text and --tier: of every command that reads a corpus with its texts."""
-    text = "prepare: nfc, lower, no-punctuation, no-numerals …" if shown_in_help else argparse.SUPPRESS
+    text = "prepare texts: nfc,lower,no-punctuation,no-numerals…" if shown_in_help else argparse.SUPPRESS
     p.add_argument("--text", metavar="STEPS", dest="preparation", default="", help=text)
     add_tier(p, shown_in_help)
 
 
 def add_tier(p: argparse.ArgumentParser, shown_in_help: bool = True) -> None:
-    text = "of TextGrid and .eaf: the tier with what is said" if shown_in_help else argparse.SUPPRESS
+    text = "tier of a TextGrid or .eaf file that has the text" if shown_in_help else argparse.SUPPRESS
     p.add_argument("--tier", metavar="NAME", action="append", default=[], dest="tiers", help=text)
 
 

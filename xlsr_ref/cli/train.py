@@ -26,20 +26,20 @@ def add(task: str, commands: Any) -> None:
         description=ABOUT[task],
         epilog="examples:\n"
         f"  xlsr-ref {task} recipe.toml --data corpus --out run\n"
-        f"  xlsr-ref {task} recipe.toml --data corpus --out run --resume   after it was stopped\n"
-        f"  xlsr-ref {task} {EXAMPLE[task]} --data corpus --out run   by one of the package's\n"
-        "OUT then has the model in model/, its numbers in metrics.jsonl, its curves in curves.svg.",
+        f"  xlsr-ref {task} recipe.toml --data corpus --out run --resume   # after a stop\n"
+        f"  xlsr-ref {task} {EXAMPLE[task]} --data corpus --out run   # a recipe of the package\n"
+        "The folder then holds the model in model/, and the run's metrics.jsonl and curves.svg.",
         **STYLE,
     )
     p.add_argument("recipe", metavar="RECIPE",
-                   help="a TOML file: the model, the data, the optimizer, the steps; or the\nname of a recipe in the "
-                   "package, whose relative paths begin here")  # fmt: skip
-    p.add_argument("--data", metavar="DIR", help="folder of the corpus (default: XLSR_REF_CORPUS)")
-    p.add_argument("--out", metavar="DIR", help="folder of the run (default: the recipe's name, here)")
-    p.add_argument("--resume", action="store_true", help="go on after the last checkpoint, to the bit")
-    p.add_argument("--seed", metavar="N", type=int, help="in place of the recipe's seed")
-    p.add_argument("--find-rate", metavar="N", type=int, help="try N growing learning rates, suggest a peak, and end")
-    p.add_argument("--threads", metavar="N", type=int, help="how many to compute on (default: all cores)")
+                   help="TOML file with the model, data, optimizer and steps; or the name of a recipe of the "
+                   "package (its relative paths start in the current folder)")  # fmt: skip
+    p.add_argument("--data", metavar="DIR", help="folder of the corpus (default: $XLSR_REF_CORPUS)")
+    p.add_argument("--out", metavar="DIR", help="folder of the run (default: ./ with the recipe's name)")
+    p.add_argument("--resume", action="store_true", help="continue from the last checkpoint, to the same bits")
+    p.add_argument("--seed", metavar="N", type=int, help="seed to use in place of the recipe's")
+    p.add_argument("--find-rate", metavar="N", type=int, help="only try N growing learning rates and suggest a peak")
+    p.add_argument("--threads", metavar="N", type=int, help="number of threads (default: one for each core)")
     add_quiet(p)
     p.set_defaults(call=partial(run, task))
 

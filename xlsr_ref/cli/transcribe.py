@@ -41,6 +41,7 @@ SUFFIXES = {
     "textgrid": ".TextGrid",
     "ctm": ".ctm",
 }
+FORMATS = "text (default), " + ", ".join([*SUFFIXES][1:])
 ONE_RECORDING = ("srt", "vtt", "textgrid")  # their times belong to one recording: several cannot share a file
 
 
@@ -48,17 +49,21 @@ def add(commands: Any) -> None:
     p = commands.add_parser(
         "transcribe",
         usage="xlsr-ref transcribe [options] [FILE ...]",
-        description="Write down what is said in recordings: any sound file, any rate, any length.",
+        description="Write down what is said in recordings of any format and length. No FILE: a demonstration.",
         epilog="example:\n"
-        "  xlsr-ref transcribe talks --format srt --output out   a folder: subtitles, a file each\n" + HELP,
+        "  xlsr-ref transcribe talks --format srt --output out   # subtitles for all of a folder\n" + HELP,
         **STYLE,
     )
-    p.add_argument("files", metavar="FILE", nargs="*", help="recordings, folders, lists; - for standard input")
+    p.add_argument("files", metavar="FILE", nargs="*", help="recordings, folders or lists; - for the standard input")
     add_model(p)
-    p.add_argument("--format", metavar="FORMAT", choices=SUFFIXES, default="text", help=", ".join(SUFFIXES))
+    p.add_argument("--format", metavar="FORMAT", choices=SUFFIXES, default="text", help=FORMATS)
     p.add_argument("--output", metavar="DIR", help="write one file per recording into this folder")
-    p.add_argument("--chunk", metavar="SEC", type=float, help="cut into pieces (default: 30 s over 60; 0: none)")
-    p.add_argument("--stride", metavar="SEC", type=float, help="of a piece, context on each side (a sixth)")
+    p.add_argument(
+        "--chunk", metavar="SEC", type=float, help="chunk length (default: 30, only above 60 s; 0: no chunks)"
+    )
+    p.add_argument(
+        "--stride", metavar="SEC", type=float, help="context on each side of a chunk (default: a sixth of it)"
+    )
     add_search(p)
     add_many(p, shown_in_help=False)
     add_tier(p, shown_in_help=False)
@@ -67,11 +72,11 @@ def add(commands: Any) -> None:
 
 def add_search(p: argparse.ArgumentParser) -> None:
     """The options of a beam search."""
-    p.add_argument("--beam", metavar="N", type=int, help="search among N texts (with one of the next: 100)")
-    p.add_argument("--lm", metavar="FILE", help="ARPA or KenLM file, a folder, or bundled")
-    p.add_argument("--hotwords", metavar="LIST", help="words to listen for: anna,zagreb:5 (default: 10)")
-    p.add_argument("--alpha", metavar="X", type=float, help="weight of the language model (default: 0.5)")
-    p.add_argument("--beta", metavar="X", type=float, help="what each word is worth (default: 1.5)")
+    p.add_argument("--beam", metavar="N", type=int, help="beam width (default: 100 with --lm or --hotwords)")
+    p.add_argument("--lm", metavar="FILE", help="language model: ARPA or KenLM file, folder, bundled")
+    p.add_argument("--hotwords", metavar="LIST", help="favoured words: anna,zagreb:5 (default weight: 10)")
+    p.add_argument("--alpha", metavar="X", type=float, help="language model's weight (default: its own, or 0.5)")
+    p.add_argument("--beta", metavar="X", type=float, help="bonus for each word (default: its own, or 1.5)")
 
 
 class Own(NamedTuple):

@@ -32,8 +32,8 @@ def add(commands: Any) -> None:
     p = commands.add_parser(
         "weights",
         usage=f"{PROG} [-h] COMMAND ...",
-        description="Look into checkpoints of torch, fairseq, torchaudio and flax, and convert them.\n"
-        "Nothing in them is run.",
+        description="Inspect, convert, compare and download checkpoints of torch, fairseq, torchaudio and\n"
+        "flax. No code in a checkpoint is run.",
         epilog=overview(PROG),
         **STYLE,
     )
@@ -55,12 +55,13 @@ def add_inspect(commands: Any, prog: str, style: dict[str, Any]) -> None:
     p = commands.add_parser(
         "inspect",
         prog=f"{prog} inspect",
-        description="Show every tensor of a checkpoint, the architecture that the shapes tell, and what\nmodel it is.",
+        description="Show every tensor of a checkpoint, the architecture that follows from the shapes,\n"
+        "and the kind of model.",
         epilog=f"example:\n  {prog} inspect xlsr_53_56k.pt --no-statistics",
         **style,
     )
     p.add_argument("checkpoint", metavar="CHECKPOINT", help="file or folder: torch, fairseq, flax, safetensors")
-    p.add_argument("--no-statistics", action="store_true", help="read only the headers: at once, whatever the size")
+    p.add_argument("--no-statistics", action="store_true", help="read only the headers: quick at any file size")
     p.set_defaults(weights=inspect)
 
 
@@ -78,15 +79,15 @@ def add_convert(commands: Any, prog: str, style: dict[str, Any]) -> None:
         "convert",
         prog=f"{prog} convert",
         usage=f"{prog} convert [options] CHECKPOINT TARGET",
-        description="Write any checkpoint as a safetensors folder. Nothing in the checkpoint is run.",
+        description="Write any checkpoint as a safetensors folder. No code in the checkpoint is run.",
         epilog="examples:\n"
         f"  {prog} convert wav2vec_small_960h.pt folder --dictionary dict.ltr.txt\n"
         f"  {prog} convert folder half --dtype float16",
         **style,
     )
     p.add_argument("checkpoint", metavar="CHECKPOINT", help="file or folder: torch, fairseq, flax, safetensors")
-    p.add_argument("target", metavar="TARGET", help="the new folder")
-    p.add_argument("--dictionary", metavar="FILE", help="fairseq's dict.ltr.txt (default: the one beside)")
+    p.add_argument("target", metavar="TARGET", help="new folder to write")
+    p.add_argument("--dictionary", metavar="FILE", help="fairseq's dict.ltr.txt (default: beside CHECKPOINT)")
     _add_form(p)
     p.set_defaults(weights=convert)
 
@@ -94,12 +95,12 @@ def add_convert(commands: Any, prog: str, style: dict[str, Any]) -> None:
 def _add_form(p: argparse.ArgumentParser) -> None:
     """The options of how weights are written."""
     p.add_argument("--to", metavar="NAMES", choices=("hf", "fairseq", "torchaudio"), default="hf",
-                   help="whose names: hf (default), fairseq, torchaudio")  # fmt: skip
+                   help="tensor names: hf (default), fairseq, torchaudio")  # fmt: skip
     p.add_argument("--dtype", metavar="DTYPE", choices=("float32", "float16", "bfloat16", "int8"),
-                   help="store in float32, float16 or bfloat16")  # fmt: skip
-    p.add_argument("--merge-weight-norm", action="store_true", help="one weight for the pair g, v; not with --to hf")
+                   help="store in float32, float16, bfloat16 or int8")  # fmt: skip
+    p.add_argument("--merge-weight-norm", action="store_true", help="merge g and v of weight norm; not with --to hf")
     p.add_argument("--set", metavar="FIELD=VALUE", action="append", default=[], dest="settings",
-                   help="a field of config.json, such as num_attention_heads=16")  # fmt: skip
+                   help="set a field of config.json, e.g. num_attention_heads=16")  # fmt: skip
 
 
 def convert(arguments: argparse.Namespace, say: Say) -> int:
@@ -132,13 +133,13 @@ def add_download(commands: Any, prog: str, style: dict[str, Any]) -> None:
         prog=f"{prog} download",
         usage=f"{prog} download [options] OWNER/NAME[@REVISION]",
         description="Fetch a model from the Hugging Face Hub into a folder: only the files that are\n"
-        "needed, as safetensors. They stay in the cache, too. Nothing in them is run.",
+        "needed, as safetensors. They also stay in the cache of the Hub. No code in them is run.",
         epilog=f"example:\n  {prog} download facebook/wav2vec2-large-xlsr-53 -o xlsr53",
         **style,
     )
     p.add_argument("name", metavar="OWNER/NAME[@REVISION]", help="a branch, tag or commit may follow")
-    p.add_argument("--language", metavar="CODE", help="of a multilingual model (MMS): its adapter, too")
-    p.add_argument("-o", "--output", metavar="FOLDER", help="the new folder (default: NAME, here)")
+    p.add_argument("--language", metavar="CODE", help="fetch the adapter of this language, too (MMS)")
+    p.add_argument("-o", "--output", metavar="FOLDER", help="new folder to write (default: ./NAME)")
     _add_form(p)
     p.set_defaults(weights=download)
 
@@ -160,14 +161,20 @@ def add_verify(commands: Any, prog: str, style: dict[str, Any]) -> None:
     p = commands.add_parser(
         "verify",
         prog=f"{prog} verify",
-        description="Compare two checkpoints, or two recordings of stages (.npz), and name the first\nthat departs. "
-        "Exit status 0: the same; 1: not.",
+        description="Compare two checkpoints, or two recordings of stages (.npz), and name the first\n"
+        "tensor or stage that differs. Exit status 0: they are the same; 1: they differ.",
         epilog=f"example:\n  {prog} verify xlsr_53_56k.pt converted/",
         **style,
     )
-    p.add_argument("first", metavar="A", help="file or folder of a checkpoint, or an .npz")
-    p.add_argument("second", metavar="B", help="the reference")
-    p.add_argument("--tolerance", metavar="X", type=float, default=0.0, help="relative to B's largest (default: 0)")
+    p.add_argument("first", metavar="A", help="checkpoint (file or folder), or an .npz file")
+    p.add_argument("second", metavar="B", help="the same kind: the reference")
+    p.add_argument(
+        "--tolerance",
+        metavar="X",
+        type=float,
+        default=0.0,
+        help="allowed error, relative to B's largest value (default: 0)",
+    )
     p.set_defaults(weights=verify)
 
 
@@ -186,8 +193,8 @@ def verify(arguments: argparse.Namespace, say: Say) -> int:
 
 
 COMMANDS: dict[str, tuple[str, Callable[[Any, str, dict[str, Any]], None]]] = {
-    "inspect": ("show the tensors, the architecture and what model it is", add_inspect),
-    "convert": ("write a safetensors folder, with the names of any toolkit", add_convert),
+    "inspect": ("show the tensors, the architecture and the kind of model", add_inspect),
+    "convert": ("write a safetensors folder, with any toolkit's tensor names", add_convert),
     "verify": ("compare two checkpoints, or two recordings of stages", add_verify),
     "download": ("fetch a model from the Hugging Face Hub into a folder", add_download),
 }
