@@ -243,7 +243,12 @@ def test_a_graph_that_cannot_be_made(fakes, capsys):
         ("torch", {"torch"}, "torch is left out: pip install torch"),
         ("torch-eager", {"torch", "transformers"}, "torch-eager is left out: pip install torch transformers"),
         ("onnxruntime", {"onnx"}, "onnxruntime is left out: pip install onnx"),
-    ],
+        (
+            "torch",
+            {"torch", "weights_tools"},
+            "torch is left out: it needs a clone of xlsr_ref, installed there with pip install -e .",
+        ),
+    ],  # fmt: skip
 )
 def test_a_peer_that_is_not_installed(fakes, monkeypatch, capsys, peer, absent, line):
     monkeypatch.setattr(programs, "missing", lambda packages: [name for name in packages if name in absent])

@@ -26,7 +26,8 @@ from xlsr_ref.model.networks import read_settings
 
 OURS, OURS_INT8, PEAK, EXPORT = "xlsr_ref", "xlsr_ref-int8", "peak", "export"  # the last writes the graph of a peer
 INT8 = "-int8"  # what the names of programs with rounded weights end with
-THEIRS = "weights_tools.peers"  # the module that runs the programs of others
+CLONE = "weights_tools"  # what is in the clone and not in an installed package
+THEIRS = f"{CLONE}.peers"  # the module that runs the programs of others
 AT_LEAST = 0.25  # seconds of one turn: short runs are repeated, and their median is taken
 SAMPLED = 256  # scores by which the programs are held against each other
 TO_THE_END = ExitStack()  # what a worker holds open for as long as it lives

@@ -119,6 +119,9 @@ class Benchmark:
         )
         made = graph is None or graph.exists()
         lacking = programs.missing(peer.packages if made else (*peer.packages, *peer.to_export))
+        if programs.missing([programs.CLONE]):
+            self._tell(f"{name} is left out: it needs a clone of xlsr_ref, installed there with pip install -e .")
+            return None
         if lacking:
             self._tell(f"{name} is left out: pip install {' '.join(lacking)}")
             return None
