@@ -248,7 +248,7 @@ def test_a_graph_that_cannot_be_made(fakes, capsys):
             {"torch", "weights_tools"},
             "torch is left out: it needs a clone of xlsr_ref, installed there with pip install -e .",
         ),
-    ],  # fmt: skip
+    ],
 )
 def test_a_peer_that_is_not_installed(fakes, monkeypatch, capsys, peer, absent, line):
     monkeypatch.setattr(programs, "missing", lambda packages: [name for name in packages if name in absent])
