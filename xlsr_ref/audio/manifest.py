@@ -74,6 +74,12 @@ def read_manifest(
     return clips
 
 
+def is_manifest(path: str | os.PathLike[str]) -> bool:
+    """Does the first line of a file name all columns, with tabs between them? Raises ManifestError for no text."""
+    _, header = next(_lines(Path(path)), (0, [""]))
+    return set(COLUMNS) <= set(header)
+
+
 def read_columns(path: str | os.PathLike[str], names: Sequence[str], *, split: str | None = None) -> list[list[str]]:
     """What stands in the columns ``names`` for each clip that :func:`read_manifest` gives, in the same order.
 
