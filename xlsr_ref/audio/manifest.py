@@ -92,9 +92,7 @@ def read_columns(path: str | os.PathLike[str], names: Sequence[str], *, split: s
         if name not in header:
             raise ManifestError(f"{shown(path)}: has no column {shown(name)}, only {', '.join(map(shown, header))}")
     places, of_split = [header.index(name) for name in names], _columns(path, header)["split"]
-    return [
-        [fields[at] for at in places] for _, fields in lines if split is None or fields[of_split] in ("", split)
-    ]
+    return [[fields[at] for at in places] for _, fields in lines if split is None or fields[of_split] in ("", split)]
 
 
 def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:

@@ -80,6 +80,9 @@ def train(run: Run, say: Say) -> Path:
                     _evaluate(run, lengths, say)
                 if _now(part.evaluate_every, run) or _now(part.save_every, run):
                     _save(run)
+        if place.bad == place.step:
+            raise TrainingError(f"all {place.step} steps were left out, so the model has learnt nothing: mend what the "
+                                "warnings name, and begin anew with another --out")  # fmt: skip
         if _is_stale(run):
             say(f"stopped after step {place.step}: {place.stale} checks on the dev split were no better")
         best = place.best[1] if place.best else place.step
@@ -140,8 +143,6 @@ def batches_to_go(run: Run) -> Iterator[list[int]]:
         first = place.step - place.batch + 1  # the step that this epoch began with
         longest = recipe.stage(first).longest
         usable = [i for i, clip in enumerate(run.clips) if clip.seconds <= longest for _ in range(run.times(clip))]
-        if not usable:
-            raise TrainingError(f"no clip is as short as stages.longest = {longest:g} s: raise it")
         rng = np.random.default_rng([recipe.seed, place.epoch])
         plan = batches(run.clips, usable, recipe.data.batch_seconds, recipe.data.alpha, rng)
         for chosen in plan[place.batch :][: recipe.run.last - place.step]:
@@ -255,7 +256,7 @@ def average(run: Run, say: Say) -> Path | None:
 
 
 def _save(run: Run) -> None:
-    place, state = run.place, {"place": vars(run.place), "corpus": run.corpus}
+    place, state = run.place, {"place": vars(run.place), "corpus": run.corpus, "checked": run.checked}
     language = run.recipe.model.language
     checkpoint.save(run.folder, place.step, run.start.params, run.adam, run.start.files, state, language)
     checkpoint.tidy(run.folder, place.best[1] if place.best else None, run.recipe.run.average)
