@@ -67,6 +67,10 @@ def convert(
     _require_sense(to, dtype, merge_weight_norm)
     checkpoint = open_checkpoint(source, settings, dictionary)
     weights = checkpoint.weights
+    if dtype is not None and "quantization_config" in checkpoint.config:
+        raise WeightsError(
+            f"{shown(source)} has int8 weights, which no --dtype can undo: convert the model they are of"
+        )
     sources, dropped = _sources(checkpoint, to, dtype, merge_weight_norm)
     nbytes = sum(one.nbytes for one in sources.values())
     if nbytes > GROWTH * sum(path.stat().st_size for path in weights.files) + 2**20:
