@@ -69,7 +69,7 @@ def convert(
     weights = checkpoint.weights
     if dtype is not None and "quantization_config" in checkpoint.config:
         raise WeightsError(
-            f"{shown(source)} has int8 weights, which no --dtype can undo: convert the model they are of"
+            f"{shown(source)} has int8 weights, whose dtype stays: convert the model that they were made of"
         )
     sources, dropped = _sources(checkpoint, to, dtype, merge_weight_norm)
     nbytes = sum(one.nbytes for one in sources.values())
