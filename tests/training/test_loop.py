@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -161,6 +162,16 @@ def test_a_run_whose_steps_are_all_left_out_gives_no_model(begin, monkeypatch):
         train(run, said.append)
     assert not (run.folder / "model").exists()
     assert run.lock is None
+
+
+def test_a_model_that_is_nan_on_the_dev_split_ends_the_run_in_words(begin):
+    run, said = begin()
+    run.start.params["lm_head.weight"][...] = np.nan
+    run.recipe = replace(run.recipe, run=replace(run.recipe.run, bad_steps=99))
+    with pytest.raises(
+        TrainingError, match=r"after step 4 the model's scores are NaN or infinite: lower schedule\.peak"
+    ):
+        train(run, said.append)
 
 
 def test_the_rate_is_that_of_the_schedule(tmp_path):

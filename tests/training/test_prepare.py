@@ -1,5 +1,6 @@
 """Before the first step: every way in which a corpus and a recipe do not fit is one line, and nothing is written."""
 
+import json
 import os
 import shutil
 from collections import Counter
@@ -327,6 +328,19 @@ def test_what_cannot_be_resumed_stays_as_it_is(prepare, stopped):
 def test_a_corpus_that_has_changed_is_said(prepare, stopped):
     _, said = prepare(rows=[*ROWS, ("e", "en", 0.4, "train", "a")], resume=True)
     assert "warning: the corpus has changed: the run goes on, but not as it would have without that" in said
+
+
+def test_a_best_checkpoint_that_was_deleted_is_said_and_the_run_goes_on(prepare, stopped):
+    last = max((stopped / "checkpoints").iterdir())
+    state = json.loads((last / "state.json").read_text())
+    state["place"]["best"] = [0.0, 1]  # better than all that will come
+    (last / "state.json").write_text(json.dumps(state))
+    run, said = prepare(resume=True)
+    assert said[0].endswith(
+        "step-0000001 is missing, the best checkpoint so far: the model will be the best of the others"
+    )
+    train(run, said.append)
+    assert (stopped / "model" / "model.safetensors").is_file()
 
 
 def test_other_clips_to_check_with_are_said(prepare, stopped):

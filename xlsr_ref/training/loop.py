@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from xlsr_ref.audio.manifest import Clip
-from xlsr_ref.errors import ObjectiveError, TrainingError
+from xlsr_ref.errors import CannotTranscribeError, ObjectiveError, TrainingError
 from xlsr_ref.ops import adam as optim
 from xlsr_ref.ops import threads
 from xlsr_ref.ops.lattice import frames_needed
@@ -214,7 +214,11 @@ def _evaluate(run: Run, lengths: Lengths, say: Say) -> None:
     for clip, x in zip(every, waveforms):
         for line in lengths.measured(clip, len(x)):
             say(line)
-    errors = errors_on(groups, waveforms, run.start, run.tokenizer)
+    try:
+        errors = errors_on(groups, waveforms, run.start, run.tokenizer)
+    except CannotTranscribeError:
+        raise TrainingError(f"after step {place.step} the model's scores are NaN or infinite: lower schedule.peak, and "
+                            "begin anew with another --out") from None  # fmt: skip
     known = errors.of(run.dev)  # unheard speakers are told, and choose nothing
     place.stale += 1
     if place.best is None or known.mean < place.best[0]:

@@ -318,6 +318,9 @@ def _go_back(run: Run, say: Say) -> None:
         run.adam, state = checkpoint.restore(last, run.start.params, run.start.files)
         place = state["place"]
         run.place = Place(**(place | {"best": tuple(place["best"]) if place["best"] else None}))
+        if run.place.best and not (best := last.with_name(checkpoint.name_of(run.place.best[1]))).is_dir():
+            say(f"warning: {best} is missing, the best checkpoint so far: the model will be the best of the others")
+            run.place.best = None
         if state.get("corpus", run.corpus) != run.corpus:
             say("warning: the corpus has changed: the run goes on, but not as it would have without that")
         if state.get("checked", run.checked) != run.checked:
