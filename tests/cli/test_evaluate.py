@@ -154,7 +154,7 @@ def test_what_stands_twice_is_counted_among_those_that_were_asked_for(fake, caps
 
 
 def test_a_recording_in_two_lists_is_told(fake, capsys):
-    """Two clips of list.tsv, one of them in more.tsv, too: the bootstrap would take three for independent."""
+    """Two clips, one of them in a second list, too: the bootstrap would take three for independent."""
     manifest("more.tsv", ROWS[0])
     assert main(["evaluate", "list.tsv", "more.tsv"]) == 0
     assert capsys.readouterr().err == (

@@ -168,7 +168,7 @@ def test_a_stage_that_nothing_can_be_learnt_in_is_refused_before_the_first_step(
 
 
 def two_lists(tmp_path, split):
-    """Two lists with the clip a, learnt from by tiny.tsv, and of this split in more.tsv; and a recipe for both."""
+    """Two lists with one clip in common, learnt from by the first, of this split in the second; and their recipe."""
     make_corpus(tmp_path / "corpus")
     (tmp_path / "corpus" / "more.tsv").write_text(HEAD + f"a.wav\ten\tsomebody\t0.4\t{split}\tab\n", "utf-8")
     return recipe().replace('["tiny.tsv"]', '["tiny.tsv", "more.tsv"]')
