@@ -25,7 +25,12 @@ def average(models: Sequence[Path], target: Path) -> None:
     """Write the mean of the ``models`` into ``target``. Raises ValueError or OSError before anything is written."""
     if len(models) < 2:
         raise ValueError("one model has no mean: give two or more")
+    if target.resolve() in [model.resolve() for model in models]:
+        raise ValueError(f"{target} is one of the models and would be replaced: give the mean another folder")
     first = read_arrays(models[0] / "model.safetensors")
+    whole = next((name for name, tensor in first.items() if not np.issubdtype(tensor.dtype, np.floating)), None)
+    if whole is not None:
+        raise ValueError(f"{whole} of {models[0]} is {first[whole].dtype}: give models with floating-point weights")
     sums = {name: tensor.astype(np.float64) for name, tensor in first.items()}
     for model in models[1:]:
         tensors = read_arrays(model / "model.safetensors")

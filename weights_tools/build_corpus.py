@@ -31,6 +31,7 @@ from weights_tools.corpus.write import Row, write
 from xlsr_ref import load
 
 TEXTS = "handbook-texts.tsv"
+LANGUAGES = "en,es,fr,it,ru"
 KINDS = {"asterisk-core-sounds-": "asterisk.tsv", "tuxpaint-stamps-default": "tuxpaint.tsv",
          "debian-handbook_": TEXTS}  # how packages are named  # fmt: skip
 ARCHIVES = (".zip", ".tar.gz", ".tgz")
@@ -70,7 +71,9 @@ def build(corpus: Path, files: Sequence[Path]) -> dict[str, tuple[int, float]]:
 def spoken(chosen: argparse.Namespace) -> Iterator[Row]:
     """The clips of --speak. Raises ValueError where a voice or the list of texts is missing."""
     engine = kokoro(chosen.engine) if chosen.engine else debian_voices()
-    texts = texts_of([chosen.corpus / chosen.texts], set(engine.native) & set(chosen.languages.split(",")))
+    texts = texts_of(
+        [chosen.corpus / chosen.texts], set(engine.native) & set((chosen.languages or LANGUAGES).split(","))
+    )
     return synthetic(texts, engine, chosen.speak.removesuffix(".tsv"), chosen.minutes, chosen.seed, chosen.jobs)
 
 
@@ -90,22 +93,41 @@ def share(text: str) -> float:
     raise argparse.ArgumentTypeError(f"{text} is no share: give a number from 0 to 1")
 
 
+def minutes(text: str) -> float:
+    """A finite number above 0. Raises ArgumentTypeError."""
+    try:
+        if 0 < (number := float(text)) < float("inf"):
+            return number
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"{text} is no number of minutes: give one above 0")
+
+
+def name_of_list(text: str) -> str:
+    """The name of a list to write, without a folder. Raises ArgumentTypeError."""
+    if Path(text).name == text and text.endswith(".tsv") and text != ".tsv":
+        return text
+    raise argparse.ArgumentTypeError(f"{text} is no name of a list: give one such as more.tsv, which CORPUS will hold")
+
+
 def main(arguments: list[str] | None = None) -> None:
     """The command line: build what the files give, and say how much it is."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("corpus", type=Path, help="the folder to write into")
     parser.add_argument("files", type=Path, nargs="*", help="packages and archives")
     made = parser.add_mutually_exclusive_group()
-    made.add_argument("--speak", metavar="NAME.tsv", help="make this list of synthetic speech")
-    made.add_argument("--splice", metavar="NAME.tsv", help="make this list of words in another order")
+    made.add_argument("--speak", metavar="NAME.tsv", type=name_of_list, help="make this list of synthetic speech")
+    made.add_argument(
+        "--splice", metavar="NAME.tsv", type=name_of_list, help="make this list of words in another order"
+    )
     parser.add_argument(
         "--texts",
         default="asterisk.tsv",
         help="the list in CORPUS whose train clips are spoken or spliced (default: asterisk.tsv)",
     )
     parser.add_argument("--engine", type=Path, help="the folder of Kokoro (default: Debian's flite and festival speak)")
-    parser.add_argument("--languages", default="en,es,fr,it,ru", help="of the texts (default: all five)")
-    parser.add_argument("--minutes", type=float, default=80.0, help="of speech that is made (default: 80)")
+    parser.add_argument("--languages", help=f"of the texts that are spoken (default: {LANGUAGES})")
+    parser.add_argument("--minutes", type=minutes, default=80.0, help="of speech that is made (default: 80)")
     parser.add_argument(
         "--parts", type=share, default=0.0, help="share of long words that are made of two (default: 0)"
     )
@@ -114,6 +136,10 @@ def main(arguments: list[str] | None = None) -> None:
     chosen = parser.parse_args(arguments)
     if not (chosen.files or chosen.speak or chosen.splice):
         parser.error("give packages and archives, --speak or --splice")
+    if Path(chosen.texts) == Path(chosen.speak or chosen.splice or ""):
+        parser.error(f"--texts {chosen.texts} would be replaced: give the list that is made another name")
+    if chosen.splice and chosen.languages:
+        parser.error("--splice takes every language of the list: --languages goes with --speak")
     try:
         built = build(chosen.corpus, chosen.files)
         if name := chosen.speak or chosen.splice:

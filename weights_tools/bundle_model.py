@@ -59,6 +59,8 @@ def bundle(source: Path, target: Path) -> Rounding:
 
     Everything is read and checked before the first byte is written. Raises ValueError or OSError.
     """
+    if target.resolve() == source.resolve():
+        raise ValueError(f"{target} is read and would be replaced: give the copy another folder")
     halves, worst = to_float16(read_arrays(source / "model.safetensors"))
     config = json.loads((source / "config.json").read_text(encoding="utf-8"))
     config["dtype"] = "float32"  # to compute in: transformers would give a float16 model its float32 sound, and fail

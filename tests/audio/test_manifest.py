@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import xlsr_ref
-from xlsr_ref.audio.manifest import COLUMNS, Clip, read_manifest
+from xlsr_ref.audio.manifest import COLUMNS, Clip, read_columns, read_manifest
 from xlsr_ref.errors import ManifestError
 
 HEADER = "\t".join(COLUMNS) + "\n"
@@ -113,3 +113,9 @@ def test_no_file_and_a_folder(tmp_path):
         read_manifest(tmp_path / "nowhere.tsv")
     with pytest.raises(ManifestError, match="is a folder"):
         read_manifest(tmp_path)
+
+
+def test_a_column_of_a_table_without_splits_is_refused_in_words(tmp_path):
+    (tmp_path / "few.tsv").write_text("path\ttext\troom\none.wav\tone\thall\n")
+    with pytest.raises(ManifestError, match=r"few.tsv, line 1: has no column lang, speaker, seconds, split; the first"):
+        read_columns(tmp_path / "few.tsv", ["room"], split="test")

@@ -116,6 +116,16 @@ def test_other_toolkits_have_no_place_for_scales(tmp_path):
         convert(SOURCE, tmp_path / "out", to="fairseq", dtype="int8")
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float16", "int8"])
+def test_int8_weights_get_no_other_dtype(folder, tmp_path, dtype):
+    with pytest.raises(
+        WeightsError, match="int8 has int8 weights, whose dtype stays: convert the model that they were"
+    ):
+        convert(folder, tmp_path / "out", dtype=dtype)
+    assert not (tmp_path / "out").exists()
+    assert convert(folder, tmp_path / "same").nbytes == convert(SOURCE, tmp_path / "again", dtype="int8").nbytes
+
+
 def test_an_int8_model_is_not_trained(folder, rng):
     model = xlsr_ref.load(folder)
     y, cache = model.forward(rng.standard_normal(4000), 16000)

@@ -144,6 +144,33 @@ def test_a_clip_that_cannot_be_read_does_not_stop_the_others(fake, capsys):
     )  # fmt: skip
 
 
+def test_what_stands_twice_is_counted_among_those_that_were_asked_for(fake, capsys):
+    """Two clips are judged and one, which stands twice, is not: 1 of 3."""
+    manifest("list.tsv", *ROWS, ROWS[0])
+    assert main(["evaluate", "list.tsv"]) == 1
+    out, err = capsys.readouterr()
+    assert out.splitlines()[-1].split()[:2] == ["all", "2"]
+    assert "1 of 3 recordings could not be judged" in err
+
+
+def test_a_recording_in_two_lists_is_told(fake, capsys):
+    """Two clips, one of them in a second list, too: the bootstrap would take three for independent."""
+    manifest("more.tsv", ROWS[0])
+    assert main(["evaluate", "list.tsv", "more.tsv"]) == 0
+    assert capsys.readouterr().err == (
+        "xlsr-ref: 1 of 3 recordings stand in another list, too, and count once for each: "
+        "the intervals of all together are too narrow\n"
+    )
+    assert main(["evaluate", "list.tsv"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_by_a_column_where_some_clips_are_of_every_split(fake, capsys):
+    manifest("list.tsv", *ROWS[:2], ("zwei.wav", "de", "", "zwei"))
+    rows = rows_by(capsys, "list.tsv", "--by", "seconds")
+    assert [row[:2] for row in rows] == [["seconds", "clips"], ["1.5", "2"]]
+
+
 @pytest.mark.parametrize("argv", [[], ["list.tsv", "--beam", "wide"], ["list.tsv", "--split"]])
 def test_wrong_usage(fake, capsys, argv):
     assert main(["evaluate", *argv]) == 2

@@ -89,6 +89,12 @@ def test_refusals(model):
         xlsr_ref.load(BUNDLED.parents[2] / "tests" / "golden" / "bare").align(TALK.path, TALK.text)
 
 
+@pytest.mark.parametrize("text", [None, ["one", "two"], b"one"])
+def test_a_text_that_is_none(model, text):
+    with pytest.raises(AlignmentError, match=r"the text is (NoneType|list|bytes): give a str, of one recording"):
+        model.align(np.zeros(16000, np.float32), text, 16000)
+
+
 def test_a_model_of_phonemes(model, tmp_path):
     """The bundled network with its letters called phonemes."""
     vocabulary = json.loads((BUNDLED / "vocab.json").read_text(encoding="utf-8"))

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -153,9 +154,23 @@ def test_many_such_steps_in_a_row_end_the_run_and_the_last_checkpoint_stays(begi
     assert run.lock is None
 
 
-def test_stages_that_no_clip_is_short_enough_for(begin):
-    run, said = begin(text=recipe() + "[[stages]]\nfirst_step = 1\nlongest = 0.1\n")
-    with pytest.raises(TrainingError, match=r"no clip is as short as stages\.longest = 0\.1 s: raise it"):
+def test_a_run_whose_steps_are_all_left_out_gives_no_model(begin, monkeypatch):
+    """Fewer steps than bad_steps: nothing else would end it, and the weights are those that it began with."""
+    run, said = begin(steps=4)
+    nan_at(monkeypatch, {1, 2, 3, 4}, "nan")
+    with pytest.raises(TrainingError, match="all 4 steps were left out, so the model has learnt nothing: mend what"):
+        train(run, said.append)
+    assert not (run.folder / "model").exists()
+    assert run.lock is None
+
+
+def test_a_model_that_is_nan_on_the_dev_split_ends_the_run_in_words(begin):
+    run, said = begin()
+    run.start.params["lm_head.weight"][...] = np.nan
+    run.recipe = replace(run.recipe, run=replace(run.recipe.run, bad_steps=99))
+    with pytest.raises(
+        TrainingError, match=r"after step 4 the model's scores are NaN or infinite: lower schedule\.peak"
+    ):
         train(run, said.append)
 
 

@@ -1,5 +1,6 @@
 """Before the first step: every way in which a corpus and a recipe do not fit is one line, and nothing is written."""
 
+import json
 import os
 import shutil
 from collections import Counter
@@ -145,6 +146,51 @@ def test_a_language_without_a_clip_to_learn_from(prepare, tmp_path):
     refused(prepare, tmp_path, "no clip is there to learn fi, sv from", text=text)
 
 
+@pytest.mark.parametrize("task", ["finetune", "pretrain"])
+@pytest.mark.parametrize("named", [["fi"], ["en", "fi"]])
+def test_a_language_that_no_clip_has(prepare, tmp_path, task, named):
+    changed = f"languages = {named}".replace("'", '"')
+    refused(prepare, tmp_path, "no clip is there to learn fi from: leave it out", task=task, text=recipe(data=changed))
+
+
+@pytest.mark.parametrize(
+    ("task", "stage", "says"),
+    [
+        ("finetune", 'learn = "adapters"', r"stages\[1\].learn is 'adapters', but the model has no attention adapters"),
+        ("pretrain", 'learn = "head"', r"stages\[1\].learn is 'head', but pre-training teaches all: leave it out"),
+        ("finetune", "longest = 0.1", r"no clip is as short as stages\.longest = 0\.1 s: raise it to 0\.3 at least"),
+        ("pretrain", "longest = 0.1", r"no clip is as short as stages\.longest = 0\.1 s: raise it to 0\.3 at least"),
+    ],
+)
+def test_a_stage_that_nothing_can_be_learnt_in_is_refused_before_the_first_step(prepare, tmp_path, task, stage, says):
+    text = recipe() + f"[[stages]]\nfirst_step = 1\n[[stages]]\nfirst_step = 9\n{stage}\n"
+    refused(prepare, tmp_path, says, task=task, text=text)
+
+
+def two_lists(tmp_path, split):
+    """Two lists with one clip in common, learnt from by the first, of this split in the second; and their recipe."""
+    make_corpus(tmp_path / "corpus")
+    (tmp_path / "corpus" / "more.tsv").write_text(HEAD + f"a.wav\ten\tsomebody\t0.4\t{split}\tab\n", "utf-8")
+    return recipe().replace('["tiny.tsv"]', '["tiny.tsv", "more.tsv"]')
+
+
+def test_a_clip_that_one_list_learns_from_and_another_checks_with(prepare, tmp_path):
+    text = two_lists(tmp_path, "dev")
+    refused(prepare, tmp_path, "a.wav: learnt from by one list and checked with by another: take it out", text=text)
+    run, _ = prepare("pretrain", text=text)  # which checks with none
+    assert len(run.clips) == 3
+
+
+def test_a_clip_in_two_lists_is_told(prepare, tmp_path):
+    _, said = prepare(text=two_lists(tmp_path, "train"))
+    assert "warning: 1 of 4 clips stand in another list, too, and are learnt from for each" in said
+
+
+def test_a_dev_split_that_is_learnt_from_is_told(prepare):
+    _, said = prepare(text=recipe(data='dev = "train"'))
+    assert "warning: data.dev is data.train: the error rates are those of clips that are learnt from" in said
+
+
 def test_only_the_languages_that_are_named_are_learnt_and_checked(prepare, tmp_path):
     run, _ = prepare(text=with_more(tmp_path, "ro", "anna", 'unheard = ["more.tsv"]\nlanguages = ["en"]'))
     assert ({clip.lang for clip in run.clips}, run.unheard) == ({"en"}, {})
@@ -282,6 +328,25 @@ def test_what_cannot_be_resumed_stays_as_it_is(prepare, stopped):
 def test_a_corpus_that_has_changed_is_said(prepare, stopped):
     _, said = prepare(rows=[*ROWS, ("e", "en", 0.4, "train", "a")], resume=True)
     assert "warning: the corpus has changed: the run goes on, but not as it would have without that" in said
+
+
+def test_a_best_checkpoint_that_was_deleted_is_said_and_the_run_goes_on(prepare, stopped):
+    last = max((stopped / "checkpoints").iterdir())
+    state = json.loads((last / "state.json").read_text())
+    state["place"]["best"] = [0.0, 1]  # better than all that will come
+    (last / "state.json").write_text(json.dumps(state))
+    run, said = prepare(resume=True)
+    assert said[0].endswith(
+        "step-0000001 is missing, the best checkpoint so far: the model will be the best of the others"
+    )
+    train(run, said.append)
+    assert (stopped / "model" / "model.safetensors").is_file()
+
+
+def test_other_clips_to_check_with_are_said(prepare, stopped):
+    _, said = prepare(rows=[*ROWS, ("e", "en", 0.4, "dev", "a")], resume=True)
+    assert "warning: the clips to check with have changed: their error rates until now are of other clips" in said
+    assert not any("corpus has changed" in line for line in said)
 
 
 def test_a_run_without_a_checkpoint_begins_again(prepare, tmp_path):

@@ -57,6 +57,13 @@ def test_values_arrive():
         ({"run": 5}, "run must be a table, found 5"),
         ({"seed": -1}, "seed must be at least 0, found -1"),
         ({"schedule": {"peak": float("nan")}}, "schedule.peak must be a number, found nan"),
+        ({"schedule": {"peak": float("inf")}}, "schedule.peak must be finite, found inf"),
+        ({"data": {"alpha": float("inf")}}, "data.alpha must be finite, found inf"),
+        ({"data": {"longest": float("-inf")}}, "data.longest must be finite, found -inf"),
+        ({"augment": {"noise": [float("-inf"), 5.0]}}, r"augment.noise\[0\] must be finite, found -inf"),
+        ({"augment": {"silence": float("inf")}}, "augment.silence must be finite, found inf"),
+        ({"pretrain": {"tau_start": float("inf")}}, "pretrain.tau_start must be finite, found inf"),
+        ({"pretrain": {"tau_decay": 1.5}}, "pretrain.tau_decay must be above 0 and at most 1, found 1.5"),
         ({"schedule": {"peak": "fast"}}, "schedule.peak must be a number, found 'fast'"),
         ({"schedule": {"name": "cosine"}}, "schedule.name must be 'linear' or 'tri-stage', found 'cosine'"),
         ({"schedule": {"warmup": 0.7, "hold": 0.4}}, "shares of all steps: together at most 1"),
@@ -80,6 +87,13 @@ def test_what_cannot_be_meant_is_one_line(parts, says):
     with pytest.raises(TrainingError, match=says) as caught:
         from_table(table(**parts))
     assert "\n" not in str(caught.value)
+
+
+def test_no_limit_is_inf():
+    read = from_table(
+        table(data={"longest": float("inf"), "batch_seconds": float("inf")}, optimizer={"clip": float("inf")})
+    )
+    assert read.data.longest == read.data.batch_seconds == read.optimizer.clip == float("inf")
 
 
 def test_a_file_that_is_no_recipe(tmp_path):

@@ -1,7 +1,10 @@
 """The mean of models, by hand; and what has no mean."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from weights_tools.average_models import main
 from xlsr_ref.checkpoint.safetensors_file import read_arrays, write_arrays
@@ -39,3 +42,19 @@ def test_what_has_no_mean_is_one_line_and_writes_nothing(model, tmp_path, others
     with pytest.raises(SystemExit, match=says):
         main([str(tmp_path / "mean"), model("one", w=[1, 2]), *(model("two", **other) for other in others)])
     assert not (tmp_path / "mean").exists()
+
+
+def test_int8_weights_have_no_mean_without_their_scales(model, tmp_path):
+    folders = [model("one", w=[1, 2]), model("two", w=[3, 6])]
+    for folder in folders:
+        save_file({"w": np.array([1, 2], np.int8)}, Path(folder) / "model.safetensors")
+    with pytest.raises(SystemExit, match=r"w of .*one is int8: give models with floating-point weights"):
+        main([str(tmp_path / "mean"), *folders])
+    assert not (tmp_path / "mean").exists()
+
+
+def test_the_mean_replaces_none_of_the_models(model, tmp_path):
+    folders = [model("one", w=[1, 2]), model("two", w=[3, 6])]
+    with pytest.raises(SystemExit, match="one is one of the models and would be replaced: give the mean another"):
+        main([str(tmp_path / "two" / ".." / "one"), *folders])
+    assert read_arrays(tmp_path / "one" / "model.safetensors")["w"].tolist() == [1, 2]

@@ -184,6 +184,29 @@ def test_texts_that_are_not_there_are_one_line(tmp_path):
         main([str(tmp_path), "--speak", "x.tsv"])
 
 
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (
+            ["--splice", "few.tsv", "--texts", "few.tsv"],
+            "--texts few.tsv would be replaced: give the list that is made",
+        ),
+        (["--speak", "few.tsv", "--texts", "./few.tsv"], "--texts ./few.tsv would be replaced"),
+        (["--speak", "../few.tsv"], "../few.tsv is no name of a list: give one such as more.tsv"),
+        (["--splice", "few"], "few is no name of a list"),
+        (["--splice", "new.tsv", "--minutes", "0"], "0 is no number of minutes: give one above 0"),
+        (["--speak", "new.tsv", "--minutes", "nan"], "nan is no number of minutes"),
+        (["--splice", "new.tsv", "--languages", "en"], "--splice takes every language of the list: --languages goes"),
+    ],
+)
+def test_options_that_cannot_be_meant(tmp_path, capsys, arguments, says):
+    (tmp_path / "few.tsv").write_text("a list")
+    with pytest.raises(SystemExit):
+        main([str(tmp_path), *arguments])
+    assert says in capsys.readouterr().err
+    assert (tmp_path / "few.tsv").read_text() == "a list"
+
+
 def test_the_book_gives_sentences_in_five_languages(tmp_path):
     page = """<div class="para">The first option, <code class="x">apt</code>, is good. Read version 3 of the book.
 Debian looks good.</div>

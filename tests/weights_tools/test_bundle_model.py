@@ -35,6 +35,13 @@ def test_only_the_dtype_changes(source, tmp_path):
         assert (tmp_path / "target" / name).read_bytes() == (source / name).read_bytes()
 
 
+def test_the_copy_does_not_replace_its_source(source):
+    before = {path.name: path.read_bytes() for path in source.iterdir()}
+    with pytest.raises(SystemExit, match="source is read and would be replaced: give the copy another folder"):
+        main([str(source), "--target", str(source / ".." / "source")])
+    assert {path.name: path.read_bytes() for path in source.iterdir()} == before
+
+
 def test_twice_gives_the_same_bytes_and_leaves_the_card(source, tmp_path):
     target = tmp_path / "target"
     target.mkdir()

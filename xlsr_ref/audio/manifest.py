@@ -74,18 +74,25 @@ def read_manifest(
     return clips
 
 
+def is_manifest(path: str | os.PathLike[str]) -> bool:
+    """Does the first line of a file name all columns, with tabs between them? Raises ManifestError for no text."""
+    _, header = next(_lines(Path(path)), (0, [""]))
+    return set(COLUMNS) <= set(header)
+
+
 def read_columns(path: str | os.PathLike[str], names: Sequence[str], *, split: str | None = None) -> list[list[str]]:
     """What stands in the columns ``names`` for each clip that :func:`read_manifest` gives, in the same order.
 
     Raises ManifestError for a column that the manifest lacks.
     """
-    lines = _lines(Path(path))
+    path = Path(path)
+    lines = _lines(path)
     _, header = next(lines, (0, [""]))
     for name in names:
         if name not in header:
             raise ManifestError(f"{shown(path)}: has no column {shown(name)}, only {', '.join(map(shown, header))}")
-    places, of_split = [header.index(name) for name in names], header.index("split")
-    return [[fields[at] for at in places] for _, fields in lines if split is None or fields[of_split] == split]
+    places, of_split = [header.index(name) for name in names], _columns(path, header)["split"]
+    return [[fields[at] for at in places] for _, fields in lines if split is None or fields[of_split] in ("", split)]
 
 
 def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:

@@ -67,6 +67,10 @@ def convert(
     _require_sense(to, dtype, merge_weight_norm)
     checkpoint = open_checkpoint(source, settings, dictionary)
     weights = checkpoint.weights
+    if dtype is not None and "quantization_config" in checkpoint.config:
+        raise WeightsError(
+            f"{shown(source)} has int8 weights, whose dtype stays: convert the model that they were made of"
+        )
     sources, dropped = _sources(checkpoint, to, dtype, merge_weight_norm)
     nbytes = sum(one.nbytes for one in sources.values())
     if nbytes > GROWTH * sum(path.stat().st_size for path in weights.files) + 2**20:

@@ -12,7 +12,7 @@ from xlsr_ref.cli.apart import require_apart
 from xlsr_ref.cli.item import Item, keyed
 from xlsr_ref.cli.many import Results, add_many, check_many, progress, to_do, transcribed, work
 from xlsr_ref.cli.options import add_model, load_model
-from xlsr_ref.cli.say import STYLE, WrongUsage, complain, say, sentence
+from xlsr_ref.cli.say import STYLE, WrongUsage, complain, note, say, sentence
 from xlsr_ref.cli.sources import add_source_options, failed_of, name_of, open_source, preparation
 from xlsr_ref.errors import AudioError, XlsrError
 
@@ -62,6 +62,8 @@ def run(arguments: argparse.Namespace) -> int:
     by = [name.strip() for name in arguments.by.split(",") if name.strip()] or ["lang"]
     corpora = [open_source(name, arguments, arguments.split, measure=False) for name in arguments.manifests]
     clips, failed = [clip for corpus in corpora for clip in corpus.clips], sum(map(failed_of, corpora))
+    asked = len(clips) + failed
+    tell_repeated(clips)
     pairs = zip(arguments.manifests, corpora)
     groups = [group for name, corpus in pairs for group in groups_of(name, corpus.clips, by, arguments.split)]
     require_apart([arguments.output, arguments.results], [clip.path for clip in clips])
@@ -90,8 +92,18 @@ def run(arguments: argparse.Namespace) -> int:
         names = [Path(os.path.relpath(one.clip.path, folder)).as_posix() for one in judged]
         write_whole(Path(arguments.output), plain(hypotheses(judged, names)))
     if failed:
-        complain(f"{failed} of {len(clips)} recordings could not be judged and are not in the table")
+        complain(f"{failed} of {asked} recordings could not be judged and are not in the table")
     return int(failed > 0)
+
+
+def tell_repeated(clips: Sequence[Clip]) -> None:
+    """Warn of recordings that stand in more than one source: the bootstrap takes them for independent ones."""
+    repeated = len(clips) - len({(os.path.realpath(clip.path), clip.start, clip.end) for clip in clips})
+    if repeated:
+        note(
+            f"{repeated} of {len(clips)} recordings stand in another list, too, and count once for each: "
+            "the intervals of all together are too narrow"
+        )
 
 
 def ready_model(arguments: argparse.Namespace) -> tuple[Any, dict]:

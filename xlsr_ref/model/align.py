@@ -48,6 +48,8 @@ def align(
     for the recording, or has what the vocabulary cannot spell.
     """
     tokenizer = model.require_tokenizer()
+    if not isinstance(text, str):
+        raise AlignmentError(f"the text is {type(text).__name__}: give a str, of one recording")
     how = model.chunking(chunk_seconds, stride_seconds)
     if not 0 <= label_prior <= 1:
         raise AlignmentError(f"label_prior is {label_prior!r}: give a share from 0 to 1")

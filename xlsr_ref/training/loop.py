@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from xlsr_ref.audio.manifest import Clip
-from xlsr_ref.errors import ObjectiveError, TrainingError
+from xlsr_ref.errors import CannotTranscribeError, ObjectiveError, TrainingError
 from xlsr_ref.ops import adam as optim
 from xlsr_ref.ops import threads
 from xlsr_ref.ops.lattice import frames_needed
@@ -80,6 +80,9 @@ def train(run: Run, say: Say) -> Path:
                     _evaluate(run, lengths, say)
                 if _now(part.evaluate_every, run) or _now(part.save_every, run):
                     _save(run)
+        if place.bad == place.step:
+            raise TrainingError(f"all {place.step} steps were left out, so the model has learnt nothing: mend what the "
+                                "warnings name, and begin anew with another --out")  # fmt: skip
         if _is_stale(run):
             say(f"stopped after step {place.step}: {place.stale} checks on the dev split were no better")
         best = place.best[1] if place.best else place.step
@@ -140,8 +143,6 @@ def batches_to_go(run: Run) -> Iterator[list[int]]:
         first = place.step - place.batch + 1  # the step that this epoch began with
         longest = recipe.stage(first).longest
         usable = [i for i, clip in enumerate(run.clips) if clip.seconds <= longest for _ in range(run.times(clip))]
-        if not usable:
-            raise TrainingError(f"no clip is as short as stages.longest = {longest:g} s: raise it")
         rng = np.random.default_rng([recipe.seed, place.epoch])
         plan = batches(run.clips, usable, recipe.data.batch_seconds, recipe.data.alpha, rng)
         for chosen in plan[place.batch :][: recipe.run.last - place.step]:
@@ -213,7 +214,11 @@ def _evaluate(run: Run, lengths: Lengths, say: Say) -> None:
     for clip, x in zip(every, waveforms):
         for line in lengths.measured(clip, len(x)):
             say(line)
-    errors = errors_on(groups, waveforms, run.start, run.tokenizer)
+    try:
+        errors = errors_on(groups, waveforms, run.start, run.tokenizer)
+    except CannotTranscribeError:
+        raise TrainingError(f"after step {place.step} the model's scores are NaN or infinite: lower schedule.peak, and "
+                            "begin anew with another --out") from None  # fmt: skip
     known = errors.of(run.dev)  # unheard speakers are told, and choose nothing
     place.stale += 1
     if place.best is None or known.mean < place.best[0]:
@@ -255,7 +260,7 @@ def average(run: Run, say: Say) -> Path | None:
 
 
 def _save(run: Run) -> None:
-    place, state = run.place, {"place": vars(run.place), "corpus": run.corpus}
+    place, state = run.place, {"place": vars(run.place), "corpus": run.corpus, "checked": run.checked}
     language = run.recipe.model.language
     checkpoint.save(run.folder, place.step, run.start.params, run.adam, run.start.files, state, language)
     checkpoint.tidy(run.folder, place.best[1] if place.best else None, run.recipe.run.average)

@@ -27,7 +27,15 @@ from xlsr_ref.ops.lattice import frames_needed
 from xlsr_ref.text.read_tokenizer import read_tokenizer
 from xlsr_ref.text.tokenizer import Tokenizer
 from xlsr_ref.training import checkpoint
-from xlsr_ref.training.data import read_clips, repeated, require_disjoint, require_every_language, unknown_characters
+from xlsr_ref.training.data import (
+    place_of,
+    read_clips,
+    repeated,
+    require_apart,
+    require_disjoint,
+    require_every_language,
+    unknown_characters,
+)
 from xlsr_ref.training.folder import RECIPE, hold, require_usable, rewind_metrics, write
 from xlsr_ref.training.recipe import DataPart, Recipe, read_recipe
 from xlsr_ref.training.shipped import base_of
@@ -83,7 +91,16 @@ class Run:
     @property
     def corpus(self) -> int:
         """A number that changes with the clips that are learnt from."""
-        return zlib.crc32(repr([(c.path.name, c.lang, c.seconds, c.text) for c in self.clips]).encode())
+        return _number_of(self.clips)
+
+    @property
+    def checked(self) -> int:
+        """A number that changes with the clips that are checked with."""
+        return _number_of([clip for group in (self.dev | self.unheard).values() for clip in group])
+
+
+def _number_of(clips: Sequence[Clip]) -> int:
+    return zlib.crc32(repr([(c.path.name, c.lang, c.seconds, c.text) for c in clips]).encode())
 
 
 def prepare_run(
@@ -103,8 +120,9 @@ def prepare_run(
     names = [*part.manifests, *part.unheard] if part.manifests else []
     every_list = read_clips(corpus, names, text, part.tiers, say, part.languages)
     by_manifest = {Path(name).stem: every_list[Path(name).stem] for name in part.manifests} or every_list
-    clips, repeats = _to_learn_from(by_manifest, part), repeated(by_manifest, part.repeat)
+    clips, repeats = _to_learn_from(by_manifest, part, say), repeated(by_manifest, part.repeat)
     start = start_of(recipe, KINDS[task], (c.text for c in clips), base_of(recipe_file), bundled=BUNDLED)
+    require_stages_that_fit(task, recipe, start)
     for line in [] if resume else start.notes:
         say(line)
     dev: dict[str, list[Clip]] = {}
@@ -112,17 +130,21 @@ def prepare_run(
     tokenizer = None
     if task == "finetune":
         dev, unheard, tokenizer = *_to_check_with(every_list, clips, part), _tokenizer(start)
+        checked = [clip for group in (dev | unheard).values() for clip in group]
+        if part.dev == part.train:
+            say("warning: data.dev is data.train: the error rates are those of clips that are learnt from")
+        else:
+            require_apart(clips, checked)
         require_one_blank(
             start.config, tokenizer, len(start.params["lm_head.weight"]), f"model.start {recipe.model.start}"
         )
         _name_unknown_letters(clips, tokenizer, "learnt as unknown", say)
-        _name_unknown_letters(
-            [c for group in (dev | unheard).values() for c in group], tokenizer, "always wrong in dev", say
-        )
+        _name_unknown_letters(checked, tokenizer, "always wrong in dev", say)
         clips, targets = _with_targets(clips, start, tokenizer, say)
     else:
         clips = _with_spans(clips, start, say)
         targets = [np.empty(0, int) for _ in clips]
+    _require_short_enough(clips, recipe)
     run = Run(task, recipe, folder, start, clips, targets, dev, unheard, tokenizer, repeats, hold(folder))
     try:
         require_usable(folder, recipe, resume)  # once more: now that the folder is held
@@ -134,9 +156,21 @@ def prepare_run(
     except BaseException:
         release(run)
         raise
-    minutes, checked = sum(clip.seconds for clip in clips) / 60, sum(map(len, (dev | unheard).values()))
-    say(f"{len(clips)} clips to learn from, {minutes:.1f} minutes; {checked} to check with")
+    minutes, others = sum(clip.seconds for clip in clips) / 60, sum(map(len, (dev | unheard).values()))
+    say(f"{len(clips)} clips to learn from, {minutes:.1f} minutes; {others} to check with")
     return run
+
+
+def require_stages_that_fit(task: Task, recipe: Recipe, start: Start) -> None:
+    """Raise TrainingError for a stage in which the model has nothing that could learn."""
+    for i, stage in enumerate(recipe.stages):
+        if task == "pretrain" and stage.learn != "all":
+            raise TrainingError(f"stages[{i}].learn is {stage.learn!r}, but pre-training teaches all: leave it out")
+        if stage.learn == "adapters" and getattr(start.config, "adapter_attn_dim", None) is None:
+            raise TrainingError(
+                f"stages[{i}].learn is 'adapters', but the model has no attention adapters (adapter_attn_dim): let "
+                "another part learn"
+            )
 
 
 def with_seed(recipe: str, seed: int) -> str:
@@ -160,11 +194,12 @@ def release(run: Run) -> None:
 # --- clips and targets -----------------------------------------------------------------------------------------------
 
 
-def _to_learn_from(by_manifest: dict[str, list[Clip]], part: DataPart) -> list[Clip]:
+def _to_learn_from(by_manifest: dict[str, list[Clip]], part: DataPart, say: Say) -> list[Clip]:
     every = [clip for clips in by_manifest.values() for clip in clips]
     split = [clip for clip in every if clip.split == part.train]
-    if not split:
+    if every and not split:
         raise TrainingError(f"no clip belongs to the split data.train = {part.train!r}, {_splits(every)}")
+    require_every_language(split, [], part.languages)
     clips = [clip for clip in split if part.shortest <= clip.seconds <= part.longest]
     if not clips:
         longest = max(clip.seconds for clip in split)
@@ -172,6 +207,9 @@ def _to_learn_from(by_manifest: dict[str, list[Clip]], part: DataPart) -> list[C
             f"no clip of the split {part.train!r} has {part.shortest:g} to {part.longest:g} s, the longest has "
             f"{longest:g} s: change data.shortest or data.longest"
         )
+    twice = len(clips) - len(set(map(place_of, clips)))
+    if twice:
+        say(f"warning: {twice} of {len(clips)} clips stand in another list, too, and are learnt from for each")
     return clips
 
 
@@ -195,6 +233,15 @@ def _to_check_with(
     require_disjoint(train, others)
     require_every_language(train, known + others, part.languages)
     return groups
+
+
+def _require_short_enough(clips: Sequence[Clip], recipe: Recipe) -> None:
+    shortest = min(clip.seconds for clip in clips)
+    for stage in recipe.stages:
+        if stage.longest < shortest and stage.first_step <= recipe.run.last:
+            raise TrainingError(
+                f"no clip is as short as stages.longest = {stage.longest:g} s: raise it to {shortest:g} at least"
+            )
 
 
 def _splits(clips: Sequence[Clip]) -> str:
@@ -271,7 +318,12 @@ def _go_back(run: Run, say: Say) -> None:
         run.adam, state = checkpoint.restore(last, run.start.params, run.start.files)
         place = state["place"]
         run.place = Place(**(place | {"best": tuple(place["best"]) if place["best"] else None}))
+        if run.place.best and not (best := last.with_name(checkpoint.name_of(run.place.best[1]))).is_dir():
+            say(f"warning: {best} is missing, the best checkpoint so far: the model will be the best of the others")
+            run.place.best = None
         if state.get("corpus", run.corpus) != run.corpus:
             say("warning: the corpus has changed: the run goes on, but not as it would have without that")
+        if state.get("checked", run.checked) != run.checked:
+            say("warning: the clips to check with have changed: their error rates until now are of other clips")
     say(f"resuming after step {run.place.step}")
     rewind_metrics(run.folder, run.place.step)

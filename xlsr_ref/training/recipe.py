@@ -174,6 +174,7 @@ def _share(*names: str) -> list[tuple[str, str, Callable[[Any], bool]]]:
     return [(name, "from 0 to 1", lambda v: 0 <= v <= 1) for name in names]
 
 
+LIMITS = ("longest", "batch_seconds", "clip")  # keys that may be inf: no limit
 RANGES = (
     *_at_least(1, *(f"run.{name}" for name in ("steps", "report_every", "evaluate_every", "save_every", "bad_steps"))),
     *_at_least(0, "seed", "data.shortest", "data.alpha", "run.patience", "run.stop"),
@@ -181,7 +182,8 @@ RANGES = (
     *_at_least(0, "optimizer.eps", "optimizer.weight_decay", "optimizer.head_rate"),
     *_at_least(0, "schedule.peak", "pretrain.feature_penalty", "pretrain.encoder_gradient_scale"),
     *_above_0("data.longest", "data.batch_seconds", "optimizer.clip"),
-    *_above_0("pretrain.tau_start", "pretrain.tau_decay", "pretrain.tau_floor"),
+    *_above_0("pretrain.tau_start", "pretrain.tau_floor"),
+    ("pretrain.tau_decay", "above 0 and at most 1", lambda v: 0 < v <= 1),
     *_share("schedule.warmup", "schedule.hold"),
     ("data.repeat", "whole numbers from 1", lambda v: all(type(n) is int and n >= 1 for n in v.values())),
     ("optimizer.betas", "two numbers from 0 to below 1", lambda v: len(v) == 2 and all(0 <= beta < 1 for beta in v)),
@@ -254,6 +256,8 @@ def _value(kind: Any, value: Any, where: str) -> Any:
             raise TrainingError(f"{where} must be {' or '.join(map(repr, inner))}, found {value!r}")
         return value
     if kind is float and (type(value) is int or (type(value) is float and not math.isnan(value))):
+        if math.isinf(value) and (value < 0 or where.split(".")[-1] not in LIMITS):
+            raise TrainingError(f"{where} must be finite, found {value}")
         return float(value)
     plain = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}.get(kind, "a table")
     if kind is float or type(value) is not (origin or kind):

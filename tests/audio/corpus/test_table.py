@@ -30,6 +30,18 @@ def test_two_columns_in_any_form(sound, text, name, content):
     assert corpus.left_out == []
 
 
+@pytest.mark.parametrize(
+    ("name", "between", "quote"), [("list.csv", ",", ""), ("list.csv", ";", ""), ("list.tsv", "\t", '"')]
+)
+def test_all_columns_of_a_list_in_another_form(sound, text, name, between, quote):
+    sound("a.wav")
+    rows = ["path", "lang", "speaker", "seconds", "split", "text"], ["a.wav", "en", "anna", "0.5", "dev", "one two"]
+    lines = [between.join(f"{quote}{field}{quote}" for field in row) for row in rows]
+    corpus = open_corpus(text(name, "\n".join(lines) + "\n"))
+    (clip,) = corpus.clips
+    assert clip[1:6] == ("en", "anna", 0.5, "dev", "one two")
+
+
 def test_a_quotation_is_no_quoting(sound, text):
     sound("a.wav")
     (clip,) = open_corpus(text("list.tsv", 'a.wav\t"no" and "yes"\n')).clips

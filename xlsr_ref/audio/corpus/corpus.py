@@ -17,7 +17,7 @@ from typing import Literal, NamedTuple
 
 from xlsr_ref.audio.corpus import annotation, folders, table
 from xlsr_ref.audio.corpus.entry import Entry, Reader, Source, is_file
-from xlsr_ref.audio.manifest import Clip, read_manifest
+from xlsr_ref.audio.manifest import Clip, is_manifest, read_manifest
 from xlsr_ref.audio.segment import seconds_of
 from xlsr_ref.errors import AudioError, ManifestError
 from xlsr_ref.untrusted import listed, shown
@@ -90,7 +90,7 @@ def read_source(path: Path, tiers: Sequence[str] = (), split: str | None = None)
     if not os.path.isdir(path):
         if annotation.is_annotation(path):
             return annotation.annotation_of(path, tiers)
-        if path.suffix.lower() != ".jsonl" and table.is_own_list(table.header_of(path)):
+        if path.suffix.lower() != ".jsonl" and is_manifest(path):
             return _own_list(path, split)
         return table.read_table(path, tiers)
     found = [(name, read) for name, is_such, read in LAYOUTS if is_such(path)]

@@ -15,7 +15,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from xlsr_ref.audio.corpus.entry import UNKNOWN_LANGUAGE, Entry, Source, is_file, split_of
-from xlsr_ref.audio.manifest import COLUMNS
 from xlsr_ref.errors import ManifestError
 from xlsr_ref.untrusted import LONGEST_LINE, listed, opened, parse_json, read_text, shown, text_lines
 
@@ -76,11 +75,6 @@ def header_of(path: Path) -> list[str]:
     """The fields of a table's first line. Raises ManifestError."""
     _, fields = next(_lines(path, []), ("", [""]))
     return fields
-
-
-def is_own_list(header: Sequence[str]) -> bool:
-    """Does a table have all columns of a manifest?"""
-    return set(COLUMNS) <= set(header)
 
 
 def named_rows(path: Path, notes: list[str]) -> Iterator[Row]:
