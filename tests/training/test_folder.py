@@ -47,6 +47,8 @@ def test_a_run_is_resumed_by_its_own_recipe_only(tmp_path, plan):
     run.mkdir()
     (run / folder.RECIPE).write_text(recipe())
     folder.require_usable(run, plan, True)
+    folder.require_usable(run, plan, False)  # it has left nothing: a mended recipe may take its folder
+    (run / folder.METRICS).write_text("")
     with pytest.raises(TrainingError, match="run holds a run: give another --out, or --resume"):
         folder.require_usable(run, plan, False)
     (run / folder.RECIPE).write_text(recipe(steps=13))

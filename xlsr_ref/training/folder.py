@@ -34,9 +34,11 @@ def require_usable(folder: Path, recipe: Recipe, resume: bool) -> None:
         changed = difference(read_recipe(stored), recipe)
         if changed:
             raise TrainingError(f"{folder} was begun with another recipe: {changed}; give another --out to begin anew")
-    elif stored.is_file():
-        raise TrainingError(f"{folder} holds a run: give another --out, or --resume to go on with that run")
-    elif folder.is_dir() and any(path.name != LOCK and path.suffix != UNFINISHED for path in folder.iterdir()):
+    elif folder.is_dir() and any(
+        path.name not in (LOCK, RECIPE) and path.suffix != UNFINISHED for path in folder.iterdir()
+    ):  # a recipe alone is that of a run which has left nothing
+        if stored.is_file():
+            raise TrainingError(f"{folder} holds a run: give another --out, or --resume to go on with that run")
         raise TrainingError(f"{folder} is not empty: give another --out")
 
 
