@@ -88,3 +88,19 @@ def test_a_run_of_every_start_adds_a_line_and_goes_on_where_it_stopped(runs, cor
     assert found[0]["clips"] != found[1]["clips"]
     assert all(len(run["clips"]) == 2 for run in found)
     assert "drawn: lm_head.weight, lm_head.bias" in capsys.readouterr().out
+
+
+def test_the_stored_result_is_whole():
+    """Every start has runs; the letters of the dev clips are those of the probes, whose clips they are."""
+    runs, probes = (
+        [json.loads(line) for line in (DATA / "few-labels" / name).read_text("utf-8").splitlines()]
+        for name in (RESULTS, "probes.jsonl")
+    )
+    assert {run["start"] for run in runs} == set(STARTS)
+    assert len({(run["start"], run["language"], run["minutes"], run["seed"]) for run in runs}) == len(runs)
+    letters = {run["language"]: [clip[1] for clip in run["clips"]] for run in probes}
+    assert all([clip[1] for clip in run["clips"]] == letters[run["language"]] for run in runs)
+    layers = json.loads((DATA / "few-labels" / "layers.json").read_text("utf-8"))
+    assert {name: np.array(rates).shape for name, rates in layers.items()} == dict.fromkeys(
+        ("new", "one", "five"), (5, 3)
+    )
