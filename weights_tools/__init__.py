@@ -8,6 +8,7 @@
     python -m weights_tools.bundle_lm CORPUS                 ship a language model of the train texts, or tune it
     python -m weights_tools.evaluate_model FOLDER CORPUS     error per language, as the model card's table
     python -m weights_tools.words_heard FOLDER CORPUS        wrong words by how often training heard them
+    python -m weights_tools.few_labels CORPUS --out RUNS     what pre-trained weights know: probes; few_labels_finetune
     python -m weights_tools.record_goldens                   the arrays in tests/golden, recorded from transformers
     python -m weights_tools.record_foreign                   checkpoints as other programs write them, for the tests
     python -m weights_tools.evaluate_beams CORPUS            the same: greedy, with a beam, with a language model
