@@ -8,8 +8,8 @@ RUNS/five:
     one, five                    pre-trained weights
     one-features, five-features  the pre-trained feature encoder and projection; the context network is random
 The clips, the seeds and the dev split are those of few_labels.py. A line of JSON for each run is added to
-RUNS/finetuned.jsonl. Runs that have a line there are left out, so the command goes on where it was stopped. Two commands
-for different languages can share RUNS.
+RUNS/finetuned.jsonl. Runs that have a line there are left out, so the command goes on where it was stopped, and two
+commands, for different languages, can share RUNS.
 """
 
 from __future__ import annotations
