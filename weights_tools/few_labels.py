@@ -49,6 +49,7 @@ LANGUAGES = ("es", "ro", "ca", "bg", "be", "el")
 OF_LAYERS = "ro"  # the language whose probes read each hidden state alone
 WITH_CODES = ("es", "fr", "ru", "ro", "ca", "bg", "be", "el", "da")
 MINUTES = (1.5, 9.0)
+FEATURES = ("feature_extractor", "feature_projection")  # what a start "-features" keeps of the pre-trained network
 STEPS, BATCH, RATE = 800, 8, 3e-3
 BLANK = 0
 
@@ -168,12 +169,25 @@ def codes_of(model: xlsr_ref.Model, corpus: Path, language: str) -> list[list[in
     return counts.tolist()
 
 
+def start_of(name: str, runs: Path, seed: int) -> xlsr_ref.Model:
+    """The network of the start new, one, five, one-features or five-features; ``seed`` draws what is random.
+
+    With "-features", the feature encoder and the projection are pre-trained, and the context network is random.
+    """
+    folder = runs / ("five" if name == "new" else name.removesuffix("-features")) / "model"
+    model = xlsr_ref.load(folder)
+    if name in ("one", "five"):
+        return model
+    learnt = {part: model.params["wav2vec2"][part] for part in FEATURES}
+    with_random_weights(model, seed)
+    if name != "new":
+        model.params["wav2vec2"].update(learnt)
+    return model
+
+
 def models(runs: Path, seed: int) -> dict[str, xlsr_ref.Model]:
-    """The three starts by name."""
-    found = {name: xlsr_ref.load(runs / name / "model") for name in ("one", "five")}
-    new = xlsr_ref.load(runs / "five" / "model")
-    with_random_weights(new, seed)
-    return {"new": new} | found
+    """The three starts of the probes by name."""
+    return {name: start_of(name, runs, seed) for name in ("new", "one", "five")}
 
 
 def clips_of(

@@ -30,7 +30,7 @@ from weights_tools.few_labels import (
     error_rate,
     first_minutes,
     rows_of,
-    with_random_weights,
+    start_of,
 )
 from xlsr_ref import audio
 from xlsr_ref.training.loop import train
@@ -39,21 +39,7 @@ from xlsr_ref.training.shipped import text_of
 
 STARTS = ("new", "one", "five", "one-features", "five-features")
 LANGUAGES = ("ro", "es", "bg", "el")
-PRETRAINED = ("feature_extractor", "feature_projection")  # what the starts "-features" keep
 RESULTS = "finetuned.jsonl"
-
-
-def start_of(name: str, runs: Path, seed: int) -> xlsr_ref.Model:
-    """The network of this start; ``seed`` draws what is random."""
-    folder = runs / ("five" if name == "new" else name.removesuffix("-features")) / "model"
-    model = xlsr_ref.load(folder)
-    if name in ("one", "five"):
-        return model
-    learnt = {part: model.params["wav2vec2"][part] for part in PRETRAINED}
-    with_random_weights(model, seed)
-    if name != "new":
-        model.params["wav2vec2"].update(learnt)
-    return model
 
 
 def finetuned(start: xlsr_ref.Model, corpus: Path, rows: Sequence[dict[str, str]], seed: int) -> xlsr_ref.Model:

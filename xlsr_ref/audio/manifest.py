@@ -41,6 +41,11 @@ class Clip(NamedTuple):
         """Is it a part of a file?"""
         return self.start > 0 or self.end is not None
 
+    @property
+    def stretch(self) -> tuple[str, float, float | None]:
+        """What two clips share if they are the same stretch of the same recording."""
+        return os.path.realpath(self.path), self.start, self.end
+
 
 def read_manifest(
     path: str | os.PathLike[str], *, root: str | os.PathLike[str] | None = None, split: str | None = None

@@ -98,7 +98,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def tell_repeated(clips: Sequence[Clip]) -> None:
     """Warn of recordings that stand in more than one source: the bootstrap takes them for independent ones."""
-    repeated = len(clips) - len({(os.path.realpath(clip.path), clip.start, clip.end) for clip in clips})
+    repeated = len(clips) - len({clip.stretch for clip in clips})
     if repeated:
         note(
             f"{repeated} of {len(clips)} recordings stand in another list, too, and count once for each: "

@@ -8,7 +8,6 @@ Letters: l a language, n_l its clips, N all clips.
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -78,15 +77,10 @@ def require_disjoint(train: Sequence[Clip], unheard: Sequence[Clip]) -> None:
         )
 
 
-def place_of(clip: Clip) -> tuple[str, float, float | None]:
-    """What two clips share if they are the same stretch of the same recording."""
-    return os.path.normpath(clip.path), clip.start, clip.end
-
-
 def require_apart(train: Sequence[Clip], others: Sequence[Clip]) -> None:
     """Raise TrainingError if a clip of ``others``, which are checked with, is learnt from by another list."""
-    learnt = set(map(place_of, train))
-    both = [shown(clip.path) for clip in others if place_of(clip) in learnt]
+    learnt = {clip.stretch for clip in train}
+    both = [shown(clip.path) for clip in others if clip.stretch in learnt]
     if both:
         raise TrainingError(
             f"{listed(both, 3)}: learnt from by one list and checked with by another: take it out of one of the two"

@@ -28,7 +28,6 @@ from xlsr_ref.text.read_tokenizer import read_tokenizer
 from xlsr_ref.text.tokenizer import Tokenizer
 from xlsr_ref.training import checkpoint
 from xlsr_ref.training.data import (
-    place_of,
     read_clips,
     repeated,
     require_apart,
@@ -127,6 +126,7 @@ def prepare_run(
         say(line)
     dev: dict[str, list[Clip]] = {}
     unheard: dict[str, list[Clip]] = {}
+    checked: list[Clip] = []
     tokenizer = None
     if task == "finetune":
         dev, unheard, tokenizer = *_to_check_with(every_list, clips, part), _tokenizer(start)
@@ -156,8 +156,8 @@ def prepare_run(
     except BaseException:
         release(run)
         raise
-    minutes, others = sum(clip.seconds for clip in clips) / 60, sum(map(len, (dev | unheard).values()))
-    say(f"{len(clips)} clips to learn from, {minutes:.1f} minutes; {others} to check with")
+    minutes = sum(clip.seconds for clip in clips) / 60
+    say(f"{len(clips)} clips to learn from, {minutes:.1f} minutes; {len(checked)} to check with")
     return run
 
 
@@ -207,7 +207,7 @@ def _to_learn_from(by_manifest: dict[str, list[Clip]], part: DataPart, say: Say)
             f"no clip of the split {part.train!r} has {part.shortest:g} to {part.longest:g} s, the longest has "
             f"{longest:g} s: change data.shortest or data.longest"
         )
-    twice = len(clips) - len(set(map(place_of, clips)))
+    twice = len(clips) - len({clip.stretch for clip in clips})
     if twice:
         say(f"warning: {twice} of {len(clips)} clips stand in another list, too, and are learnt from for each")
     return clips
